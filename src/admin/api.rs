@@ -13,4 +13,6 @@ pub struct Api {
     pub token: AdminToken,
     /// Number of responses by status.
     pub answered: Mutex<BTreeMap<u16, u64>>,
+    /// Messages that were to be sent, by whose permissions counted and what became of it.
+    pub messages: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }

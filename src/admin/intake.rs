@@ -3,13 +3,14 @@
 
 use super::api::Api;
 use super::error::ApiError;
-use crate::model::{GroupId, IdError, UserId};
+use crate::model::{GroupId, IdError, MessageId, UserId};
 use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::path::Path;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// How much of an oversized body is read and discarded, in multiples of the limit, so that the client can still read
@@ -52,6 +53,19 @@ pub fn users(what: &str, texts: &[String]) -> Result<Vec<UserId>, ApiError> {
 pub async fn json<T: DeserializeOwned>(api: &Api, body: Body) -> Result<T, ApiError> {
     let bytes = read(api, body).await?;
     serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("the body is invalid: {error}")))
+}
+
+/// One element of a JSON body whose elements are judged each by itself.
+pub fn part<T: DeserializeOwned>(raw: &RawValue) -> Result<T, ApiError> {
+    serde_json::from_str(raw.get())
+        .map_err(|error| ApiError::invalid(format!("this element is not as it should be: {error}")))
+}
+
+/// A message's id, in decimal digits.
+pub fn message_id(text: &str) -> Result<MessageId, ApiError> {
+    let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = if is_decimal { text.parse().ok() } else { None };
+    id.map(MessageId).ok_or_else(|| ApiError::invalid("the message's id is not a decimal number of 64 bits"))
 }
 
 /// A request without a body: an empty body or an empty object is accepted.

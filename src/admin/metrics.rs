@@ -102,6 +102,8 @@ struct Scrape {
     durability: Durability,
     orders_under_way: u64,
     answered: Vec<(String, u64)>,
+    /// Whose permissions counted, what became of it, how often.
+    messages: Vec<(&'static str, &'static str, u64)>,
     process: Process,
     reserve_bytes: u64,
 }
@@ -110,6 +112,7 @@ impl Scrape {
     fn of(api: &Api) -> Self {
         let shown = api.orders.lanes.snapshots().into_iter().enumerate();
         let answered = api.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages = api.messages.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             shards: shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect(),
             durability: api.options.durability,
@@ -117,6 +120,7 @@ impl Scrape {
             process: Process::look(&api.options.data_dir),
             reserve_bytes: api.options.reserve_bytes,
             answered: answered.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
+            messages: messages.iter().map(|((authority, outcome), count)| (*authority, *outcome, *count)).collect(),
         }
     }
 
@@ -237,6 +241,13 @@ impl Scrape {
         let mut family = encoder.encode_descriptor("mushan_admin_answers", help, None, MetricType::Counter)?;
         for (status, count) in &self.answered {
             ConstCounter::new(*count).encode(family.encode_family(&[("status", status.as_str())])?)?;
+        }
+
+        let help = "Messages that came over the HTTP API, by whose permissions counted and what became of them";
+        let mut family = encoder.encode_descriptor("mushan_admin_messages", help, None, MetricType::Counter)?;
+        for (authority, outcome, count) in &self.messages {
+            let labels = [("as", *authority), ("outcome", *outcome)];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

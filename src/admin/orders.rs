@@ -8,9 +8,9 @@ use crate::model::{Answer, Order};
 use crate::server::{Answers, ControlLanes, KeepServing, ServerPhase};
 use crate::shard::Ticket;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub struct Orders {
     pub lanes: ControlLanes,
@@ -19,7 +19,11 @@ pub struct Orders {
     /// Locked on one thread only: never contended, and never held over an await.
     under_way: Mutex<OrdersInFlight>,
     answered: Notify,
+    batch_places: Arc<Semaphore>,
 }
+
+/// An order whose answer may be waited for.
+pub struct OrderUnderWay(oneshot::Receiver<Answer>);
 
 #[derive(Default)]
 struct OrdersInFlight {
@@ -29,17 +33,31 @@ struct OrdersInFlight {
 
 impl Orders {
     pub fn new(lanes: ControlLanes, orders_max: usize, order_ms: u64) -> Self {
-        Self { lanes, orders_max, order_ms, under_way: Mutex::default(), answered: Notify::new() }
+        let batch_places = Arc::new(Semaphore::new((orders_max / 2).max(1)));
+        Self { lanes, orders_max, order_ms, under_way: Mutex::default(), answered: Notify::new(), batch_places }
     }
 
     /// Sends the order and returns the shard's answer; a refusal is an error.
     pub async fn ask(&self, order: Order) -> Result<Answer, ApiError> {
+        self.wait(self.give(order)?).await
+    }
+
+    /// Gives an order to its shard. Orders to one shard reach it in the order in which they are given.
+    pub fn give(&self, order: Order) -> Result<OrderUnderWay, ApiError> {
         match self.lanes.phase() {
-            ServerPhase::Starting => return Err(ApiError::Starting),
-            ServerPhase::Stopping => return Err(ApiError::Stopping),
-            ServerPhase::Ready => {}
+            ServerPhase::Starting => Err(ApiError::Starting),
+            ServerPhase::Stopping => Err(ApiError::Stopping),
+            ServerPhase::Ready => self.send(order).map(OrderUnderWay),
         }
-        let asker = self.send(order)?;
+    }
+
+    /// A place among the orders of all batches, which leave room for others.
+    pub async fn place_in_batch(&self) -> Option<OwnedSemaphorePermit> {
+        self.batch_places.clone().acquire_owned().await.ok()
+    }
+
+    /// The shard's answer, if it was no refusal.
+    pub async fn wait(&self, OrderUnderWay(asker): OrderUnderWay) -> Result<Answer, ApiError> {
         let answer = tokio::time::timeout(Duration::from_millis(self.order_ms), asker).await;
         match answer.map_err(|_elapsed| ApiError::Timeout { order_ms: self.order_ms })? {
             Ok(Answer::Refused(refused)) => Err(refused.into()),

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::caller::Caller;
 use super::error::ApiError;
-use super::{groups, health, metrics, users};
+use super::{groups, health, messages, metrics, users};
 use crate::server::MetricsAccess;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -48,6 +48,9 @@ pub static ROUTES: &[Route] = &[
     route(Method::PUT, "/v1/users/{user}/disabled", Access::Token, || put(users::disable)),
     route(Method::DELETE, "/v1/users/{user}/disabled", Access::Token, || delete(users::enable)),
     route(Method::POST, "/v1/users/{user}/tokens/revoke", Access::Token, || post(users::revoke_tokens)),
+    route(Method::POST, "/v1/messages", Access::Token, || post(messages::send)),
+    route(Method::POST, "/v1/messages/batch", Access::Token, || post(messages::send_batch)),
+    route(Method::DELETE, "/v1/messages/{message}", Access::Token, || delete(messages::revoke)),
     route(Method::GET, "/v1/openapi.json", Access::Token, || get(describe)),
     route(Method::GET, "/metrics", Access::Metrics, || get(metrics::show)),
     route(Method::GET, "/healthz", Access::Everybody, || get(health::live)),

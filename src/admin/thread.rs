@@ -41,7 +41,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         .map_err(HostError::system("start the control thread"))?;
     let Control { core, lanes, answers, keep_serving, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
-    let api = Arc::new(Api { options, orders, token, answered: Mutex::default() });
+    let api = Arc::new(Api { options, orders, token, answered: Mutex::default(), messages: Mutex::default() });
     let work = move || run(&runtime, Listening { listener, written }, api, answers, keep_serving);
     let thread = spawn_helper("mushan-admin", core, work).map_err(HostError::system("start the control thread"))?;
     Ok(Some(Operator { address, thread }))

@@ -42,7 +42,7 @@ pub use message::{
     Annotations, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags, StreamChunk,
 };
 pub use moment::{Moment, Steady};
-pub use order::{AccountState, Addressee, Answer, BlockState, Order, UserState};
+pub use order::{AccountState, Addressee, Answer, Authority, BlockState, Order, SentMessage, UserState};
 pub use policies::{Directory, Policies, SamePlatform};
 pub use refusal::{Refusal, Refused};
 pub use refusal_counts::RefusalCounts;

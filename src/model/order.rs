@@ -1,6 +1,6 @@
 //! The operator's requests to a shard, and the shard's answers.
 
-use super::{Conversation, GroupId, GroupState, Millis, Refused, Role, UserId};
+use super::{Conversation, ConversationSeq, GroupId, GroupState, MessageId, Millis, Refused, Role, Send, UserId};
 
 /// An operator's request. It goes to the shard that owns the addressee.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,32 @@ pub enum Order {
         /// The user whose tokens are revoked.
         user: UserId,
     },
+    /// Sends a message in a user's name. No rate and no daily share is charged to the author.
+    Send {
+        /// The author.
+        author: UserId,
+        /// The message. It is no chunk of a stream.
+        send: Box<Send>,
+        /// Whose permissions count.
+        authority: Authority,
+    },
+    /// Takes a message back for all its readers, whoever wrote it and whenever.
+    Revoke {
+        /// A user who has the message: its author, or one of its readers.
+        user: UserId,
+        /// The message to take back.
+        message: MessageId,
+    },
+}
+
+/// Whose permissions count for what is done in a user's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authority {
+    /// The user's: membership, mutes, block lists and the account.
+    #[default]
+    User,
+    /// The operator's, who may write to every conversation.
+    System,
 }
 
 /// Whether a user may have sessions.
@@ -119,7 +145,9 @@ impl Order {
             Self::KnowUser { user }
             | Self::ShowUser { user }
             | Self::SetAccount { user, .. }
-            | Self::RevokeTokens { user } => Addressee::User(user.clone()),
+            | Self::RevokeTokens { user }
+            | Self::Send { author: user, .. }
+            | Self::Revoke { user, .. } => Addressee::User(user.clone()),
         }
     }
 }
@@ -144,8 +172,23 @@ pub enum Answer {
     Group(Box<GroupState>),
     /// The state of a user.
     User(Box<UserState>),
+    /// The message is stored to the configured durability, as `Reply::Sent` says.
+    Sent(SentMessage),
     /// Refused, and nothing was changed.
     Refused(Refused),
+}
+
+/// A message that an order has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// The server's id of the message.
+    pub id: MessageId,
+    /// The position in the conversation; 0 for a message that is not stored.
+    pub conversation_seq: ConversationSeq,
+    /// The wall-clock time at which the message was accepted.
+    pub server_time: Millis,
+    /// The order repeats an earlier send, whose message this is.
+    pub is_repeated: bool,
 }
 
 /// A user as an operator sees it.

@@ -29,7 +29,7 @@ mod background;
 mod dispatch;
 mod inspect;
 
-pub use self::core::effect::{Effect, Ticket};
+pub use self::core::effect::Effect;
 pub use self::core::input::Input;
 pub use self::core::settings::ShardSettings;
 pub use self::core::shard::Shard;
@@ -41,6 +41,7 @@ pub use peers::message::{
     AckedKind, Asker, ConversationRequest, GivenBack, JobLoad, PresenceQuestion, RequestKind, ShardMessage, UserStatus,
     VisiblePresence, Windows,
 };
+pub use peers::ticket::Ticket;
 pub use query::fetch::{Fetch, Fetched, Step as FetchStep};
 pub use replay::checkpoint::{CheckpointBuilder, Made, survey};
 pub use rewrite::digest::Digest;

@@ -8,6 +8,7 @@ mod common;
 
 mod admin;
 mod audit;
+mod backend;
 mod backup;
 mod chat;
 mod log_tools;

@@ -173,6 +173,9 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("segments dropped", world.dropped);
     totals.insert("sessions that fell behind", world.fell_behind);
     totals.insert("turns that went on", world.went_on);
+    totals.insert("backend's orders answered", world.operator.backend.answered);
+    totals.insert("backend's sends that were known", world.operator.backend.repeated);
+    totals.insert("backend's revocations", world.operator.backend.revoked);
     totals.insert("orders answered", world.operator.answered);
     totals.insert("orders given again after a crash", world.operator.repeated);
     totals
@@ -183,7 +186,9 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 15] = [
+const FAULTS: [&str; 17] = [
+    "backend's sends that were known",
+    "backend's revocations",
     "logins turned away",
     "clocks set",
     "crashes",

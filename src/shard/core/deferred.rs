@@ -3,8 +3,8 @@
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
 use crate::model::{Answer, Entry, Message, Position, Reply, RequestTag, Seq, SessionId, ShardId};
-use crate::shard::core::effect::Ticket;
 use crate::shard::peers::message::ShardMessage;
+use crate::shard::peers::ticket::Ticket;
 use crate::shard::rows::index::UserIndex;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use crate::model::{Answer, Closing, Event, Reply, RequestTag, SessionId, ShardId, UserId};
 use crate::shard::peers::message::ShardMessage;
+use crate::shard::peers::ticket::Ticket;
 use crate::shard::query::fetch::Fetch;
 use smallvec::SmallVec;
 
@@ -69,7 +70,3 @@ pub enum Effect {
     /// `Input::InboxEpochRenewed`. At most once, and before the shard is ready.
     RenewInboxEpoch,
 }
-
-/// The control thread's mark on an order, which the answer repeats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);

@@ -1,9 +1,9 @@
 //! The inputs of a shard: a closed enum of everything that can happen to it.
 
 use crate::model::{Command, DeviceKey, Order, Position, RequestTag, Seq, SessionId, ShardId, Sizing, UserId};
-use crate::shard::core::effect::Ticket;
 use crate::shard::live::sessions::CatchUp;
 use crate::shard::peers::message::ShardMessage;
+use crate::shard::peers::ticket::Ticket;
 use crate::shard::query::fetch::Fetched;
 
 /// Something that happens to a shard.

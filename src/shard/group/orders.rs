@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
+use crate::shard::peers::authored_send::AuthoredSend;
 use crate::shard::rows::accounts::Account;
 use crate::shard::rows::groups::Group;
 use crate::shard::write::commit::Hindrance;
@@ -26,7 +27,7 @@ fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) {
         let before = self.log.newest_record;
-        let answer = self.execute(ctx, order);
+        let Some(answer) = self.execute(ctx, ticket, order) else { return };
         let is_stored = matches!(answer, Answer::Refused(_)) || self.log.newest_record < self.log.acknowledged;
         // The answer also shows earlier changes, so it waits for their records.
         if is_stored && before == self.log.newest_record {
@@ -35,14 +36,16 @@ impl<S: Storage> Shard<S> {
         self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
-    fn execute(&mut self, ctx: &mut Ctx<'_>, order: Order) -> Answer {
+    /// `None`: what other shards or a disk must do first is under way, and the answer follows.
+    fn execute(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) -> Option<Answer> {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(ctx.now, &group, owner, members),
             Order::ChangeMembers { group, add, remove } => {
-                return self.change_members(ctx.now, &group, &add, &remove).unwrap_or_else(Answer::Refused);
+                return Some(self.change_members(ctx.now, &group, &add, &remove).unwrap_or_else(Answer::Refused));
             }
             Order::ChangeMember { group, member, role, muted_until } => {
-                return self.change_member(ctx.now, &group, &member, role, muted_until).unwrap_or_else(Answer::Refused);
+                let changed = self.change_member(ctx.now, &group, &member, role, muted_until);
+                return Some(changed.unwrap_or_else(Answer::Refused));
             }
             Order::DissolveGroup { group } => self.dissolve_group(ctx.now, &group),
             Order::ShowGroup { group, after, limit } => self.show_group(&group, after.as_ref(), limit),
@@ -51,8 +54,16 @@ impl<S: Storage> Shard<S> {
             Order::ShowUser { user } => Ok(self.show_user(user)),
             Order::SetAccount { user, state } => self.set_account(ctx, &user, state),
             Order::RevokeTokens { user } => self.revoke_tokens(ctx, &user),
+            Order::Send { author, send, authority } => {
+                self.send_ordered(ctx, ticket, AuthoredSend { author, send, authority });
+                return None;
+            }
+            Order::Revoke { user, message } => {
+                self.revoke_ordered(ctx, ticket, user, message);
+                return None;
+            }
         };
-        done.unwrap_or_else(|refusal| Answer::Refused(refusal.into()))
+        Some(done.unwrap_or_else(|refusal| Answer::Refused(refusal.into())))
     }
 
     fn group(&self, group: &GroupId) -> Option<&Group> {

@@ -137,7 +137,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Conversation, MessageId, UserId};
+    use crate::model::{Authority, Conversation, MessageId, UserId};
     use crate::shard::peers::message::{Asker, RequestKind};
     use crate::shard::table::fingerprint::Fingerprints;
 
@@ -145,7 +145,7 @@ mod tests {
         let user = |id: &str| UserId::new(id).expect("well formed");
         let (user, conversation) = (user("alice"), Conversation::pair(user("alice"), user(peer)));
         let conversation_key = Fingerprints::new(7).of_conversation(&conversation);
-        let asker = Box::new(Asker { user, conversation });
+        let asker = Box::new(Asker { user, conversation, authority: Authority::User });
         let request = ConversationRequest {
             conversation_key,
             key: conversation_key,

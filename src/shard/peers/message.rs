@@ -1,8 +1,8 @@
 //! Messages between two shards, one way on a lane. No shard waits for another one.
 
 use crate::model::{
-    Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply, TypingNotice,
-    UnsequencedMessage, UserId,
+    Authority, Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply,
+    TypingNotice, UnsequencedMessage, UserId,
 };
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::BTreeMap;
@@ -215,8 +215,8 @@ pub struct ConversationRequest {
 /// What a request does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Sends a message.
-    Send(UnsequencedMessage),
+    /// Sends a message, as whose permissions allow.
+    Send(UnsequencedMessage, Authority),
     /// Revokes a message.
     Revoke(Box<Asker>, MessageId),
     /// Tells each author which of its messages the user has read.
@@ -230,6 +230,8 @@ pub struct Asker {
     pub user: UserId,
     /// The conversation.
     pub conversation: Conversation,
+    /// Whose permissions count.
+    pub authority: Authority,
 }
 
 impl JobLoad {
@@ -250,7 +252,7 @@ impl ConversationRequest {
     /// The user who makes the request.
     pub fn author(&self) -> &UserId {
         match &self.ask {
-            RequestKind::Send(message) => &message.author,
+            RequestKind::Send(message, _) => &message.author,
             RequestKind::Revoke(asker, _) | RequestKind::Receipt(asker, _) => &asker.user,
         }
     }
@@ -258,7 +260,7 @@ impl ConversationRequest {
     /// The conversation to which the request is made.
     pub fn conversation(&self) -> &Conversation {
         match &self.ask {
-            RequestKind::Send(message) => &message.conversation,
+            RequestKind::Send(message, _) => &message.conversation,
             RequestKind::Revoke(asker, _) | RequestKind::Receipt(asker, _) => &asker.conversation,
         }
     }
@@ -266,7 +268,7 @@ impl ConversationRequest {
     /// An estimate of the bytes of memory that the request occupies while it is under way.
     pub fn bytes(&self) -> usize {
         match &self.ask {
-            RequestKind::Send(message) => message.content.len() + message.extra.bytes(),
+            RequestKind::Send(message, _) => message.content.len() + message.extra.bytes(),
             RequestKind::Revoke(..) => 0,
             RequestKind::Receipt(_, read) => {
                 read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum()

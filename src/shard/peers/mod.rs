@@ -1,8 +1,11 @@
 //! Messages between shards, and requests and deliveries under way.
 
+pub(super) mod authored_send;
 pub(super) mod chunk;
 pub(super) mod greeting;
 pub(super) mod held_requests;
 pub(super) mod message;
 pub(super) mod outbound;
 pub(super) mod pending_requests;
+pub(super) mod stalled;
+pub(super) mod ticket;

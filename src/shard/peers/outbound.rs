@@ -4,10 +4,11 @@
 //! exceed the window; a message is only sent when its window has room, so that no lane overflows.
 
 use crate::log::record::bytes::{Put, Reader};
-use crate::model::{Command, Position, RequestTag, SessionId, ShardId};
+use crate::model::{Position, SessionId, ShardId};
 use crate::shard::Windows;
 use crate::shard::peers::greeting::{Greeting, Resent, Unconfirmed};
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
+use crate::shard::peers::stalled::Stalled;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::outstanding::Unfinished;
 use std::collections::VecDeque;
@@ -29,7 +30,8 @@ pub(in crate::shard) struct PeerShard {
     /// Requests to it that it has not answered.
     requests: usize,
     request_bytes: usize,
-    /// Sends that found the window of requests full. Each belongs to a paused session, so there is one for a session.
+    /// Requests that found the window full. One for each session, which is paused, and those of orders, which the control
+    /// thread bounds.
     stalled: VecDeque<Stalled>,
     /// The number of the newest delivery to it.
     newest: u64,
@@ -61,13 +63,6 @@ pub(in crate::shard) struct PeerShard {
     replayed: bool,
     /// It is still to be told that all deliveries from before the start were sent.
     awaits_replay: bool,
-}
-
-#[derive(Debug)]
-pub(in crate::shard) struct Stalled {
-    pub session: SessionId,
-    pub tag: RequestTag,
-    pub command: Command,
 }
 
 pub(in crate::shard) struct Outbound {
@@ -459,7 +454,7 @@ impl Outbound {
     /// The session is gone, and with it what it did not get to send.
     pub fn forget_stalled(&mut self, session: SessionId) {
         for peer in &mut self.peers {
-            peer.stalled.retain(|stalled| stalled.session != session);
+            peer.stalled.retain(|stalled| !stalled.is_of(session));
         }
     }
 

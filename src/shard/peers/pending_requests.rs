@@ -1,21 +1,32 @@
-//! Requests of this shard's users that their owner has not answered, and the sessions that wait for the answers.
+//! Requests of this shard's users that their owner has not answered, and the sessions and orders that wait for the
+//! answers.
 //!
 //! Bounded by the windows of requests.
 
 use crate::model::{RequestTag, SessionId, ShardId, UserId};
 use crate::shard::peers::chunk::ChunkUnderWay;
 use crate::shard::peers::message::ConversationRequest;
+use crate::shard::peers::ticket::Ticket;
 use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 
-/// A request and the session that made it.
+/// Who made a request, and is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shard) struct Requester {
-    pub session: SessionId,
-    pub tag: RequestTag,
+pub(in crate::shard) enum Requester {
+    Session {
+        session: SessionId,
+        tag: RequestTag,
+    },
+    Order {
+        ticket: Ticket,
+        /// The order repeats an earlier send.
+        is_repeated: bool,
+    },
+    /// The server itself wants something done in a user's name: nobody is answered.
+    Nobody,
 }
 
 #[derive(Debug)]
@@ -39,17 +50,29 @@ pub(in crate::shard) struct PendingRequests {
     requests: u64,
 }
 
-/// Repetitions of one send that wait for its answer; further ones are dropped as if the network had lost them.
+/// Repetitions of one send that wait for its answer; of sessions, further ones are dropped as if the network had lost
+/// them.
 const WAITERS_MAX: usize = 16;
 
 impl Requester {
-    /// The server itself wants something done in a user's name: nobody is answered.
-    pub fn nobody() -> Self {
-        Self { session: SessionId(0), tag: RequestTag::None }
+    pub fn order(ticket: Ticket) -> Self {
+        Self::Order { ticket, is_repeated: false }
     }
 
-    pub fn is_nobody(&self) -> bool {
-        self.session == SessionId(0)
+    /// The session, which needs no push of what it has sent itself.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Session { session, .. } => Some(*session),
+            Self::Order { .. } | Self::Nobody => None,
+        }
+    }
+
+    /// The same requester, whose send is known to repeat another one.
+    pub fn repeating(self) -> Self {
+        match self {
+            Self::Order { ticket, .. } => Self::Order { ticket, is_repeated: true },
+            other => other,
+        }
     }
 }
 
@@ -66,14 +89,18 @@ impl PendingRequest {
         }
     }
 
-    pub fn wait(&mut self, waiter: Requester) {
-        if self.waiters.len() < WAITERS_MAX {
-            self.waiters.push(waiter);
+    /// Gives a repetition back that finds too many others.
+    pub fn wait(&mut self, waiter: Requester) -> Result<(), Requester> {
+        if self.waiters.len() >= WAITERS_MAX {
+            return Err(waiter);
         }
+        self.waiters.push(waiter.repeating());
+        Ok(())
     }
 
-    pub fn origin(&self) -> SessionId {
-        self.waiters[0].session
+    /// The session that sent it first.
+    pub fn origin(&self) -> Option<SessionId> {
+        self.waiters[0].session()
     }
 }
 

@@ -4,11 +4,15 @@
 //! bounded.
 
 use crate::log::{Page, ReadMode, Record, Segments, Tail, Thread, Unread, View};
-use crate::model::{Conversation, Message, MessageId, Position, Receipt, RequestTag, Send, SessionId, ShardId, UserId};
+use crate::model::{
+    Authority, Conversation, Message, MessageId, Position, Receipt, RequestTag, Send, SessionId, ShardId, UserId,
+};
 use crate::shard::peers::message::ConversationRequest;
+use crate::shard::peers::ticket::Ticket;
 use crate::shard::query::history::{HistoryPage, HistoryQuestion};
 use crate::shard::query::list::{ListQuestion, ListedRow};
 use crate::shard::query::recount::Recount;
+use crate::shard::query::search::MessageSearch;
 use crate::shard::query::sync::SyncQuery;
 use crate::shard::rows::index::ConversationIndex;
 use std::collections::BTreeMap;
@@ -31,6 +35,8 @@ pub struct Fetch {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::shard) enum FetchOwner {
     Session(SessionId, RequestTag),
+    /// An order, of which there are few.
+    Order(Ticket),
     /// The backlog of a session, which is not held up.
     Backlog(SessionId),
     /// A post of that shard.
@@ -46,6 +52,7 @@ pub(in crate::shard) enum ColdRead {
     First {
         position: Position,
         send: Box<Send>,
+        authority: Authority,
     },
     History(HistoryQuestion),
     List(ListQuestion),
@@ -53,12 +60,14 @@ pub(in crate::shard) enum ColdRead {
     /// The messages that a receipt names.
     Receipt(Lookup, Box<Receipt>),
     Recount(Recount),
+    Search(MessageSearch),
 }
 
 impl ColdRead {
     pub fn anew(self) -> Self {
         match self {
             Self::Recount(recount) => Self::Recount(recount.anew()),
+            Self::Search(search) => Self::Search(search.anew()),
             other => other,
         }
     }
@@ -99,6 +108,8 @@ pub(in crate::shard) enum FetchResult {
     List(Vec<ListedRow>),
     Messages(Vec<Option<Arc<Message>>>),
     Count(u32),
+    /// The conversation that has the message.
+    Found(Option<Conversation>),
 }
 
 /// The result of one bounded part of a read.
@@ -140,6 +151,11 @@ impl Fetch {
             ColdRead::Recount(recount) => match recount.count_pages(view) {
                 Ok(None) => return Step::More(self),
                 Ok(Some(counted)) => Ok(FetchResult::Count(counted)),
+                Err(unread) => Err(unread),
+            },
+            ColdRead::Search(search) => match search.step(view) {
+                Ok(None) => return Step::More(self),
+                Ok(Some(found)) => Ok(FetchResult::Found(found)),
                 Err(unread) => Err(unread),
             },
         };

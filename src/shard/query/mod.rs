@@ -4,4 +4,5 @@ pub(super) mod fetch;
 pub(super) mod history;
 pub(super) mod list;
 pub(super) mod recount;
+pub(super) mod search;
 pub(super) mod sync;

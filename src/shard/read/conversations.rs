@@ -29,7 +29,7 @@ impl<S: Storage> Shard<S> {
         }
         let question = self.list_question(ctx.now.wall, (place, room), list);
         match question.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(rows) => self.reply_conversations(ctx, Requester { session, tag }, &question, rows),
+            Ok(rows) => self.reply_conversations(ctx, Requester::Session { session, tag }, &question, rows),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), ctx.effects),
         }
@@ -68,12 +68,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn reply_conversations(
         &mut self,
         ctx: &mut Ctx<'_>,
-        Requester { session, tag }: Requester,
+        waiter: Requester,
         question: &ListQuestion,
         rows: Vec<ListedRow>,
     ) {
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let place = row.place;
+        let Some(place) = self.state.tables.inboxes.find(&question.user) else { return };
         let has_more = question.has_more || rows.len() < question.rows.len();
         let is_consumed = |message: &&MessageId| self.state.tables.consumed.contains(&question.user, **message);
         let shown = |ListedRow { mut row, once }| {
@@ -87,6 +86,6 @@ impl<S: Storage> Shard<S> {
         };
         let rows = rows.into_iter().map(shown).collect();
         let reply = Reply::Conversations { rows, has_more };
-        self.reply_page_when_acknowledged(ctx, self.log.newest_record, (session, tag), reply);
+        self.answer_page(ctx, self.log.newest_record, waiter, reply);
     }
 }

@@ -6,6 +6,7 @@
 use crate::log::{Damage, ReadMode, Storage, Unread};
 use crate::model::{Conversation, MessageId, Refusal, RequestTag, SessionId, ShardId, UserId};
 use crate::shard::core::context::Ctx;
+use crate::shard::peers::authored_send::AuthoredSend;
 use crate::shard::peers::message::ConversationRequest;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::{ColdRead, Fetch, FetchOwner, FetchResult, Fetched, Lookup};
@@ -36,6 +37,21 @@ impl<S: Storage> Shard<S> {
         let user = row.user.clone();
         effects.push(Effect::Pause { session });
         self.order(user, FetchOwner::Session(session, tag), wanted, effects);
+    }
+
+    /// Reads for the requester, session or order.
+    pub(in crate::shard) fn fetch_for(
+        &mut self,
+        waiter: Requester,
+        user: &UserId,
+        wanted: ColdRead,
+        effects: &mut Vec<Effect>,
+    ) {
+        match waiter {
+            Requester::Session { session, tag } => self.fetch(session, tag, wanted, effects),
+            Requester::Order { ticket, .. } => self.order(user.clone(), FetchOwner::Order(ticket), wanted, effects),
+            Requester::Nobody => {}
+        }
     }
 
     /// Reads for a session that is behind.
@@ -86,7 +102,13 @@ impl<S: Storage> Shard<S> {
         }
         match whose {
             FetchOwner::Session(session, tag) => {
-                self.fetched_for_session(ctx, Requester { session, tag }, wanted, found)
+                if self.state.live.sessions.find(session).is_some() {
+                    ctx.effects.push(Effect::Resume { session });
+                    self.fetched_for_requester(ctx, (Requester::Session { session, tag }, user), wanted, found);
+                }
+            }
+            FetchOwner::Order(ticket) => {
+                self.fetched_for_requester(ctx, (Requester::order(ticket), user), wanted, found);
             }
             FetchOwner::Backlog(session) => match (wanted, found) {
                 (ColdRead::Page(question), Ok(FetchResult::Page(page))) => {
@@ -103,35 +125,33 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn fetched_for_session(
+    fn fetched_for_requester(
         &mut self,
         ctx: &mut Ctx<'_>,
-        waiter: Requester,
+        (waiter, user): (Requester, UserId),
         wanted: ColdRead,
         found: Result<FetchResult, Unread>,
     ) {
-        let Requester { session, tag } = waiter.clone();
-        if self.state.live.sessions.find(session).is_none() {
-            return;
-        }
-        ctx.effects.push(Effect::Resume { session });
         match (wanted, found) {
             (ColdRead::Page(question), Ok(FetchResult::Page(page))) => {
                 self.page_read(ctx, waiter, question, page);
             }
-            (ColdRead::First { position, send }, Ok(FetchResult::First(record))) => {
-                self.first_read(ctx, waiter, position, *send, record);
+            (ColdRead::First { position, send, authority }, Ok(FetchResult::First(record))) => {
+                self.first_read(ctx, waiter, (position, AuthoredSend { author: user, send, authority }), record);
             }
             (ColdRead::History(question), Ok(FetchResult::History(page))) => {
-                self.reply_history(ctx, session, tag, &question, page);
+                self.reply_history(ctx, waiter, &question, page);
             }
             (ColdRead::List(question), Ok(FetchResult::List(rows))) => {
                 self.reply_conversations(ctx, waiter, &question, rows);
             }
+            (ColdRead::Search(search), Ok(FetchResult::Found(found))) => {
+                self.searched(ctx, waiter, (user, search), found);
+            }
             (ColdRead::Receipt(lookup, receipt), Ok(FetchResult::Messages(found))) => {
                 self.receipt_found(ctx, waiter, lookup.at, *receipt, &found);
             }
-            _ => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
+            _ => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
         }
     }
 }

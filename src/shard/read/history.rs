@@ -4,6 +4,7 @@ use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{History, Refusal, Reply, RequestTag, Seq, SessionId};
 use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::history::{HistoryPage, HistoryQuestion};
 
@@ -35,7 +36,7 @@ impl<S: Storage> Shard<S> {
             room,
         };
         match question.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(page) => self.reply_history(ctx, session, tag, &question, page),
+            Ok(page) => self.reply_history(ctx, Requester::Session { session, tag }, &question, page),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), ctx.effects),
         }
@@ -44,11 +45,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn reply_history(
         &mut self,
         ctx: &mut Ctx<'_>,
-        session: SessionId,
-        tag: RequestTag,
+        waiter: Requester,
         question: &HistoryQuestion,
         page: HistoryPage,
     ) {
+        let Requester::Session { session, tag } = waiter else { return };
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let place = row.place;
         let mut messages = page.entries;

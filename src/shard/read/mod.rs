@@ -1,5 +1,6 @@
 //! Verbs that only read, and their reads off the core.
 
+pub(super) mod answering;
 pub(super) mod backlog;
 #[cfg(test)]
 pub(super) mod backlog_tests;

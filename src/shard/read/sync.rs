@@ -25,7 +25,7 @@ impl<S: Storage> Shard<S> {
         }
         let tail = self.state.tables.inboxes.tail_at(place);
         let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room };
-        self.find_page(ctx, Requester { session, tag }, question);
+        self.find_page(ctx, Requester::Session { session, tag }, question);
     }
 
     /// The first page with a shown entry, or the last page. A long search continues off the core.
@@ -40,11 +40,12 @@ impl<S: Storage> Shard<S> {
                 }
                 Err(Unread::Cold(_)) => break,
                 Err(Unread::Damaged(_)) => {
-                    return self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, ctx.effects);
+                    return self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects);
                 }
             }
         }
-        self.fetch(waiter.session, waiter.tag, ColdRead::Page(question), ctx.effects);
+        let user = question.user.clone();
+        self.fetch_for(waiter, &user, ColdRead::Page(question), ctx.effects);
     }
 
     /// Continues with a page that was read off the core.
@@ -57,7 +58,8 @@ impl<S: Storage> Shard<S> {
     ) {
         if let Some(rest) = self.reply_page(ctx, &waiter, question, page) {
             let rest = rest.searching(SEARCHED_APART_ENTRIES);
-            self.fetch(waiter.session, waiter.tag, ColdRead::Page(rest), ctx.effects);
+            let user = rest.user.clone();
+            self.fetch_for(waiter, &user, ColdRead::Page(rest), ctx.effects);
         }
     }
 
@@ -66,7 +68,7 @@ impl<S: Storage> Shard<S> {
     fn reply_page(
         &mut self,
         ctx: &mut Ctx<'_>,
-        Requester { session, tag }: &Requester,
+        waiter: &Requester,
         question: SyncQuery,
         page: Page,
     ) -> Option<SyncQuery> {
@@ -80,12 +82,12 @@ impl<S: Storage> Shard<S> {
         // Entries that the search has found and the reply does not contain are read again for the next page.
         has_more |= question.cut(&mut entries);
         let tail = question.tail;
-        if let Some(row) = self.state.live.sessions.find_mut(*session) {
+        if let Some(row) = waiter.session().and_then(|session| self.state.live.sessions.find_mut(session)) {
             entries.iter().for_each(|entry| row.pushes.shown(entry));
         }
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
         let depends_on = tail.last.max(self.state.tables.revoked.newest_record());
-        self.reply_page_when_acknowledged(ctx, depends_on, (*session, tag.clone()), reply);
+        self.answer_page(ctx, depends_on, waiter.clone(), reply);
         None
     }
 }

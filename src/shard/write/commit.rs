@@ -2,8 +2,8 @@
 
 use crate::log::{Delivery, ReadMode, RecordRef, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
-    Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal, Role, Seq,
-    SessionId, ShardId, UnsequencedMessage, UserId,
+    Authority, Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal,
+    Role, Seq, SessionId, ShardId, UnsequencedMessage, UserId,
 };
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::Blocker;
@@ -43,7 +43,7 @@ impl From<Refusal> for Hindrance {
 pub(in crate::shard) type MessageKeys = (Fingerprint, Option<Fingerprint>);
 
 impl<S: Storage> Shard<S> {
-    /// Commits a user's message, if the user may write to the conversation.
+    /// Commits a message that `may_send` permits.
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
@@ -51,11 +51,28 @@ impl<S: Storage> Shard<S> {
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> Result<Taken, Hindrance> {
-        self.may_write(now, &message.author, &message.conversation, conversation_key)?;
         if self.is_too_busy(&message.conversation, conversation_key) {
             return Err(Refusal::GroupTooBusy.into());
         }
         self.commit(now, (conversation_key, Some(key)), message, origin)
+    }
+
+    /// Whether the message may be sent: by its author, or by the operator in the author's name, who may write to every
+    /// existing group.
+    pub(in crate::shard) fn may_send(
+        &self,
+        now: Moment,
+        message: &Message,
+        conversation_key: Fingerprint,
+        authority: Authority,
+    ) -> Result<(), Refusal> {
+        match (authority, &message.conversation) {
+            (Authority::User, conversation) => self.may_write(now, &message.author, conversation, conversation_key),
+            (Authority::System, Conversation::Pair(..)) => Ok(()),
+            (Authority::System, Conversation::Group(_)) => {
+                self.state.groups.rosters.find(conversation_key).map(|_| ()).ok_or(Refusal::ConversationNotExist)
+            }
+        }
     }
 
     /// Whether the user may write: an unmuted member of a group; in a pair, a user whom the other has not blocked.
@@ -96,7 +113,7 @@ impl<S: Storage> Shard<S> {
         let targets = match sides {
             // Both users are on this shard.
             PairMembers { author: Some(_), peer: Some(_) } => SmallVec::new(),
-            _ => self.targets_of(&message.conversation, message.fact.as_deref()),
+            _ => self.targets_of_message(message, key),
         };
         if self.is_stuck(&targets) {
             return Err(Refusal::StorageFull.into());
@@ -162,6 +179,19 @@ impl<S: Storage> Shard<S> {
             .iter()
             .find(|target| !self.state.peers.outbound.may_deliver(**target))
             .map(|target| Blocker::Target(*target))
+    }
+
+    /// The same for a message that may have a dedupe key. Its author gets it even if the author is no member of the
+    /// group; the key is in the author's slot.
+    fn targets_of_message(&self, message: &Message, key: Option<Fingerprint>) -> SmallVec<[ShardId; 2]> {
+        let mut targets = self.targets_of(&message.conversation, message.fact.as_deref());
+        if let (Conversation::Group(_), Some(key)) = (&message.conversation, key) {
+            let home = self.settings.placement.owner_of_key(key);
+            if home != self.settings.me && !targets.contains(&home) {
+                targets.push(home);
+            }
+        }
+        targets
     }
 
     /// The other shards with users who get the message. For a revoked message of a group these are all shards: users

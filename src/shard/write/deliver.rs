@@ -100,7 +100,7 @@ impl<S: Storage> Shard<S> {
         for waiter in pending.waiters {
             self.defer_sent(record, waiter, message, author_seq);
         }
-        Some(origin)
+        origin
     }
 
     /// The delivery is a duplicate: our earlier confirmation was lost or is late, so it is sent again.

@@ -16,7 +16,7 @@ use crate::shard::{Effect, Shard, ShardMessage};
 impl<S: Storage> Shard<S> {
     /// Why a request cannot be carried out now, if it cannot.
     pub(in crate::shard) fn expect_known(&self, request: &ConversationRequest) -> Option<RequestOutcome> {
-        if self.settings.policies.directory == Directory::Open || !matches!(request.ask, RequestKind::Send(_)) {
+        if self.settings.policies.directory == Directory::Open || !matches!(request.ask, RequestKind::Send(..)) {
             return None;
         }
         let peer = peer_of(request)?;
@@ -38,7 +38,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn standing_of(&self, user: &UserId) -> UserStatus {
+    pub(in crate::shard) fn standing_of(&self, user: &UserId) -> UserStatus {
         let place = self.state.tables.inboxes.find(user);
         let has_been_here = place.is_some_and(|place| self.state.tables.inboxes.is_known(place));
         // A session proves that the user exists, even if the log had no room to record it.

@@ -8,6 +8,8 @@ pub(super) mod directory;
 pub(super) mod directory_tests;
 pub(super) mod durable;
 pub(super) mod fingerprint_of_send;
+#[cfg(test)]
+pub(super) mod ordered_tests;
 pub(super) mod receipt;
 #[cfg(test)]
 pub(super) mod receipt_tests;

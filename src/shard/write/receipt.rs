@@ -5,13 +5,13 @@
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId,
-    UnsequencedMessage, UserId,
+    Authority, Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag,
+    SessionId, UnsequencedMessage, UserId,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
-use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
+use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::rows::charge::Charge;
@@ -43,7 +43,7 @@ impl<S: Storage> Shard<S> {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
-            let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
+            let stalled = Stalled::Command { session, tag, command: Command::Receipt(receipt) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
@@ -56,7 +56,7 @@ impl<S: Storage> Shard<S> {
         receipt.messages.dedup();
         let lookup = self.state.lookup_at(seated.at, receipt.messages.clone());
         match lookup.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(found) => self.receipt_found(ctx, Requester { session, tag }, seated.at, receipt, &found),
+            Ok(found) => self.receipt_found(ctx, Requester::Session { session, tag }, seated.at, receipt, &found),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), ctx.effects),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
         }
@@ -72,7 +72,7 @@ impl<S: Storage> Shard<S> {
         receipt: Receipt,
         found: &[Option<Arc<Message>>],
     ) {
-        let Requester { session, tag } = waiter.clone();
+        let Requester::Session { session, tag } = waiter.clone() else { return };
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (reader, place) = (row.user.clone(), row.place);
         let Some(seat) = self.state.seat_of(place, at) else {
@@ -84,7 +84,7 @@ impl<S: Storage> Shard<S> {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
-            let stalled = Stalled { session, tag, command: Command::Receipt(receipt) };
+            let stalled = Stalled::Command { session, tag, command: Command::Receipt(receipt) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
         let seen = joined..=self.state.seen_through(seated);
@@ -103,7 +103,7 @@ impl<S: Storage> Shard<S> {
             return ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &reader);
-        let asker = Box::new(Asker { user: reader, conversation });
+        let asker = Box::new(Asker { user: reader, conversation, authority: Authority::User });
         let request = ConversationRequest { conversation_key, key, ask: RequestKind::Receipt(asker, read) };
         self.start_request(ctx, owner, request, waiter);
     }
@@ -114,7 +114,7 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         conversation_key: Fingerprint,
-        Asker { user, conversation }: &Asker,
+        Asker { user, conversation, .. }: &Asker,
         read: &BTreeMap<UserId, Vec<ReadMessage>>,
     ) -> RequestOutcome {
         if !self.is_in(user, conversation) {

@@ -9,8 +9,8 @@ use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::{Blocker, HeldRequest};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
-use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
+use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::{ColdRead, FetchResult};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
@@ -54,11 +54,13 @@ impl RequestOutcome {
 }
 
 impl<S: Storage> Shard<S> {
-    /// The session waits, and its command is tried again, until the shard `owner` has room for the request.
+    /// The command or the order is tried again when the shard `owner` has room for the request; a session waits until
+    /// then.
     pub(in crate::shard) fn stall(&mut self, ctx: &mut Ctx<'_>, owner: ShardId, stalled: Stalled) {
-        let session = stalled.session;
+        if let Stalled::Command { session, .. } = stalled {
+            ctx.effects.push(Effect::Pause { session });
+        }
         self.state.peers.outbound.peer(owner).stall(stalled);
-        ctx.effects.push(Effect::Pause { session });
     }
 
     /// The same for a command that its user was charged a send for: it is charged again when it is tried again.
@@ -88,7 +90,7 @@ impl<S: Storage> Shard<S> {
         }
         let verdict = match self.state.peers.outbound.is_holding(request.conversation_key) {
             true => RequestOutcome::Behind,
-            false => self.commit_request(ctx, &mut request, Some(waiter.session)),
+            false => self.commit_request(ctx, &mut request, waiter.session()),
         };
         match verdict {
             RequestOutcome::Taken(taken) => self.defer_accepted(&taken, waiter),
@@ -109,7 +111,7 @@ impl<S: Storage> Shard<S> {
 
     fn start_flight(&mut self, owner: ShardId, request: &ConversationRequest, waiter: Requester) {
         let mut pending = PendingRequest::of(owner, request, waiter);
-        if let RequestKind::Send(message) = &request.ask {
+        if let RequestKind::Send(message, _) = &request.ask {
             pending.content =
                 Some(self.state.identity.fingerprints.of_message_content(request.conversation_key, message));
             pending.chunk = self.chunk_of(request);
@@ -134,7 +136,7 @@ impl<S: Storage> Shard<S> {
             let Some((turn, mut held)) = self.state.peers.outbound.next_held() else { return };
             let is_own = held.from == self.settings.me;
             let pending = self.state.peers.requests.find_mut(held.request.key).filter(|_| is_own);
-            let origin = pending.map(|pending| pending.origin());
+            let origin = pending.and_then(|pending| pending.origin());
             let verdict = match held.is_recipient_known {
                 true => self.commit_known(ctx, &mut held.request, origin),
                 false => self.commit_request(ctx, &mut held.request, origin),
@@ -175,13 +177,18 @@ impl<S: Storage> Shard<S> {
         origin: Option<SessionId>,
     ) -> RequestOutcome {
         match ask {
-            RequestKind::Send(message) if message.header().no_persist => {
-                self.forward_transient(ctx, *conversation_key, message, origin)
+            RequestKind::Send(message, authority) => {
+                if let Err(refusal) = self.may_send(ctx.now, message, *conversation_key, *authority) {
+                    return RequestOutcome::refused(refusal);
+                }
+                if message.header().no_persist {
+                    return self.forward_transient(ctx, *conversation_key, message, origin);
+                }
+                match self.commit_send(ctx.now, (*conversation_key, *key), message, origin) {
+                    Ok(taken) => RequestOutcome::Taken(taken),
+                    Err(hindrance) => hindrance.into(),
+                }
             }
-            RequestKind::Send(message) => match self.commit_send(ctx.now, (*conversation_key, *key), message, origin) {
-                Ok(taken) => RequestOutcome::Taken(taken),
-                Err(hindrance) => hindrance.into(),
-            },
             RequestKind::Revoke(asker, message) => {
                 self.commit_revocation(ctx.now, *conversation_key, asker, *message, None)
             }
@@ -278,25 +285,24 @@ impl<S: Storage> Shard<S> {
     }
 
     fn defer_answer(&mut self, ctx: &mut Ctx<'_>, after: Option<Position>, waiter: Requester, reply: Reply) {
-        if waiter.is_nobody() {
+        if waiter == Requester::Nobody {
             return;
         }
         self.meters.stats.refused += u64::from(matches!(reply, Reply::Refused(_)));
-        let Requester { session, tag } = waiter;
-        match after {
-            Some(record) => self.reply_when_acknowledged(ctx, record, session, tag, reply),
-            None => ctx.effects.push(Effect::Reply { session, tag, reply }),
-        }
+        self.answer_requester(ctx, after, waiter, reply);
     }
 
-    /// Resumes sessions that were paused by a full window, as far as there is room.
+    /// Tries again what a full window stopped, as far as there is room.
     pub(in crate::shard) fn resume_stalled(&mut self, ctx: &mut Ctx<'_>) {
         while let Some(owner) = self.state.peers.outbound.first_unstallable() {
-            let Some(Stalled { session, tag, command }) = self.state.peers.outbound.peer(owner).next_stalled() else {
-                return;
-            };
-            ctx.effects.push(Effect::Resume { session });
-            self.requested(ctx, session, tag, command);
+            match self.state.peers.outbound.peer(owner).next_stalled() {
+                Some(Stalled::Command { session, tag, command }) => {
+                    ctx.effects.push(Effect::Resume { session });
+                    self.requested(ctx, session, tag, command);
+                }
+                Some(Stalled::Order { ticket, order }) => self.ordered(ctx, ticket, order),
+                None => return,
+            }
         }
     }
 }

@@ -2,19 +2,24 @@
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
-    Command, Conversation, Fact, Message, MessageId, Moment, Refusal, Reply, RequestTag, Revoke, Role, SessionId,
-    UnsequencedMessage, UserId,
+    Authority, Command, Conversation, Fact, Message, MessageId, Moment, Order, Refusal, Reply, RequestTag, Revoke,
+    Role, SessionId, UnsequencedMessage, UserId,
 };
-use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
-use crate::shard::peers::outbound::Stalled;
 use crate::shard::peers::pending_requests::Requester;
+use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
+use crate::shard::query::search::MessageSearch;
 use crate::shard::rows::charge::Charge;
+use crate::shard::rows::index::ConversationIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
+use crate::shard::{Shard, Ticket};
 use std::sync::Arc;
+
+/// Conversations that one read searches for a message.
+const SEARCHED_AT_ONCE_MAX: usize = 1_024;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn revoke(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, revoke: Revoke) {
@@ -30,7 +35,7 @@ impl<S: Storage> Shard<S> {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
-            let stalled = Stalled { session, tag, command: Command::Revoke(revoke) };
+            let stalled = Stalled::Command { session, tag, command: Command::Revoke(revoke) };
             return self.stall_charged(ctx, place, owner, stalled);
         }
         let charge = Charge::of_members(self.members_about(&conversation, conversation_key), &self.settings.limits);
@@ -38,9 +43,76 @@ impl<S: Storage> Shard<S> {
             return self.refuse(session, tag, refusal, ctx.effects);
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
-        let asker = Box::new(Asker { user: author, conversation });
+        let asker = Box::new(Asker { user: author, conversation, authority: Authority::User });
         let request = ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, revoke.message) };
-        self.start_request(ctx, owner, request, Requester { session, tag });
+        self.start_request(ctx, owner, request, Requester::Session { session, tag });
+    }
+
+    /// The operator takes a message back. In which of the user's conversations it is has to be found.
+    pub(in crate::shard) fn revoke_ordered(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ticket: Ticket,
+        user: UserId,
+        message: MessageId,
+    ) {
+        self.search(ctx, ticket, (user, message), 0);
+    }
+
+    /// Off the core, some conversations at a time; the newest of the user's first. Those that are begun meanwhile come
+    /// before the ones that were passed, so none is left out. At last, those of groups whose changes are still on their
+    /// way to members here: the user may be about to have a seat.
+    fn search(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, (user, message): (UserId, MessageId), passed: usize) {
+        let waiter = Requester::order(ticket);
+        let Some(place) = self.state.tables.inboxes.find(&user) else {
+            return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
+        };
+        let conversation = |at: ConversationIndex| {
+            let row = self.state.tables.conversations.at(at);
+            (row.conversation(&self.state.tables.inboxes), row.tail.tail())
+        };
+        let seats = self.state.tables.inboxes.seats_of(place).skip(passed).take(SEARCHED_AT_ONCE_MAX);
+        let mut conversations: Vec<_> = seats.map(|seat| conversation(seat.conversation)).collect();
+        let is_last = conversations.len() < SEARCHED_AT_ONCE_MAX;
+        if is_last {
+            conversations.extend(self.state.groups.fan_out.groups().map(|(at, _)| conversation(at)));
+        }
+        self.state.rows_visited.count(passed + conversations.len());
+        let search = MessageSearch { message, conversations, passed, searched: 0, is_last };
+        self.fetch_for(waiter, &user, ColdRead::Search(search), ctx.effects);
+    }
+
+    /// Some of the user's conversations were searched.
+    pub(in crate::shard) fn searched(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        waiter: Requester,
+        (user, search): (UserId, MessageSearch),
+        found: Option<Conversation>,
+    ) {
+        let Requester::Order { ticket, .. } = waiter else { return };
+        let message = search.message;
+        let conversation = match found {
+            Some(conversation) => conversation,
+            None if search.is_last => {
+                return self.refuse_requester(waiter, Refusal::ConversationNotExist, ctx.effects);
+            }
+            None => return self.search(ctx, ticket, (user, message), search.passed + search.conversations.len()),
+        };
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
+        if !self.state.peers.outbound.may_request(owner) {
+            let order = Order::Revoke { user, message };
+            return self.stall(ctx, owner, Stalled::Order { ticket, order });
+        }
+        let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &user);
+        let asker = Box::new(Asker { user, conversation, authority: Authority::System });
+        self.start_request(
+            ctx,
+            owner,
+            ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, message) },
+            waiter,
+        );
     }
 
     /// At the conversation's owner, which sends the answer itself: after a restart the fact may be sent again, and then
@@ -49,7 +121,7 @@ impl<S: Storage> Shard<S> {
         &mut self,
         now: Moment,
         conversation_key: Fingerprint,
-        Asker { user, conversation }: &Asker,
+        Asker { user, conversation, authority }: &Asker,
         id: MessageId,
         found: Option<Option<Arc<Message>>>,
     ) -> RequestOutcome {
@@ -84,13 +156,20 @@ impl<S: Storage> Shard<S> {
         let Some(message) = found.filter(|message| message.fact.is_none()) else {
             return RequestOutcome::refused(Refusal::InvalidParam);
         };
-        if let Err(refusal) = self.may_revoke(now, user, &message) {
+        let by = match authority {
+            Authority::User => user,
+            // It is told as if its author had done it: the operator is no user.
+            Authority::System => &message.author,
+        };
+        if *authority == Authority::User
+            && let Err(refusal) = self.may_revoke(now, by, &message)
+        {
             return RequestOutcome::refused(refusal);
         }
         if self.state.tables.revoked.contains(id) {
             return RequestOutcome::Answered { after: Some(self.log.newest_record), reply: Reply::Done };
         }
-        let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), user.clone(), fact);
+        let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), by.clone(), fact);
         match self.commit(now, (conversation_key, None), &mut message, None) {
             Ok(taken) => RequestOutcome::Answered { after: Some(taken.record), reply: Reply::Done },
             Err(hindrance) => hindrance.into(),

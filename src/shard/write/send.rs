@@ -2,18 +2,25 @@
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
-    ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Fact, Message, MessageId, Millis,
-    Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    AccountState, Authority, ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Directory,
+    Fact, Message, MessageId, Millis, Order, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
-use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
-use crate::shard::core::deferred::DeferredEffect;
-use crate::shard::peers::message::{ConversationRequest, RequestKind};
-use crate::shard::peers::outbound::Stalled;
+use crate::shard::peers::authored_send::AuthoredSend;
+use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
 use crate::shard::peers::pending_requests::Requester;
+use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::author_seq;
+use crate::shard::{Placement, Shard, Ticket};
+
+/// A send that is looked for among earlier ones.
+struct Attempt<'a> {
+    author: &'a UserId,
+    send: &'a Send,
+    authority: Authority,
+}
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
@@ -26,7 +33,7 @@ impl<S: Storage> Shard<S> {
         let conversation_key = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
-            return self.stall(ctx, owner, Stalled { session, tag, command: Command::Send(send) });
+            return self.stall(ctx, owner, Stalled::Command { session, tag, command: Command::Send(send) });
         }
         let charge = self.charge_of(&send, &conversation, conversation_key);
         let may_begin = match self.charge(ctx.now, place, charge) {
@@ -34,25 +41,69 @@ impl<S: Storage> Shard<S> {
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
         let key = self.state.identity.fingerprints.of_client_message_in(slot, &author, &send.client_message_id);
-        let waiter = Requester { session, tag };
-        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &send) else { return };
+        let waiter = Requester::Session { session, tag };
+        let attempt = Attempt { author: &author, send: &send, authority: Authority::User };
+        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &attempt) else { return };
         if !may_begin && self.would_begin(&author, &conversation, conversation_key) {
-            return self.refuse(session, waiter.tag, Refusal::TooManyConversations, ctx.effects);
+            return self.refuse_requester(waiter, Refusal::TooManyConversations, ctx.effects);
         }
         // Deliveries without room in the log may include this very message, sent before a restart.
         if self.state.peers.outbound.peer(owner).is_ahead() {
-            return self.refuse(session, waiter.tag, Refusal::Busy, ctx.effects);
+            return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
         }
         if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
-            return self.refuse(waiter.session, waiter.tag, refusal, ctx.effects);
+            return self.refuse_requester(waiter, refusal, ctx.effects);
         }
         let message = self.spares.hold(unsequenced(author, conversation, send));
+        let ask = RequestKind::Send(message, Authority::User);
+        self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
+    }
+
+    /// The same for an order. Neither a rate nor a daily share bounds it: orders under way are few, and the operator
+    /// knows what it does.
+    pub(in crate::shard) fn send_ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, ordered: AuthoredSend) {
+        let AuthoredSend { author, send, authority } = ordered;
+        let waiter = Requester::order(ticket);
+        let allowed = self.may_be_author(&author, authority).and_then(|()| self.check(&author, &send));
+        let conversation = match allowed {
+            Ok(conversation) => conversation,
+            Err(refusal) => return self.refuse_requester(waiter, refusal, ctx.effects),
+        };
+        let slot = Placement::slot(&author);
+        let conversation_key = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
+        if !self.state.peers.outbound.may_request(owner) {
+            let order = Order::Send { author, send, authority };
+            return self.stall(ctx, owner, Stalled::Order { ticket, order });
+        }
+        let key = self.state.identity.fingerprints.of_client_message_in(slot, &author, &send.client_message_id);
+        let attempt = Attempt { author: &author, send: &send, authority };
+        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &attempt) else { return };
+        if self.state.peers.outbound.peer(owner).is_ahead() {
+            return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
+        }
+        let message = self.spares.hold(unsequenced(author, conversation, *send));
         self.start_request(
             ctx,
             owner,
-            ConversationRequest { conversation_key, key, ask: RequestKind::Send(message) },
+            ConversationRequest { conversation_key, key, ask: RequestKind::Send(message, authority) },
             waiter,
         );
+    }
+
+    /// Whether the user may write at all. A session is there only where that is so.
+    fn may_be_author(&self, author: &UserId, authority: Authority) -> Result<(), Refusal> {
+        if authority == Authority::System {
+            return Ok(());
+        }
+        if self.state.tables.accounts.find(author).state == AccountState::Disabled {
+            return Err(Refusal::AccountDisabled);
+        }
+        let is_closed = self.settings.policies.directory == Directory::Closed;
+        if is_closed && self.standing_of(author) == UserStatus::Stranger {
+            return Err(Refusal::UserNotExist);
+        }
+        Ok(())
     }
 
     /// Checks that the author's shard can make; the owner checks membership.
@@ -89,14 +140,18 @@ impl<S: Storage> Shard<S> {
         ctx: &mut Ctx<'_>,
         (conversation_key, key): (Fingerprint, Fingerprint),
         waiter: Requester,
-        send: &Send,
+        attempt: &Attempt<'_>,
     ) -> Option<Requester> {
+        let send = attempt.send;
         if let Some(pending) = self.state.peers.requests.find_mut(key) {
-            if pending.content == Some(self.state.identity.fingerprints.of_send_content(conversation_key, send)) {
-                self.meters.stats.repeated += 1;
-                pending.wait(waiter);
-            } else {
-                self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, ctx.effects);
+            if pending.content != Some(self.state.identity.fingerprints.of_send_content(conversation_key, send)) {
+                self.refuse_requester(waiter, Refusal::ClientMessageIdReused, ctx.effects);
+                return None;
+            }
+            self.meters.stats.repeated += 1;
+            // A session asks again when it gets no answer, and an order is answered in any case.
+            if let Err(surplus @ Requester::Order { .. }) = pending.wait(waiter) {
+                self.refuse_requester(surplus, Refusal::Busy, ctx.effects);
             }
             return None;
         }
@@ -108,10 +163,11 @@ impl<S: Storage> Shard<S> {
         }
         match view.read(position) {
             Ok(record) => return self.repeat(ctx, waiter, send, (position, record)),
-            Err(Unread::Damaged(_)) => self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Damaged(_)) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
             Err(Unread::Cold(_)) => {
-                let wanted = ColdRead::First { position, send: Box::new(send.clone()) };
-                self.fetch(waiter.session, waiter.tag, wanted, ctx.effects);
+                let send = Box::new(send.clone());
+                let wanted = ColdRead::First { position, send, authority: attempt.authority };
+                self.fetch_for(waiter, attempt.author, wanted, ctx.effects);
             }
         }
         None
@@ -123,21 +179,26 @@ impl<S: Storage> Shard<S> {
         &mut self,
         ctx: &mut Ctx<'_>,
         waiter: Requester,
-        position: Position,
-        send: Send,
+        (position, sent): (Position, AuthoredSend),
         record: Option<Record>,
     ) {
-        let Some(row) = self.state.live.sessions.find(waiter.session) else { return };
-        let place = row.place;
-        let key = self.state.identity.fingerprints.of_client_message(&row.user, &send.client_message_id);
+        let AuthoredSend { author, send, authority } = sent;
+        let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
         let waiter = match record {
             Some(record) => self.repeat(ctx, waiter, &send, (position, record)),
             None => Some(waiter),
         };
         let Some(waiter) = waiter else { return };
         self.state.tables.dedupe.forget(key, position);
-        self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
-        self.send(ctx, waiter.session, waiter.tag, send);
+        match waiter {
+            Requester::Session { session, tag } => {
+                let Some(place) = self.state.live.sessions.find(session).map(|row| row.place) else { return };
+                self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
+                self.send(ctx, session, tag, *send);
+            }
+            Requester::Order { ticket, .. } => self.send_ordered(ctx, ticket, AuthoredSend { author, send, authority }),
+            Requester::Nobody => {}
+        }
     }
 
     /// Answers a send as its first one was answered, from the record of the first; returns the requester if that is too
@@ -156,7 +217,7 @@ impl<S: Storage> Shard<S> {
             _ => None,
         };
         let Some((message, seq)) = first else {
-            self.refuse(waiter.session, waiter.tag, Refusal::StorageDamaged, ctx.effects);
+            self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects);
             return None;
         };
         if self.retention.clock.is_older(ctx.now, message.server_time, self.settings.limits.dedupe_window_ms) {
@@ -168,26 +229,15 @@ impl<S: Storage> Shard<S> {
         let first = self.state.identity.fingerprints.of_message_content(first_name, &message);
         if self.state.identity.fingerprints.of_send_content(conversation_key, send) == first {
             self.meters.stats.repeated += 1;
-            self.reply_when_acknowledged(ctx, position, waiter.session, waiter.tag, sent(&message, seq));
+            self.answer_requester(ctx, Some(position), waiter.repeating(), sent(&message, seq));
         } else {
-            self.refuse(waiter.session, waiter.tag, Refusal::ClientMessageIdReused, ctx.effects);
+            self.refuse_requester(waiter, Refusal::ClientMessageIdReused, ctx.effects);
         }
         None
     }
 
     pub(in crate::shard) fn defer_sent(&mut self, record: Position, waiter: Requester, message: &Message, seq: Seq) {
         self.defer_reply(record, waiter, sent(message, seq));
-    }
-
-    /// Sends the reply when the newest record is acknowledged: effects of `record` may already be deferred.
-    pub(in crate::shard) fn defer_reply(&mut self, record: Position, waiter: Requester, reply: Reply) {
-        if waiter.tag == RequestTag::None {
-            return;
-        }
-        self.log.pending.defer(
-            record.max(self.log.newest_record),
-            DeferredEffect::Reply { session: waiter.session, tag: waiter.tag, reply },
-        );
     }
 }
 

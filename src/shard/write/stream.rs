@@ -4,7 +4,7 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationSeq, Extra, HeaderFlags, Message,
+    Annotations, Authority, ChunkPhase, ClientMessageId, Conversation, ConversationSeq, Extra, HeaderFlags, Message,
     MessageContent, MessageId, Millis, Moment, Refusal, Reply, Send, SessionId, StreamChunk, UnsequencedMessage,
     UserId,
 };
@@ -58,7 +58,7 @@ impl<S: Storage> Shard<S> {
 
     /// The chunk in a request of a user of this shard, if it contains one.
     pub(in crate::shard) fn chunk_of(&self, request: &ConversationRequest) -> Option<Box<ChunkUnderWay>> {
-        let RequestKind::Send(message) = &request.ask else { return None };
+        let RequestKind::Send(message, _) = &request.ask else { return None };
         let chunk = message.annotations.as_ref()?.chunk.as_ref()?;
         let author = self.state.tables.inboxes.find(&message.author)?;
         let key = self.state.stream_key(author, &message.conversation, &chunk.stream);
@@ -138,12 +138,9 @@ impl<S: Storage> Shard<S> {
         if self.state.live.streams.number(ctx.now.steady, named, None, ChunkPhase::Last, usize::MAX).is_err() {
             return;
         }
-        let request = ConversationRequest {
-            conversation_key,
-            key: request_key,
-            ask: RequestKind::Send(UnsequencedMessage::new(message)),
-        };
-        self.start_request(ctx, owner, request, Requester::nobody());
+        let ask = RequestKind::Send(UnsequencedMessage::new(message), Authority::User);
+        let request = ConversationRequest { conversation_key, key: request_key, ask };
+        self.start_request(ctx, owner, request, Requester::Nobody);
     }
 }
 

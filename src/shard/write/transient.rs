@@ -23,9 +23,6 @@ impl<S: Storage> Shard<S> {
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> RequestOutcome {
-        if let Err(refusal) = self.may_write(ctx.now, &message.author, &message.conversation, conversation_key) {
-            return RequestOutcome::refused(refusal);
-        }
         if !self.may_pass_on(&message.conversation, conversation_key) {
             return RequestOutcome::refused(Refusal::GroupTooBusy);
         }
@@ -54,7 +51,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
-        let origin = origin.or_else(|| self.state.peers.requests.find_mut(key).map(|pending| pending.origin()));
+        let origin = origin.or_else(|| self.state.peers.requests.find_mut(key)?.origin());
         if let Conversation::Group(_) = message.conversation {
             return self.begin_transient(message, origin, effects);
         }

@@ -33,7 +33,7 @@ pub fn settle(world: &mut World) {
     world.calm();
     let crate::world::World { clients, ledger, .. } = &mut *world;
     clients.iter().for_each(|client| client.lacks(ledger));
-    assert!(world.operator.is_idle(), "an order is not answered");
+    assert!(world.operator.is_idle() && world.operator.backend.is_idle(), "an order is not answered");
 }
 
 /// Every order is carried out.
@@ -77,6 +77,7 @@ fn say_all(world: &mut World) {
         if world.ledger.is_rated {
             world.pass(1_000);
         }
+        world.backend_repeats_unanswered();
         for at in 0..world.clients.len() {
             if world.clients[at].phase == Phase::Open {
                 let World { clients, ledger, chance, .. } = world;

@@ -1,8 +1,8 @@
 //! A whole server in one thread: shards, lanes, disks and connections, driven by chance, with a clock that is a number.
 //!
-//! What is real: connections, turns, shards, journals. What is not: sockets (byte queues), disks (memory that can lose
-//! power), cores.
+//! Real: connections, turns, shards, journals. Not: sockets (byte queues), disks (memory that can lose power), cores.
 
+pub mod backend;
 pub mod clocks;
 pub mod disks;
 pub mod failing;

@@ -7,6 +7,7 @@ use crate::chance::Chance;
 use crate::check::accounts::{Accounts, is_guest};
 use crate::client::speech::Channel;
 use crate::world::World;
+use crate::world::backend::Backend;
 use mushan::model::{Addressee, Answer, BlockState, GroupId, Millis, Order, Refusal, Role, UserId};
 use mushan::shard::Ticket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,8 @@ pub struct Operator {
     blocks: BTreeSet<(String, String)>,
     /// Who has ever blocked whom.
     hidden: BTreeSet<(String, String)>,
+    /// An application's, which gives orders beside those of a person.
+    pub backend: Backend,
     under_way: BTreeMap<u64, Task>,
     waiting: Vec<Task>,
     tickets: u64,
@@ -193,6 +196,7 @@ impl Operator {
                     Outcome::Done
                 }
             }
+            Order::Send { .. } | Order::Revoke { .. } => unreachable!("the backend's"),
             Order::KnowUser { .. } | Order::ShowUser { .. } | Order::SetAccount { .. } | Order::RevokeTokens { .. } => {
                 if self.is_news(order) {
                     Outcome::Done
@@ -253,6 +257,7 @@ impl Operator {
             }
             Order::KnowUser { .. } | Order::SetAccount { .. } => self.apply_to_account(&order),
             Order::ShowGroup { .. } | Order::ShowUser { .. } | Order::RevokeTokens { .. } => {}
+            Order::Send { .. } | Order::Revoke { .. } => unreachable!("the backend's"),
         }
     }
 
@@ -294,6 +299,7 @@ impl Operator {
 
     /// What was under way is given again.
     pub fn crashed(&mut self) {
+        self.backend.crashed();
         let lost = std::mem::take(&mut self.under_way);
         self.repeated += lost.len() as u64;
         self.waiting.extend(lost.into_values().map(|task| Task { is_again: true, ..task }));
@@ -309,6 +315,9 @@ fn block(users: &[String], chance: &mut Chance) -> Order {
 impl World {
     /// An order that occurs to the operator, or one that was not answered.
     pub fn order(&mut self) {
+        if self.chance.one_in(2) {
+            return self.backend_asks();
+        }
         if self.chance.one_in(2) && !self.operator.waiting.is_empty() {
             return self.order_again();
         }
@@ -341,6 +350,9 @@ impl World {
     }
 
     pub fn answered(&mut self, ticket: Ticket, answer: &Answer) {
+        if self.operator.backend.has(ticket) {
+            return self.backend_is_answered(ticket, answer);
+        }
         if let Answer::User(shown) = answer {
             self.operator.check_shown(shown, self.ledger.bars.tokens_from_ms(shown.id.as_str()));
         }

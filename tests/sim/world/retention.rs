@@ -49,6 +49,8 @@ impl World {
             pipe.client_closed = true;
             client.disconnected();
         }
+        let given_up = self.operator.backend.gives_up();
+        self.ledger.is_left_open(given_up.into_iter());
         self.ledger.age();
         self.set_right_before_it_is_believed();
         let hours = self.chance.between(2, 5) as u64;

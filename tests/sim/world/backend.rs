@@ -1,0 +1,270 @@
+//! An application's backend: it sends in users' names over orders, several at once, says the same again, as the author's
+//! devices do, and takes messages back as the operator.
+//!
+//! What it was answered goes into the ledger beside what clients were answered, so that the oracle knows of one message
+//! for each client id, whoever said it.
+
+use crate::check::accounts::is_guest;
+use crate::check::hidden::When;
+use crate::check::ledger::Ledger;
+use crate::client::speech::{Channel, Manner, No, SHORT_S, Told, body_bytes, extra_of};
+use crate::world::World;
+use crate::world::operator::is_stranger;
+use mushan::model::{
+    Addressee, Annotations, Answer, Authority, ClientMessageId, Extra, GroupId, HeaderFlags, MessageId, Order,
+    Recipient, Refusal, Send, SentMessage, UserId,
+};
+use mushan::shard::Ticket;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Its tickets, beside the operator's.
+const FIRST_TICKET: u64 = 1 << 32;
+
+#[derive(Default)]
+pub struct Backend {
+    under_way: BTreeMap<u64, Asked>,
+    /// Orders whose answers nobody waits for any more.
+    given_up: BTreeSet<u64>,
+    tickets: u64,
+    /// Intents of its own, which no device may be able to say again.
+    own: Vec<usize>,
+    pub answered: u64,
+    pub repeated: u64,
+    pub revoked: u64,
+}
+
+enum Asked {
+    Send {
+        intent: usize,
+        since: When,
+        /// Some answer had named the message before this was asked.
+        is_known: bool,
+    },
+    Revoke {
+        message: u64,
+        is_in_group: bool,
+    },
+}
+
+impl Backend {
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_empty() && self.given_up.is_empty()
+    }
+
+    pub fn has(&self, Ticket(ticket): Ticket) -> bool {
+        ticket >= FIRST_TICKET
+    }
+
+    /// The orders under way are gone with the process.
+    pub fn crashed(&mut self) {
+        self.under_way.clear();
+        self.given_up.clear();
+    }
+
+    /// Waits no longer for what is under way; the intents of the sends among it.
+    pub fn gives_up(&mut self) -> Vec<usize> {
+        let under_way = std::mem::take(&mut self.under_way);
+        self.given_up.extend(under_way.keys());
+        let intent = |asked: Asked| match asked {
+            Asked::Send { intent, .. } => Some(intent),
+            Asked::Revoke { .. } => None,
+        };
+        under_way.into_values().filter_map(intent).collect()
+    }
+}
+
+impl World {
+    /// Some orders, one right after another.
+    pub fn backend_asks(&mut self) {
+        // A start believes a clock that is where the newest message is, and with it that an older one is forgotten.
+        if !self.is_ready() || self.clocks.times_set > 0 {
+            return;
+        }
+        for _order in 0..self.chance.between(1, 4) {
+            match self.chance.below(8) {
+                0 => self.backend_revokes(),
+                1..3 => self.backend_repeats(),
+                _ => self.backend_sends(),
+            }
+        }
+    }
+
+    fn backend_sends(&mut self) {
+        let author = self.chance.pick(&self.users).clone();
+        let to = if !self.operator.names.is_empty() && self.chance.one_in(2) {
+            Channel::Group(self.chance.pick(&self.operator.names).clone())
+        } else {
+            let is_stranger = !self.strangers.is_empty() && self.chance.one_in(8);
+            let users = if is_stranger { &self.strangers } else { &self.users };
+            Channel::Person(self.chance.pick(users).clone())
+        };
+        let manner = match self.chance.below(8) {
+            0 if !self.ledger.may_drop => Manner { is_once: true, ..Manner::default() },
+            1 if !self.ledger.may_drop => {
+                Manner { expire_s: self.chance.between(1, SHORT_S as usize) as u64, ..Manner::default() }
+            }
+            _ => Manner::default(),
+        };
+        let body = "x".repeat(if self.chance.one_in(8) { self.chance.below(3_000) } else { self.chance.below(60) });
+        let client_id = format!("backend-{}", self.ledger.intents.len() + self.ledger.transients.len());
+        let at = self.ledger.intend(&author, to, client_id, body, manner);
+        // One line of orders to the author's shard, until that is gone.
+        self.ledger.intents[at].by = Some((format!("backend of {author}"), self.crashes));
+        self.operator.backend.own.push(at);
+        self.backend_says(at);
+    }
+
+    /// The same again, be it that a device of the author said it first.
+    fn backend_repeats(&mut self) {
+        let range = self.ledger.repeatable();
+        if range.is_empty() {
+            return;
+        }
+        let at = range.start + self.chance.below(range.len());
+        if self.ledger.intents[at].manner.piece.is_none() {
+            self.backend_says(at);
+        }
+    }
+
+    /// What it has no answer to is said once more.
+    pub fn backend_repeats_unanswered(&mut self) {
+        let aged = self.ledger.repeatable().start;
+        for at in self.operator.backend.own.clone() {
+            if at >= aged && !self.ledger.intents[at].answer.is_final() {
+                self.backend_says(at);
+            }
+        }
+    }
+
+    fn backend_says(&mut self, at: usize) {
+        let intent = &mut self.ledger.intents[at];
+        intent.said += 1;
+        let is_known = intent.answer.message.is_some() && !self.ledger.left_open.contains(&at);
+        let intent = &self.ledger.intents[at];
+        let order = Order::Send {
+            author: id(&intent.author),
+            send: Box::new(send_of(&intent.to, &intent.client_id, &intent.body, &intent.manner)),
+            authority: Authority::User,
+        };
+        self.backend_gives(order, Asked::Send { intent: at, since: self.ledger.moment, is_known });
+    }
+
+    fn backend_revokes(&mut self) {
+        let range = self.ledger.repeatable();
+        let known = range.filter_map(|at| {
+            let intent = &self.ledger.intents[at];
+            Some((intent.author.clone(), intent.answer.message?, matches!(intent.to, Channel::Group(_))))
+        });
+        let known: Vec<_> = known.collect();
+        if known.is_empty() {
+            return;
+        }
+        let (author, message, is_in_group) = self.chance.pick(&known).clone();
+        self.ledger.asked_to_revoke.insert((author.clone(), message));
+        let order = Order::Revoke { user: id(&author), message: MessageId(message) };
+        self.backend_gives(order, Asked::Revoke { message, is_in_group });
+    }
+
+    fn backend_gives(&mut self, order: Order, asked: Asked) {
+        self.operator.backend.tickets += 1;
+        let ticket = FIRST_TICKET + self.operator.backend.tickets;
+        self.operator.backend.under_way.insert(ticket, asked);
+        let Addressee::User(user) = order.addressee() else { unreachable!("both go to a user's shard") };
+        let at = usize::from(self.placement.owner_of(&user).0);
+        self.cores[at].turn.ordered(self.now, Ticket(ticket), order);
+        self.carry_out(at);
+    }
+
+    pub fn backend_is_answered(&mut self, Ticket(ticket): Ticket, answer: &Answer) {
+        if self.operator.backend.given_up.remove(&ticket) {
+            return;
+        }
+        let asked = self.operator.backend.under_way.remove(&ticket).expect("an order is answered once");
+        self.operator.backend.answered += 1;
+        match (asked, answer) {
+            (Asked::Send { intent, is_known, .. }, Answer::Sent(sent)) => {
+                let SentMessage { id, conversation_seq, server_time, is_repeated } = sent;
+                assert!(*is_repeated || !is_known, "a known message is said to be new");
+                self.operator.backend.repeated += u64::from(*is_repeated);
+                let told = Told::Sent {
+                    message: id.0,
+                    seq: None,
+                    conversation_seq: Some(conversation_seq.0),
+                    time: Some(server_time.0.cast_signed()),
+                };
+                self.ledger.answered(intent, &told);
+            }
+            (Asked::Send { intent, since, .. }, Answer::Refused(refused)) => {
+                self.ledger.backend_is_refused(intent, refused.refusal, since);
+            }
+            (Asked::Revoke { message, is_in_group }, Answer::Done) => {
+                self.operator.backend.revoked += 1;
+                // Of a group that is dissolved, nobody hears of it.
+                if !is_in_group {
+                    self.ledger.revoked.insert(message);
+                }
+            }
+            (Asked::Revoke { .. }, Answer::Refused(refused)) => {
+                let is_passing =
+                    [Refusal::Busy, Refusal::StorageFull, Refusal::GroupTooBusy].contains(&refused.refusal);
+                let may_be_lost = self.has_lost || self.ledger.may_drop;
+                assert!(is_passing || may_be_lost, "what is there is not taken back: {refused:?}");
+            }
+            (_, answer) => panic!("a backend is answered {answer:?}"),
+        }
+    }
+}
+
+impl Ledger {
+    fn backend_is_refused(&mut self, at: usize, refusal: Refusal, since: When) {
+        let author = self.intents[at].author.clone();
+        let no = match refusal {
+            Refusal::AccountDisabled => {
+                assert!(self.bars.may_bar(&author), "{author} is not disabled");
+                return;
+            }
+            // Of its author, unless that is known: then of the other.
+            Refusal::UserNotExist if !self.is_unknown(at, since) && !self.known_users.contains_key(&author) => {
+                assert!(self.is_closed, "everybody exists in an open directory");
+                return;
+            }
+            Refusal::StorageFull | Refusal::StorageDamaged | Refusal::Busy => No::Trouble,
+            Refusal::GroupTooBusy => No::Busy,
+            Refusal::PermissionDenied => No::NotAllowed,
+            Refusal::ConversationNotExist => No::UnknownConversation,
+            Refusal::UserNotExist => No::UnknownUser,
+            other => panic!("a backend's send is refused with {other:?}"),
+        };
+        self.refused(at, no, since);
+    }
+
+    /// Whether it is for somebody who is never here, or whom no operator had made known.
+    fn is_unknown(&self, at: usize, since: When) -> bool {
+        let Channel::Person(peer) = &self.intents[at].to else { return false };
+        is_stranger(peer) || is_guest(peer) && !self.bars.knew(peer, since.step)
+    }
+}
+
+fn id(user: &str) -> UserId {
+    UserId::new(user).unwrap()
+}
+
+/// As both protocols say it.
+fn send_of(to: &Channel, client_id: &str, body: &str, manner: &Manner) -> Send {
+    let recipient = match to {
+        Channel::Person(peer) => Recipient::User(id(peer)),
+        Channel::Group(group) => Recipient::Group(GroupId::new(group).unwrap()),
+    };
+    let header = HeaderFlags { sync_once: manner.is_once, ..HeaderFlags::default() };
+    let annotations = Annotations { header, expire_s: manner.expire_s as u32, ..Annotations::default() };
+    Send {
+        client_message_id: ClientMessageId::new(client_id).unwrap(),
+        recipient,
+        conversation_name: None,
+        message_type: 1,
+        content: body_bytes(body).into(),
+        send_time: 0,
+        extra: Extra::new(vec![("k".into(), extra_of(body).into())]),
+        annotations: (!manner.is_plain()).then(|| Box::new(annotations)),
+    }
+}
