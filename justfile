@@ -12,6 +12,7 @@ check:
     cargo fmt --all --check
     cargo clippy --locked --all-targets -- -D warnings
     cargo check --locked --lib --no-default-features
+    cargo check --locked --no-default-features --features server
     cargo test --locked --test floors
 
 # Unit tests, filtered: `just unit shard::relay`.

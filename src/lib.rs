@@ -12,11 +12,12 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod admin;
-#[cfg(feature = "server")]
+#[cfg(feature = "bench")]
 pub mod bench;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
+#[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "some of what the tools share only the benches use"))]
 mod terminal;

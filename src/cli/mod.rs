@@ -7,6 +7,7 @@ mod commands;
 mod log;
 mod tune;
 
+#[cfg(feature = "bench")]
 use crate::bench;
 use crate::server::base::console;
 use crate::terminal::failure::Failure;
@@ -41,6 +42,7 @@ enum CliCommand {
     Chat(chat::Arguments),
     Group(commands::group::Arguments),
     User(commands::user::Arguments),
+    #[cfg(feature = "bench")]
     Bench(bench::Arguments),
     Log(log::Arguments),
     Audit(commands::audit::Arguments),
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
         CliCommand::Chat(arguments) => chat::run(&arguments),
         CliCommand::Group(arguments) => commands::group::run(&arguments),
         CliCommand::User(arguments) => commands::user::run(&arguments),
+        #[cfg(feature = "bench")]
         CliCommand::Bench(arguments) => bench::run(&arguments),
         CliCommand::Log(arguments) => log::run(&arguments),
         CliCommand::Audit(arguments) => commands::audit::run(&arguments),
