@@ -93,9 +93,15 @@ impl<S: Storage> Journal<S> {
         position
     }
 
-    /// Appends the `Start` of the new epoch, at once or as soon as there is room.
-    pub(super) fn begin_epoch(&mut self, start: Record) {
-        self.pending_start = Some(start);
+    /// Gives the run that is to begin another number than the next one of this log. Before `begin_run`.
+    pub(crate) fn number_run(&mut self, number: u64) {
+        if let Some(Record::Start { epoch, .. }) = &mut self.pending_start {
+            (*epoch, self.epoch) = (number, number);
+        }
+    }
+
+    /// Begins the run: appends its `Start`, at once or as soon as there is room. Once, before anything is appended.
+    pub(crate) fn begin_run(&mut self) {
         if self.has_room(0)
             && let Some(start) = self.pending_start.take()
         {
@@ -153,7 +159,9 @@ impl<S: Storage> Journal<S> {
     /// durable.
     pub fn append_durability_mark(&mut self) {
         let kept = if self.durable < self.said { MARK_BYTES } else { 0 };
-        if self.marked_durable < self.durable && !self.is_awaited && MARK_BYTES + kept <= self.room_here() {
+        // The first record of a run is its `Start`.
+        let may_mark = self.pending_start.is_none() && !self.is_awaited;
+        if self.marked_durable < self.durable && may_mark && MARK_BYTES + kept <= self.room_here() {
             self.put((&Record::Mark { durable: self.durable }).into());
         }
     }

@@ -10,6 +10,7 @@
 pub(crate) mod record;
 
 pub mod checkpoint;
+mod end;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod forward_scan;
@@ -24,6 +25,7 @@ mod segment;
 mod storage;
 mod view;
 
+pub use end::LogEnd;
 pub use forward_scan::Onward;
 pub use index::{Page, PageBounds, Tail};
 pub use journal::{Batch, Journal};

@@ -5,16 +5,13 @@
 //! left as it is.
 
 use super::checkpoint::Base;
-use super::segment::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::{Damage, Journal, Meter, Record, SegmentStatus, Segments, Storage, StorageError};
+use super::segment::{FIRST_SEGMENT, FORMAT_VERSION, FORMAT_VERSION_OLDEST, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::{Damage, Journal, LogEnd, Meter, Record, SegmentStatus, Segments, Storage, StorageError};
 use crate::log::record::body::{self, DurabilityMark, KIND_MARK, KIND_START, MARK_BODY_BYTES, START_BODY_BYTES};
 use crate::log::record::bytes::Reader;
 use crate::log::record::envelope::{ALIGNMENT_BYTES, RecordEnvelope};
 use crate::model::{Millis, Position, ShardId};
 use std::ops::Range;
-
-/// The first segment of a log from which retention has dropped nothing.
-pub(super) const FIRST_SEGMENT: u32 = 1;
 
 /// The reason why a log does not open.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +94,9 @@ impl OpenError {
 /// What opening a log found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedLog {
-    /// The number of the log's run that begins now, from 1.
+    /// The end of the log as it was found.
+    pub found: LogEnd,
+    /// The number of the log's run that begins now, from 1, unless another one is given to it.
     pub epoch: u64,
     /// Records since the log was created.
     pub records: u64,
@@ -110,6 +109,8 @@ pub struct OpenedLog {
 pub struct Inspection {
     /// The end of the last record of the longest valid prefix.
     pub end: Position,
+    /// The wall-clock time of the log's creation; `None` in a log without a valid header.
+    pub log: Option<Millis>,
     /// The number of the log's last run.
     pub epoch: u64,
     /// Records of the longest valid prefix.
@@ -119,6 +120,13 @@ pub struct Inspection {
     /// Set if a record after `end` proves that bytes are missing: then the tail is not a torn one but a rest of
     /// acknowledged data.
     pub damage: Option<Damage>,
+}
+
+impl Inspection {
+    /// The end of the log, as an opening would find it.
+    pub fn log_end(&self) -> LogEnd {
+        LogEnd { log: self.log.unwrap_or_default(), epoch: self.epoch, position: self.end }
+    }
 }
 
 /// Reads a whole log without changing it, and passes every record of the longest valid prefix to `visit`, in order.
@@ -203,12 +211,25 @@ impl<S: Segments> Segments for Through<'_, S> {
 }
 
 impl<S: Storage> Journal<S> {
-    /// Opens a log, gives every record of the longest valid prefix, from `base` on, to `replay` in order, cuts the torn
-    /// tail, and appends a `Start` of the next epoch. An empty storage with a spare becomes a new log. Afterwards all
-    /// that was replayed is durable.
+    /// As `open_idle`, and begins the next run at once.
+    pub fn open(
+        storage: S,
+        shard: ShardId,
+        now: Millis,
+        base: Option<&Base>,
+        replay: impl FnMut(Position, Record),
+    ) -> Result<(Self, OpenedLog), OpenError> {
+        let (mut journal, opened) = Self::open_idle(storage, shard, now, base, replay)?;
+        journal.begin_run();
+        Ok((journal, opened))
+    }
+
+    /// Opens a log, gives every record of the longest valid prefix, from `base` on, to `replay` in order, and cuts the
+    /// torn tail. An empty storage with a spare becomes a new log. Afterwards all that was replayed is durable. No
+    /// record is appended before the `Start` of the next run, which `begin_run` appends.
     ///
     /// After an error, forget what `replay` was given.
-    pub fn open(
+    pub(crate) fn open_idle(
         mut storage: S,
         shard: ShardId,
         now: Millis,
@@ -226,28 +247,27 @@ impl<S: Storage> Journal<S> {
             end: prefix.end,
             torn_bytes: cut_bytes,
         })?;
-        let is_new = prefix.log.is_none();
+        let (is_new, epoch) = (prefix.log.is_none(), prefix.epoch.saturating_add(1));
         let mut journal = Self {
             storage,
             shard,
             log: prefix.log.unwrap_or(now),
-            epoch: prefix.epoch.saturating_add(1),
+            epoch,
             end: prefix.end,
             durable: prefix.end,
             said: prefix.end,
             marked_durable: Position::NONE,
             chain: prefix.chain,
             is_awaited: false,
-            pending_start: None,
+            pending_start: Some(Record::Start { epoch, time: now }),
             buffer: Vec::new(),
             meter: Meter::default(),
         };
         if is_new {
             journal.begin_log()?;
         }
-        let epoch = journal.epoch;
-        journal.begin_epoch(Record::Start { epoch, time: now });
-        Ok((journal, OpenedLog { epoch, records: prefix.records, cut_bytes }))
+        let found = LogEnd { log: journal.log, epoch: prefix.epoch, position: journal.end };
+        Ok((journal, OpenedLog { found, epoch, records: prefix.records, cut_bytes }))
     }
 
     fn begin_log(&mut self) -> Result<(), StorageError> {
@@ -406,6 +426,7 @@ impl Prefix {
         let damage = self.is_proven_short(log)?.then_some(Damage { position: self.end });
         Ok(Inspection {
             end: self.end,
+            log: self.log,
             epoch: self.epoch,
             records: self.records,
             tail_bytes: nonzero_bytes_from(log, self.end)?,

@@ -4,7 +4,8 @@
 //! segment's header, or a `Start` or `Mark` that names its own position and this log, ties the records before it
 //! together: a client chooses the bytes of its content, so a record that is merely whole proves nothing.
 
-use super::opening::{FIRST_SEGMENT, Prefix, claim_at};
+use super::opening::{Prefix, claim_at};
+use super::segment::FIRST_SEGMENT;
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::{OpenError, Record, Segments};
 use crate::log::record::envelope::{ALIGNMENT_BYTES, RecordEnvelope};

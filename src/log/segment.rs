@@ -10,6 +10,8 @@ use crate::model::{Millis, ShardId};
 pub const FORMAT_VERSION: u16 = 4;
 /// The oldest version that this server reads and continues: its logs have fewer kinds of records.
 pub const FORMAT_VERSION_OLDEST: u16 = 2;
+/// The first segment of a log from which retention has dropped nothing.
+pub(super) const FIRST_SEGMENT: u32 = 1;
 /// Bytes of a segment's header.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"mushanlg";

@@ -30,6 +30,7 @@ pub use config::knob_parsers::{cores_of, list_of};
 pub use config::options::{AdminOptions, AuthOptions, Durability, HugePages, MetricsAccess, Options};
 pub use data::directory::{Archive, segments_in};
 pub use data::manifest::Manifest;
+pub use data::runs::{Misfit, Runs};
 pub use disk::ArchivedLog;
 pub use host::cores::choose as choose_cores;
 pub use host::{locked_bytes_of_shard, maps_of_logs};

@@ -8,8 +8,15 @@ use crate::shard::table::cost::{self, Cost};
 use crate::shard::{Effect, Input, Shard, ShardMessage};
 
 impl<S: Storage> Shard<S> {
-    /// Sends the first messages to every other shard. Once, before any input.
+    /// Gives the run that `start` begins the number that all shards of a directory give it, above those of all earlier
+    /// runs. Where nobody does, the log numbers its runs by itself.
+    pub fn number_run(&mut self, number: u64) {
+        self.log.journal.number_run(number);
+    }
+
+    /// Begins the run of the log, and sends the first messages to every other shard. Once, before any input.
     pub fn start(&mut self, effects: &mut Vec<Effect>) {
+        self.log.journal.begin_run();
         for to in self.state.peers.outbound.others() {
             let peer = self.state.peers.outbound.peer(to);
             let shard_message = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };

@@ -274,7 +274,7 @@ async fn whichever_byte_of_a_backup_is_flipped_the_file_is_named_and_nothing_is_
     let home = Home::new();
     let backup = small_backup(&home).await;
     let files = files_below(&backup);
-    assert_eq!(files.len(), 6, "{files:?}");
+    assert_eq!(files.len(), 7, "{files:?}");
     for path in files {
         let sound = std::fs::read(&path).expect("a file");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();

@@ -12,6 +12,7 @@ mod backend;
 mod backup;
 mod chat;
 mod log_tools;
+mod older_copy;
 mod ownership;
 mod rebuild;
 mod tune;

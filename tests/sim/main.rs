@@ -162,6 +162,7 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("messages intended", world.ledger.intents.len() as u64);
     totals.insert("crashes", world.crashes);
     totals.insert("disks put back from a copy", world.restored);
+    totals.insert("starts refused on a copy that holds what was lost", world.copies.refused);
     totals.insert("messages that came back from other shards", world.healed);
     totals.insert("clocks set", world.clocks.times_set);
     totals.insert("clocks past the end of tokens", u64::from(world.ledger.was_past_tokens));
@@ -186,7 +187,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 17] = [
+const FAULTS: [&str; 18] = [
     "backend's sends that were known",
     "backend's revocations",
     "logins turned away",
@@ -194,6 +195,7 @@ const FAULTS: [&str; 17] = [
     "crashes",
     "cuts that lost something",
     "disks put back from a copy",
+    "starts refused on a copy that holds what was lost",
     "failed syncs",
     "graceful stops",
     "connections handed over",

@@ -1,7 +1,7 @@
 //! `mushan log verify`: checks whether every log opens, and how much of it is valid.
 
 use crate::cli::log::selection::{LogSelection, entries, progress};
-use crate::log::{Inspection, Record, Segments, Side, inspect};
+use crate::log::{Inspection, LogEnd, Record, Segments, Side, inspect};
 use crate::model::{Conversation, Seq, ShardId, UserId};
 use crate::server::{Archive, ArchivedLog, Watched};
 use crate::shard::RewriteError;
@@ -16,7 +16,8 @@ use std::collections::HashMap;
 /// A torn tail is the rest of unacknowledged bytes after a crash: the next start cuts it. Damage is acknowledged data
 /// whose bytes have changed: the server refuses to start on it, and the exit status is 3. A hole in an inbox has status
 /// 3, too. Entries that a repair or a reshard recorded as missing are listed, and are no damage. Logs that disagree
-/// about deliveries between shards have status 3: the next start restores what one of them still has.
+/// about deliveries between shards have status 3: the next start restores what one of them still has. So does a log that
+/// holds what the shard had lost when a later run began: the next start refuses it.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -70,9 +71,10 @@ impl VerifyVerdict {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let archive = arguments.place.open()?;
     let (mut unsound, mut of_others) = (0, 0);
-    let mut lanes = Vec::new();
+    let (mut lanes, mut ends) = (Vec::new(), Vec::new());
     for shard in archive.shards() {
         let (verdict, own) = verdict(&archive, shard, arguments);
+        ends.extend(own.end);
         lanes.push(own);
         match verdict.other_version {
             Some(_) => of_others += 1,
@@ -85,6 +87,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for found in &disagreements {
         let json = || serde_json::json!({ "disagreement": found }).to_string();
         print(&if arguments.json { json() } else { format!("DISAGREEMENT: {found}") })?;
+    }
+    // A log that cannot be read has no end to be compared.
+    if ends.len() == lanes.len()
+        && let Err(error) = archive.expect_history(&ends)
+    {
+        return Err(Failure::with_status(Failure::DISK, format!("the next start refuses this: {error}")));
     }
     let shards = archive.manifest.shards;
     let what = match (unsound, of_others) {
@@ -132,15 +140,18 @@ fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (VerifyVerdi
             VerifyVerdict { other_version: Some(error.to_string()), ..verdict }
         }
         Err(error) => VerifyVerdict { damage: Some(error.to_string()), ..verdict },
-        Ok(Inspection { end, epoch, records, tail_bytes, damage }) => VerifyVerdict {
-            records,
-            epoch,
-            segment: end.segment(),
-            offset: end.offset(),
-            tail_bytes,
-            damage: damage.map(|damage| damage.to_string()),
-            ..verdict
-        },
+        Ok(inspection @ Inspection { end, epoch, records, tail_bytes, damage, .. }) => {
+            lanes.end = Some(inspection.log_end());
+            VerifyVerdict {
+                records,
+                epoch,
+                segment: end.segment(),
+                offset: end.offset(),
+                tail_bytes,
+                damage: damage.map(|damage| damage.to_string()),
+                ..verdict
+            }
+        }
     };
     (verdict, lanes)
 }
@@ -148,6 +159,8 @@ fn judge(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> (VerifyVerdi
 /// A log's newest delivery numbers, by the other shard.
 #[derive(Default)]
 struct Lanes {
+    /// `None` in a log that cannot be read.
+    end: Option<LogEnd>,
     /// Nothing was dropped from the beginning of the log, so a number that it does not contain is 0.
     goes_back_to_first: bool,
     sent: HashMap<ShardId, u64>,

@@ -26,13 +26,16 @@ use crate::server::backup::target::{BackupTarget, Zeros, copy, crc_of};
 use crate::server::backup::watch::Watched;
 use crate::server::base::error::{DiskError, SEE_VERIFY};
 use crate::server::data::directory::shard_name;
+use crate::server::data::runs::RUNS_FILE;
 use crate::server::disk::{checkpoints, segment};
 use serde::Serialize;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Beside the logs. The lock file is not part of a data directory's state, and `chat/` belongs to a client.
+/// Beside the logs. The lock file is not part of a data directory's state, and `chat/` belongs to a client. The list of
+/// runs is read after the logs: a log of a run that is not listed would be refused, and a run that begins later changes
+/// nothing.
 const MANIFEST: &str = "manifest.toml";
 
 /// An opened data directory, ready to be copied.
@@ -131,7 +134,7 @@ impl Backup {
 
     fn copy_small_files(&self, target: &mut BackupTarget) -> Result<Vec<ListedFile>, StartError> {
         let mut listed = Vec::new();
-        for name in secret::KEPT_FILES.into_iter().chain([MANIFEST]) {
+        for name in secret::KEPT_FILES.into_iter().chain([RUNS_FILE, MANIFEST]) {
             let path = self.source.path.join(name);
             match std::fs::read(&path) {
                 Ok(bytes) => {

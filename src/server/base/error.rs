@@ -169,6 +169,13 @@ pub enum DiskError {
     Length { path: PathBuf, found: u64, expected: u64 },
     #[error("{} is {found} bytes long and was written with {expected}", path.display())]
     CopyLength { path: PathBuf, found: u64, expected: u64 },
+    /// `why` follows "the log in that directory".
+    #[error(
+        "shard {shard}: the log in {} {why}: put back the directory that was there, or restore all shards from one backup \
+         with `mushan restore`; `mushan log verify` and `mushan audit` compare the logs",
+        path.display()
+    )]
+    Misfit { shard: ShardId, path: PathBuf, why: &'static str },
     #[error("{} is damaged: {source}", path.display())]
     Damaged { path: PathBuf, source: Damage },
     /// `doing` completes the sentence "cannot …".

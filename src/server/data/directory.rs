@@ -1,12 +1,13 @@
 //! The data directory: mode 0700, locked by one server at a time. Its shape is in its manifest.
 //!
-//! Layout: `manifest.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
+//! Layout: `manifest.toml`, `runs.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
 
-use crate::log::{OpenError, StorageError};
+use crate::log::{LogEnd, OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
 use crate::server::base::error::{ConfigurationError, DiskError};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
+use crate::server::data::runs::Runs;
 use crate::server::data::swap;
 use crate::server::disk::checkpoints;
 use crate::server::disk::{ArchivedLog, numbers_in};
@@ -66,6 +67,23 @@ impl DataDir {
     }
 }
 
+/// Begins a run on logs that were found like this: checks them, and lists the run. Durable on return. Its number, as
+/// `Runs::begin` gives it. `found[n]` is shard n's.
+pub fn begin_run(data_dir: &Path, found: &[LogEnd], step: u32) -> Result<u64, StartError> {
+    let mut runs = runs_of_fitting(data_dir, found)?;
+    let number = runs.begin(found, step);
+    runs.store(data_dir)?;
+    Ok(number)
+}
+
+/// The runs of a data directory, if logs that were found like this belong to one history.
+fn runs_of_fitting(data_dir: &Path, found: &[LogEnd]) -> Result<Runs, StartError> {
+    let runs = Runs::load(data_dir, found.len())?;
+    let Some((shard, misfit)) = runs.misfit(found) else { return Ok(runs) };
+    let (path, why) = (shard_path(data_dir, shard), misfit.sentence());
+    Err(DiskError::Misfit { shard, path, why }.into())
+}
+
 /// The logs of a data directory that no server is using, for reading: nothing is created or changed.
 #[derive(Debug)]
 pub struct Archive {
@@ -109,6 +127,11 @@ impl Archive {
         let unread = |error: StartError| OpenError::from(StorageError::Medium(Box::new(error)));
         let known = self.checkpoints(shard).map_err(unread)?;
         expect_checkpointed(&self.settings(shard), log, &known)
+    }
+
+    /// Whether logs that end like this are of one history. `found[n]` is shard n's.
+    pub fn expect_history(&self, found: &[LogEnd]) -> Result<(), StartError> {
+        runs_of_fitting(&self.path, found).map(drop)
     }
 
     /// The settings with which its logs were written.
@@ -226,6 +249,7 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Position;
     use std::os::unix::fs::PermissionsExt;
 
     fn options(path: &Path, shards: Option<u16>) -> Options {
@@ -300,5 +324,35 @@ mod tests {
         std::fs::remove_file(temporary.path().join("data/manifest.toml")).expect("removed");
         let error = DataDir::open(&options(temporary.path(), None), 1, Millis(1)).expect_err("no manifest");
         assert_eq!(error.exit_status(), 3, "{error}");
+    }
+
+    fn end(epoch: u64, segment: u32, offset: u32) -> LogEnd {
+        LogEnd { log: Millis(5), epoch, position: Position::new(segment, offset) }
+    }
+
+    #[test]
+    fn a_start_on_a_log_that_does_not_fit_lists_nothing_and_says_which_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        let first = begin_run(path, &[end(0, 1, 64), end(0, 1, 64)], 7).expect("new logs");
+        let second = begin_run(path, &[end(first, 3, 640), end(first, 2, 720)], 0).expect("they fit");
+        let listed = || std::fs::read(path.join("runs.toml")).expect("there");
+        let before = listed();
+        let found = [end(second, 3, 696), end(first, 5, 64)];
+        let error = begin_run(path, &found, 0).expect_err("it holds what was lost");
+        let said = error.to_string();
+        assert_eq!(error.exit_status(), 3);
+        assert!(said.starts_with("shard 1: the log in ") && said.contains("shard-001 holds what"), "{said}");
+        assert!(said.contains("`mushan restore`") && said.contains("`mushan audit`"), "{said}");
+        assert_eq!(listed(), before);
+        assert!(begin_run(path, &[found[0], end(first, 2, 720)], 0).expect("they fit") > second);
+        assert_ne!(listed(), before);
+    }
+
+    #[test]
+    fn a_number_that_the_list_of_runs_cannot_hold_is_an_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let error = begin_run(directory.path(), &[end(u64::MAX, 1, 800)], 0).expect_err("too large");
+        assert!(error.exit_status() == 3 && error.to_string().contains("runs.toml"), "{error}");
     }
 }

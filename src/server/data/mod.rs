@@ -3,4 +3,5 @@
 pub(super) mod directory;
 pub(super) mod epoch;
 pub(super) mod manifest;
+pub(super) mod runs;
 pub(super) mod swap;

@@ -4,7 +4,7 @@
 //! as it is then, and stop where the logs agree (`backup::cut`). Everything that was in the logs when the audit began
 //! is examined.
 
-use crate::log::{Inspection, OpenError, inspect};
+use crate::log::{Inspection, LogEnd, OpenError, inspect};
 use crate::model::{Limits, Policies, Position, ShardId, UserId};
 use crate::server::StartError;
 use crate::server::auth::secret;
@@ -12,6 +12,7 @@ use crate::server::backup::cut::{self, Trail};
 use crate::server::backup::source::{LiveLog, Source};
 use crate::server::backup::watch::Watched;
 use crate::server::base::error::{DiskError, SEE_VERIFY};
+use crate::server::data::runs::Runs;
 use crate::server::offline::frozen_log::FrozenLog;
 use crate::shard::{self, Examined, Findings, Placement, ShardSettings, Upkeep, Windows};
 use std::io::Read;
@@ -55,11 +56,12 @@ impl Audit {
         // All ends are read before the first log: everything that a record before such an end requires is then read,
         // too.
         let looked = logs.iter().map(LiveLog::end_now).collect::<Result<Vec<_>, _>>()?;
-        let (mut frozen, mut trails) = (Vec::new(), Vec::new());
+        let (mut frozen, mut trails, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for (log, looked) in logs.iter().zip(looked) {
-            let (log_now, trail) = self.take(log, looked, read)?;
+            let (log_now, trail, end) = self.take(log, looked, read)?;
             frozen.push(log_now);
             trails.push(trail);
+            found.push(end);
         }
         let ends = cut::agree(&trails);
         let seed = u64::from_ne_bytes(secret::random()?);
@@ -74,6 +76,10 @@ impl Audit {
         }
         let all = shard::audited_conversations(&shards);
         shard::audit(&shards, &mut findings, &|done| compared(done, all));
+        // Read after the logs: a run that has begun since does no harm.
+        if let Some((shard, misfit)) = Runs::load(&self.source.path, found.len())?.misfit(&found) {
+            findings.note_misfit(shard, found[usize::from(shard.0)].position, misfit.sentence());
+        }
         Ok(Audited { findings, ends })
     }
 
@@ -92,7 +98,12 @@ impl Audit {
 
     /// Reads a log and what ties it to others. A log that is read while it is written may have a hole before newer
     /// records; when read again it has none, unless it is damaged.
-    fn take(&self, log: &LiveLog, looked: Position, read: &dyn Fn(u64)) -> Result<(FrozenLog, Trail), StartError> {
+    fn take(
+        &self,
+        log: &LiveLog,
+        looked: Position,
+        read: &dyn Fn(u64),
+    ) -> Result<(FrozenLog, Trail, LogEnd), StartError> {
         let mut log_now = FrozenLog::take(log, self.source.manifest.segment_bytes)?;
         let mut hole = None;
         loop {
@@ -100,8 +111,9 @@ impl Audit {
             let ignore = |_| {};
             let watched = Watched::new(&log_now, if hole.is_none() { read } else { &ignore });
             let inspected = inspect(&watched, log.shard, |position, record| trail.note(position, &record));
-            let Inspection { end, damage, .. } = inspected.map_err(|error| refused(log, error))?;
-            let Some(damage) = damage else { return Ok((log_now, trail.finish(end))) };
+            let inspection = inspected.map_err(|error| refused(log, error))?;
+            let Inspection { end, damage, .. } = inspection;
+            let Some(damage) = damage else { return Ok((log_now, trail.finish(end), inspection.log_end())) };
             if hole == Some(end) {
                 return Err(refused(log, OpenError::Damaged(damage)));
             }

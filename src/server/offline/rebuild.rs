@@ -3,14 +3,14 @@
 //! Invariants: the old directory is never written to and stays under another name; the new one replaces it (`swap`)
 //! only when it is complete, verified and durable.
 
-use crate::log::{Cut, Journal, Segments};
+use crate::log::{Cut, Journal, Segments, inspect};
 use crate::model::{Millis, ShardId};
 use crate::server::auth::secret;
 use crate::server::base::error::{ConfigurationError, DiskError, SEE_REPAIR};
 use crate::server::base::error::{SEE_TOOLS, advice};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
-use crate::server::data::directory::{expect_no_backup, shard_path};
+use crate::server::data::directory::{begin_run, expect_no_backup, shard_path};
 use crate::server::data::swap;
 use crate::server::offline::damaged_log::{DamagedLog, MissingSegment};
 use crate::server::offline::log_writer::LogWriter;
@@ -78,6 +78,7 @@ impl Rebuild {
             sources.push(source.map_err(|error| refused(shard, error))?);
             logs.push(log);
         }
+        expect_history(&archive, &sources, &logs)?;
         let recovery = Recovery::find(&archive.settings(ShardId(0)), &sources, &logs);
         let recovery = recovery.map_err(|error| DiskError::Logs(error.into()))?;
         Ok(Self { path, archive, logs, sources, recovery })
@@ -155,13 +156,15 @@ impl Rebuild {
         let before = &self.archive.manifest;
         let mut manifest = if self.is_damaged() { before.in_another_epoch()? } else { before.clone() };
         manifest.shards = shards;
-        let mut journals = Vec::new();
+        let (mut journals, mut begun) = (Vec::new(), Vec::new());
         for shard in placement.all() {
             let directory = shard_path(new, shard);
             make(&directory)?;
             let draft = LogWriter::new(&directory, manifest.segment_bytes)?;
             let opened = Journal::open(draft, shard, now, None, |_, _| {});
-            journals.push(opened.map_err(|error| refused(shard, error.into()))?.0);
+            let (journal, opened) = opened.map_err(|error| refused(shard, error.into()))?;
+            begun.push(opened.found);
+            journals.push(journal);
         }
         let old = OldDirectory {
             settings: &self.archive.settings(ShardId(0)),
@@ -180,6 +183,8 @@ impl Rebuild {
             journal.storage().sync()?;
         }
         self.copy_kept_files(new)?;
+        // The old logs do not come back into this directory.
+        begin_run(new, &begun, 0)?;
         manifest.store(new)?;
         self.verify(new, &written)?;
         for directory in placement.all().map(|shard| shard_path(new, shard)).chain([new.to_owned()]) {
@@ -253,6 +258,17 @@ impl Rebuild {
         self.give(&directory)?;
         Ok(directory)
     }
+}
+
+/// A new directory has new runs: nothing would tell any more that logs contradict each other. Where one is damaged,
+/// nobody knows how far it had got.
+fn expect_history(archive: &Archive, pasts: &[SourceShard], logs: &[DamagedLog]) -> Result<(), StartError> {
+    if pasts.iter().any(SourceShard::is_damaged) {
+        return Ok(());
+    }
+    let end_of = |(shard, log)| inspect(log, shard, |_, _| {}).map(|inspection| inspection.log_end());
+    let ends = archive.shards().zip(logs).map(end_of).collect::<Result<Vec<_>, _>>();
+    archive.expect_history(&ends.map_err(|error| DiskError::Logs(error.into()))?)
 }
 
 const NONE: [&[u8]; 0] = [];

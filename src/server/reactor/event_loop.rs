@@ -130,11 +130,12 @@ impl Reactor {
         }
     }
 
-    /// Runs until the server stops or this shard fails.
-    pub async fn run(mut self) -> (Counters, Option<RunError>) {
+    /// Runs, as the run of this number, until the server stops or this shard fails.
+    pub async fn run(mut self, number: u64) -> (Counters, Option<RunError>) {
         let spin = Duration::from_micros(self.options.spin_us);
         let mut idle_since: Option<Instant> = None;
         let now = self.clock.read();
+        self.turn.number_run(number);
         self.turn.start(now);
         let mut working_since: Option<Duration> = None;
         loop {

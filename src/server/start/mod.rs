@@ -4,6 +4,7 @@
 pub(super) mod shard_thread;
 
 use super::host;
+use crate::log::LogEnd;
 use crate::model::{Limits, ShardId};
 use crate::server::auth::keyring::{KeySource, Keyring, PublicKeys};
 use crate::server::auth::secret;
@@ -13,7 +14,7 @@ use crate::server::base::error::{ConfigurationError, HostError};
 use crate::server::base::error::{RunError, StartError};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::{Durability, Options};
-use crate::server::data::directory::{DataDir, segments_in};
+use crate::server::data::directory::{DataDir, begin_run, segments_in};
 use crate::server::data::epoch::Epoch;
 use crate::server::disk::jobs::{self, Queues};
 use crate::server::host::memory::SmallPages;
@@ -26,8 +27,9 @@ use crate::server::state::mesh;
 use crate::server::state::shared::Shared;
 use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -207,7 +209,7 @@ fn launch(
     let mut threads = Vec::new();
     let mut starts = Vec::new();
     let shard_specs = shard_specs(&plan, listeners, queues, endpoints, &reports)?;
-    let stopper = plan.stopper;
+    let (stopper, data_dir) = (plan.stopper, &plan.directory.path);
     drop((reports, plan));
     for (spec, start) in shard_specs {
         starts.push(start);
@@ -215,7 +217,7 @@ fn launch(
         let thread = std::thread::Builder::new().name(name).spawn(move || shard_thread::run_shard(spec));
         threads.push(thread.map_err(HostError::system("start a thread"))?);
     }
-    match oversee(&received, starts) {
+    match oversee(data_dir, &received, starts) {
         Ok(()) => Ok(threads),
         Err(error) => {
             stopper.shared.fail();
@@ -232,7 +234,7 @@ fn session_limits(options: &Options) -> Limits {
     Limits { token_grace_ms, ..options.limits }
 }
 
-type ShardSpecs = Vec<(ShardSpec, Sender<()>)>;
+type ShardSpecs = Vec<(ShardSpec, Sender<u64>)>;
 
 fn shard_specs(
     plan: &Plan<'_>,
@@ -290,25 +292,28 @@ fn shard_specs(
         .collect())
 }
 
-/// Opens every log first, then runs every shard, then listens on every shard.
-fn oversee(reports: &Receiver<ShardStarted>, starts: Vec<Sender<()>>) -> Result<(), StartError> {
+/// Opens every log first, then checks that the logs belong together, then runs every shard, then listens on every shard.
+fn oversee(data_dir: &Path, reports: &Receiver<ShardStarted>, starts: Vec<Sender<u64>>) -> Result<(), StartError> {
     let died = || HostError::ShardEnded;
+    let mut found = BTreeMap::new();
     for _shard in &starts {
         match reports.recv().map_err(|_gone| died())? {
-            ShardStarted::Opened => {}
+            ShardStarted::Opened(shard, end) => found.insert(shard, end),
             ShardStarted::Failed(error) => return Err(error),
             ShardStarted::Listening => unreachable!("no shard listens before all logs are open"),
-        }
+        };
     }
+    let found: Vec<LogEnd> = found.into_values().collect();
+    let run = begin_run(data_dir, &found, u32::from_ne_bytes(secret::random()?))?;
     // A shard that has ended has sent its error, which is received below.
     for start in &starts {
-        let _ = start.send(());
+        let _ = start.send(run);
     }
     for _shard in &starts {
         match reports.recv().map_err(|_gone| died())? {
             ShardStarted::Listening => {}
             ShardStarted::Failed(error) => return Err(error),
-            ShardStarted::Opened => unreachable!("each log is opened once"),
+            ShardStarted::Opened(..) => unreachable!("each log is opened once"),
         }
     }
     Ok(())

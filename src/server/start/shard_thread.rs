@@ -1,7 +1,7 @@
 //! One shard's thread, from its pinned executor to its end: opens the log, waits for the signal to start, runs the
 //! reactor.
 
-use crate::log::{OpenError, OpenedLog};
+use crate::log::{LogEnd, OpenError, OpenedLog};
 use crate::model::ShardId;
 use crate::model::Steady;
 use crate::server::auth::keyring::Keyring;
@@ -63,14 +63,15 @@ pub struct ShardSpec {
     pub seed: u64,
     pub clock: Clock,
     pub reports: Sender<ShardStarted>,
-    /// Receives one message when all shards are open; disconnected if the start has failed.
-    pub start: Receiver<()>,
+    /// Receives the number of the run when all shards are open; disconnected if the start has failed.
+    pub start: Receiver<u64>,
 }
 
 /// The reports of a shard's start: `Opened`, then `Listening`; `Failed` instead of either.
 #[derive(Debug)]
 pub enum ShardStarted {
-    Opened,
+    /// The log, as it was found.
+    Opened(ShardId, LogEnd),
     Listening,
     Failed(StartError),
 }
@@ -102,19 +103,17 @@ pub fn run_shard(mut spec: ShardSpec) -> ShardExit {
 }
 
 async fn run(spec: ShardSpec) -> (Counters, Option<RunError>) {
-    let (reports, start) = (spec.reports.clone(), spec.start.clone());
-    let reactor = match build(spec) {
-        Ok(reactor) => reactor,
+    let (me, reports, start) = (spec.me, spec.reports.clone(), spec.start.clone());
+    let (reactor, found) = match build(spec) {
+        Ok(built) => built,
         Err(error) => {
             report(&reports, ShardStarted::Failed(error));
             return (Counters::default(), None);
         }
     };
-    report(&reports, ShardStarted::Opened);
-    if start.recv().is_err() {
-        return (Counters::default(), None);
-    }
-    reactor.run().await
+    report(&reports, ShardStarted::Opened(me, found));
+    let Ok(run) = start.recv() else { return (Counters::default(), None) };
+    reactor.run(run).await
 }
 
 /// Nobody receives reports after the start.
@@ -122,7 +121,7 @@ fn report(reports: &Sender<ShardStarted>, report: ShardStarted) {
     let _ = reports.send(report);
 }
 
-fn build(spec: ShardSpec) -> Result<Reactor, StartError> {
+fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
     let host = |source: io::Error| HostError::ShardRing { explained: host::refused_ring(&source), source };
     let eventfd = spec.mesh.waker().eventfd();
     let options = RingOptions {
@@ -147,7 +146,7 @@ fn build(spec: ShardSpec) -> Result<Reactor, StartError> {
     };
     let (answers, answered) = unbounded();
     let reply_sender = ReplySender { me: spec.me, answers, wakers: spec.mesh.wakers() };
-    let mut turn = open(&spec, settings, clock, reply_sender.clone())?;
+    let (mut turn, found) = open(&spec, settings, clock, reply_sender.clone())?;
     // Before anything is accepted.
     spec.descriptors.note_log(spec.me, turn.storage_mut().files() * (1 + spec.options.fetch_threads));
     let jobs = Jobs {
@@ -168,7 +167,7 @@ fn build(spec: ShardSpec) -> Result<Reactor, StartError> {
     let half_open = HalfOpen::new(spec.options.handshakes_per_address_max, trusted, spec.seed);
     let accepting =
         Accepting::new(spec.listener, (half_open, spec.connections_max, spec.descriptors), Box::new(opened));
-    Ok(Reactor::new(Parts {
+    let reactor = Reactor::new(Parts {
         me: spec.me,
         options: spec.options,
         shared: spec.shared,
@@ -181,7 +180,8 @@ fn build(spec: ShardSpec) -> Result<Reactor, StartError> {
         jobs,
         endpoint: spec.endpoint,
         epoch: spec.epoch,
-    }))
+    });
+    Ok((reactor, found))
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
@@ -190,7 +190,7 @@ fn open(
     settings: ShardSettings,
     clock: Clock,
     reply_sender: ReplySender,
-) -> Result<Turn<Disk>, StartError> {
+) -> Result<(Turn<Disk>, LogEnd), StartError> {
     let began = Instant::now();
     let Queues { segments: jobs, space, .. } = spec.queues.clone();
     let disk =
@@ -198,15 +198,23 @@ fn open(
     let (numbers, checkpoints) = read_checkpoints(&spec.directory)?;
     let opened = Shard::open(settings, disk, &checkpoints, clock.read());
     let (shard, survey) = opened.map_err(|error| refused(spec, error))?;
-    let OpenedLog { epoch, records, cut_bytes } = survey.log;
+    let OpenedLog { found, records, cut_bytes, .. } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);
     let took_ms = began.elapsed().as_millis() as u64;
-    tracing::info!(shard = spec.me.0, epoch, records, cut_bytes, checkpoint = through, took_ms, "log opened");
+    tracing::info!(
+        shard = spec.me.0,
+        epoch = found.epoch,
+        records,
+        cut_bytes,
+        checkpoint = through,
+        took_ms,
+        "log opened"
+    );
     checkpoints::set_aside(&spec.directory, &numbers, &survey.unusable)
         .map_err(|error| StartError::disk("set aside a checkpoint in", &spec.directory, error))?;
     let (context, keyring) = (spec.context.clone(), spec.keyring.clone());
     let common = Common { me: spec.me, placement: settings.placement, context, keyring };
-    Ok(Turn::new(shard, common, salt))
+    Ok((Turn::new(shard, common, salt), found))
 }
 
 /// Newest first: the segment that each ends with, and its bytes.

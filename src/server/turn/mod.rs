@@ -125,7 +125,12 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// Sends the first messages to the other shards. Once, when all lanes are connected.
+    /// As `Shard::number_run`. Before `start`.
+    pub fn number_run(&mut self, number: u64) {
+        self.shard.number_run(number);
+    }
+
+    /// Begins the run of the log, and sends the first messages to the other shards. Once, when all lanes are connected.
     pub fn start(&mut self, now: Moment) {
         self.shard.start(&mut self.effects);
         self.perform(now);

@@ -26,6 +26,8 @@ pub enum Promise {
     Delivery,
     /// A group's message reaches each member once.
     FanOut,
+    /// The logs of all shards are of one history: none holds what it had lost when a later run began.
+    History,
 }
 
 impl Promise {
@@ -41,6 +43,7 @@ impl Promise {
             Self::Membership => "membership",
             Self::Delivery => "delivery",
             Self::FanOut => "fan-out",
+            Self::History => "history",
         }
     }
 }
@@ -131,6 +134,12 @@ impl Findings {
     /// Whether no promise is broken.
     pub fn is_sound(&self) -> bool {
         self.count == 0
+    }
+
+    /// The log of this shard, which ends there, does not fit the others.
+    pub fn note_misfit(&mut self, shard: ShardId, end: Position, why: &str) {
+        let (promise, why) = (Promise::History, format!("the log {why}"));
+        self.add(Violation { promise, shard, position: end, user: None, conversation: None, seq: 0, why });
     }
 
     pub(in crate::shard) fn wants(&self, user: &UserId) -> bool {

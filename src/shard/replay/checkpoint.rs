@@ -39,7 +39,7 @@ pub struct CheckpointBuilder {
 
 impl<S: Storage> Shard<S> {
     /// Opens a log and rebuilds the shard's state: from the first usable one of `checkpoints` (newest first) and the
-    /// records after it, or from all records. `now` dates the records that the opening appends.
+    /// records after it, or from all records. `now` dates the record that `start` appends; the opening appends none.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl<S: Storage> Shard<S> {
         found.resume(&storage)?;
         let UsableCheckpoint { at: begun_with, base, mut state, unusable, .. } = found;
         let replay = |position, record| state.replay(position, record, settings.me);
-        let (journal, log) = Journal::open(storage, settings.me, now.wall, base.as_ref(), replay)?;
+        let (journal, log) = Journal::open_idle(storage, settings.me, now.wall, base.as_ref(), replay)?;
         expect_unconfirmed(&state, &journal)?;
         state.end_presence();
         state.live.streams.wake(now.steady);

@@ -4,8 +4,8 @@
 use crate::check::ledger::{Answer, Ledger};
 use crate::check::timeline;
 use crate::client::speech::{Kind, Shown};
+use crate::world::World;
 use crate::world::operator::{Group, Operator};
-use crate::world::{Disk, World};
 use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
 use mushan::model::{BlockState, Conversation, Fact, GroupChange, Message, Position, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,23 +232,5 @@ impl World {
             disk.sync(Batch { from: first, to });
         }
         disk.crash(torn_tail, || self.chance.next());
-    }
-
-    /// A copy that holds what its shard's disk has lost is not put back: what is written from now on takes the same
-    /// places, and logs that contradict each other are not mended.
-    pub fn let_go_of_lost_copy(&mut self, disks: &[Disk]) {
-        let end_of = |disk: &MemoryStorage, at| inspect(disk, ShardId(at as u16), |_, _| {}).expect("it opens").end;
-        self.copy.take_if(|(at, (copy, _))| end_of(copy, *at) > end_of(&disks[*at].0, *at));
-    }
-
-    /// Keeps a copy of a shard's disk, to be put back at some time.
-    pub fn keep_copy(&mut self) {
-        if self.copy.is_some() {
-            return;
-        }
-        let at = self.chance.below(self.cores.len());
-        let core = &self.cores[at];
-        let disk = core.turn.shard().journal().storage().clone();
-        self.copy = Some((at, (disk, core.checkpoints.clone())));
     }
 }

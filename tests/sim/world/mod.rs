@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod clocks;
+pub mod copies;
 pub mod disks;
 pub mod failing;
 pub mod lanes;
@@ -20,6 +21,7 @@ use crate::check::presence::Sightings;
 use crate::client::verbs::Scene;
 use crate::client::{Client, Phase};
 use crate::world::clocks::{BEGIN, Clocks};
+use crate::world::copies::{Copies, end_of};
 use crate::world::failing::{Loss, Power};
 use crate::world::loss::Remains;
 use crate::world::operator::Operator;
@@ -118,8 +120,7 @@ pub struct World {
     has_lost: bool,
     /// Nor does it ever ask for one.
     pub is_never_synced: bool,
-    /// A shard's disk as it was at some time.
-    pub copy: Option<(usize, Disk)>,
+    pub copies: Copies,
     /// A disk may be put back from such a copy.
     pub may_restore: bool,
     pub crashes: u64,
@@ -185,7 +186,7 @@ impl World {
             is_waived: false,
             has_lost: false,
             is_never_synced: false,
-            copy: None,
+            copies: Copies::default(),
             may_restore: false,
             crashes: 0,
             restored: 0,
@@ -246,12 +247,13 @@ impl World {
             inbox_epoch: 1,
         });
         self.begin_steady();
-        let keyring = Keyring::from(token::Verifier::hs256(SECRET, 5_000));
+        let (keyring, mut found) = (Keyring::from(token::Verifier::hs256(SECRET, 5_000)), Vec::new());
         for (me, (disk, mut checkpoints)) in disks.into_iter().enumerate() {
             let newest_first: Vec<&[u8]> = checkpoints.iter().map(|(_, bytes)| &bytes[..]).collect();
             let opened = Shard::open(self.settings(me), disk.with_cold_segments(), &newest_first, self.now);
             let (shard, survey) = opened.expect("what a crash leaves opens");
             self.checkpointed_starts += u64::from(survey.begun_with.is_some());
+            found.push(survey.log.found);
             // As a start does: one that cannot be used is never taken for one again.
             checkpoints.drain(..survey.unusable.len());
             let common = Common {
@@ -264,10 +266,7 @@ impl World {
             let fetches = Vec::new();
             self.cores.push(Core { turn, pipes: BTreeMap::new(), syncing: None, fetches, checkpoints });
         }
-        for at in 0..self.cores.len() {
-            self.cores[at].turn.start(self.now);
-            self.carry_out(at);
-        }
+        self.begin_run(&found);
     }
 
     /// The process is gone at once; of what was not synced, chance keeps what it likes. Nothing is lost that was
@@ -292,8 +291,9 @@ impl World {
         self.crashes += 1;
         let torn_tail = *self.chance.pick(&[TornTail::Sectors, TornTail::Garbled]);
         let is_lossy = power == Power::Goes && loss == Loss::Permitted && self.is_waived;
-        let mut disks = Vec::new();
+        let (mut disks, mut before) = (Vec::new(), Vec::new());
         for (at, (mut disk, mut checkpoints)) in self.power_off().into_iter().enumerate() {
+            before.push(end_of(&disk, at));
             match power {
                 Power::Goes if is_lossy => self.cut_power_of_some(&mut disk, at, torn_tail),
                 Power::Goes => disk.crash(torn_tail, || self.chance.next()),
@@ -308,7 +308,7 @@ impl World {
             }
             disks.push((disk, checkpoints));
         }
-        let older = if loss == Loss::Permitted && self.chance.one_in(2) { self.copy.take() } else { None };
+        let older = if loss == Loss::Permitted && self.chance.one_in(2) { self.copies.kept.take() } else { None };
         let is_restored = older.is_some();
         if let Some((at, older)) = older {
             self.restored += 1;
@@ -316,7 +316,7 @@ impl World {
             // It may have been copied while there was no room on it.
             disks[at].0.set_spares(100_000);
         }
-        self.let_go_of_lost_copy(&disks);
+        self.copies.note_losses(&before, &disks);
         if is_restored || is_lossy {
             self.has_lost = true;
             let remains = Remains::of(disks.iter().map(|(disk, _)| disk));
