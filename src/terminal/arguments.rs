@@ -4,7 +4,7 @@ use crate::model::UserId;
 use crate::terminal::failure::Failure;
 
 pub fn parse_user(text: &str) -> Result<UserId, Failure> {
-    UserId::new(text).map_err(|error| Failure::new(format!("the user id {text:?} {error}")))
+    UserId::new(text).map_err(|error| Failure::new(format!("the user id {text:?} {error}")).caused_by(error))
 }
 
 /// Parses a number with a unit; at least 1 ms.

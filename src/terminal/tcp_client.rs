@@ -41,8 +41,7 @@ impl TcpClient {
         prepared.map_err(Failure::because(url))?;
         let config = WebSocketConfig::default().read_buffer_size(8 << 10);
         let shaken = client::client_with_config(uri, stream, Some(config));
-        let (socket, _) =
-            shaken.map_err(|error| Failure::new(format!("the WebSocket handshake with {url} failed: {error}")))?;
+        let (socket, _) = shaken.map_err(Failure::because(format!("the WebSocket handshake with {url} failed")))?;
         Ok(Self { socket })
     }
 

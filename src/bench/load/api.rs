@@ -36,6 +36,7 @@ impl ApiLoad {
                 "groups are created over the operator's HTTP API, which this server does not have: no {} ({error})",
                 path.display()
             ))
+            .caused_by(error)
         })?;
         let address = address_in(data_dir)?;
         Ok(Self { address, token: token.trim().to_owned(), data_dir: data_dir.to_owned() })
@@ -53,7 +54,7 @@ impl ApiLoad {
 
     fn post(&self, path: &str, body: &serde_json::Value) -> Result<(), Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(format!("the operator's HTTP API at {} does not answer: {error}", self.address))
+            Failure::because(format!("the operator's HTTP API at {} does not answer", self.address))(error)
         };
         let body = body.to_string();
         let mut stream = TcpStream::connect(&self.address).map_err(failed)?;

@@ -149,8 +149,8 @@ impl Arguments {
     fn peer(&self) -> Result<ChatPeer, Failure> {
         match (&self.to, &self.group) {
             (_, Some(group)) => {
-                let group =
-                    GroupId::new(group).map_err(|error| Failure::new(format!("the group id {group:?} {error}")))?;
+                let group = GroupId::new(group)
+                    .map_err(|error| Failure::new(format!("the group id {group:?} {error}")).caused_by(error))?;
                 Ok(ChatPeer::Group(group.to_string()))
             }
             (to, None) => Ok(ChatPeer::User(parse_user(to.as_deref().unwrap_or_default())?.to_string())),

@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 printed = writeln!(out, "{}", line(shard, position, &record, arguments));
             }
         });
-        let dumped = dumped.map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+        let dumped = dumped.map_err(Failure::because_with(Failure::DISK, format!("shard {shard}")))?;
         damaged = damaged.and(expect_whole(shard, dumped.damage.map(|it| it.to_string()).as_deref()));
     }
     was_printed(printed.and_then(|()| out.flush()))?;

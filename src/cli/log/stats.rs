@@ -116,7 +116,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogSt
             Record::Device { .. } => stats.device_positions += 1,
         }
     })
-    .map_err(|error| Failure::with_status(Failure::DISK, format!("shard {shard}: {error}")))?;
+    .map_err(Failure::because_with(Failure::DISK, format!("shard {shard}")))?;
     stats.damage = inspected.damage.map(|damage| damage.to_string());
     stats.users = users.len();
     Ok(stats)

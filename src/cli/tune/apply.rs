@@ -138,7 +138,7 @@ fn keep_no_longer(host: &Host, journal: &mut TuneJournal, former: &[TuneEntry]) 
 }
 
 fn fail_with(sentence: &str, details: Vec<String>) -> Result<(), Failure> {
-    if details.is_empty() { Ok(()) } else { Err(Failure { details, ..Failure::new(sentence) }) }
+    if details.is_empty() { Ok(()) } else { Err(Failure::new(sentence).with_details(details)) }
 }
 
 /// The changes, one for each file, with the current value; last the file that stores the values of /proc/sys.

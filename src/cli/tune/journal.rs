@@ -45,10 +45,10 @@ impl TuneJournal {
             }
             Err(error) => return Err(Failure::because(format!("cannot read {}", path.display()))(error)),
         };
-        let unfit = |what: String| Failure::new(format!("{} is not a journal of changes: {what}", path.display()));
-        let stored: Stored = serde_json::from_str(&text).map_err(|error| unfit(error.to_string()))?;
+        let unfit = format!("{} is not a journal of changes", path.display());
+        let stored: Stored = serde_json::from_str(&text).map_err(Failure::because(&unfit))?;
         if stored.version != VERSION {
-            return Err(unfit(format!("version {}, and this is version {VERSION}", stored.version)));
+            return Err(Failure::new(format!("{unfit}: version {}, and this is version {VERSION}", stored.version)));
         }
         Ok(Self { path: path.to_owned(), entries: stored.changes })
     }
