@@ -1,7 +1,7 @@
 //! Requests that wait at the conversation's owner: for room in a window of deliveries, or in the log.
 //!
 //! Invariants: a conversation's requests keep their order, and requests after one that waits wait as well; no request
-//! waits for room that only another conversation lacks. Conversations that may go on take turns.
+//! waits for room that only another conversation lacks. Conversations that can continue do so in turn.
 
 use crate::model::ShardId;
 use crate::shard::peers::message::ConversationRequest;
@@ -28,17 +28,17 @@ pub(in crate::shard) enum Blocker {
 }
 
 pub(in crate::shard) struct Waiting {
-    /// Each conversation's posts, in its order.
+    /// The requests of each conversation, in its order.
     lines: HashMap<Fingerprint, VecDeque<HeldRequest>, FixedState>,
-    /// Conversations whose first post may be tried.
+    /// Conversations whose first request can be tried.
     ready: VecDeque<Fingerprint>,
-    /// Those whose first post waits for this shard.
+    /// Conversations whose first request waits for a shard, by shard.
     behind_target: Vec<VecDeque<Fingerprint>>,
     behind_room: VecDeque<Fingerprint>,
     count: usize,
 }
 
-/// A conversation whose turn it is.
+/// The conversation that is being continued.
 pub(in crate::shard) struct GroupTurn {
     conversation_key: Fingerprint,
     waited_for: Option<Blocker>,
@@ -59,12 +59,12 @@ impl Waiting {
         self.count
     }
 
-    /// Whether a post of this conversation waits already.
+    /// Whether a request of this conversation waits.
     pub fn has(&self, conversation_key: Fingerprint) -> bool {
         self.count > 0 && self.lines.contains_key(&conversation_key)
     }
 
-    /// Behind those of its conversation.
+    /// Adds a request after those of its conversation.
     pub fn hold(&mut self, held: HeldRequest, blocker: Blocker) {
         let conversation_key = held.request.conversation_key;
         self.count += 1;
@@ -75,7 +75,8 @@ impl Waiting {
         }
     }
 
-    /// Before those of its conversation: it was let go of once, to ask whom it is for, when they were behind it.
+    /// Adds a request before those of its conversation: it was released once to ask the directory, and later ones were
+    /// held.
     pub fn hold_first(&mut self, held: HeldRequest) {
         let conversation_key = held.request.conversation_key;
         self.count += 1;
@@ -86,8 +87,8 @@ impl Waiting {
         }
     }
 
-    /// The conversation that may go on, and its first post: `is_free` says of a blocker whether it may be gone. Then say
-    /// what came of it, by `stay` or `go_on`.
+    /// Takes the next conversation and its first request; `is_free` tells whether a blocker may be gone. The caller
+    /// then reports the result by `stay` or `go_on`.
     pub fn next_turn(&mut self, is_free: impl Fn(Blocker) -> bool) -> Option<(GroupTurn, HeldRequest)> {
         if self.count == 0 {
             return None;
@@ -98,7 +99,7 @@ impl Waiting {
         Some((GroupTurn { conversation_key, waited_for }, first))
     }
 
-    /// The queue that has somebody who may go on: `None` is `ready`.
+    /// The first queue with a conversation that may continue: `None` is `ready`.
     fn next_queue(&self, is_free: impl Fn(Blocker) -> bool) -> Option<Option<Blocker>> {
         if !self.ready.is_empty() {
             return Some(None);
@@ -109,13 +110,14 @@ impl Waiting {
         blockers.chain(room).find(|blocker| is_free(*blocker)).map(Some)
     }
 
-    /// Its first post still has to wait.
+    /// Puts the first request back: it still has to wait.
     pub fn stay(&mut self, turn: &GroupTurn, first: HeldRequest, blocker: Blocker) {
         self.lines.entry(turn.conversation_key).or_default().push_front(first);
         self.queue(Some(blocker)).push_front(turn.conversation_key);
     }
 
-    /// The first post has been taken; the next of its conversation has its turn after the others.
+    /// Notes that the first request was carried out; the next one of its conversation follows after other
+    /// conversations.
     pub fn go_on(&mut self, turn: &GroupTurn) {
         self.count -= 1;
         if self.lines.get(&turn.conversation_key).is_none_or(VecDeque::is_empty) {

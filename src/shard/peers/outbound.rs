@@ -70,7 +70,7 @@ pub(in crate::shard) struct Outbound {
     windows: Windows,
     peers: Vec<PeerShard>,
     waiting: Waiting,
-    /// Some that are held may go on: the last input had taken as many as one may.
+    /// Held requests may continue: the last input has continued as many as one input may.
     has_put_off: bool,
 }
 
@@ -98,15 +98,15 @@ impl PeerShard {
 
     pub fn request_answered(&mut self, bytes: usize) {
         self.request_bytes =
-            self.request_bytes.checked_sub(bytes).expect("a post has as many bytes when it is answered");
-        self.requests = self.requests.checked_sub(1).expect("an answer answers a post");
+            self.request_bytes.checked_sub(bytes).expect("a request has as many bytes when it is answered");
+        self.requests = self.requests.checked_sub(1).expect("an answer belongs to a request");
     }
 
     pub fn next_number(&self) -> u64 {
         self.newest + 1
     }
 
-    /// Our log has the `number`-th delivery to it.
+    /// Adds a delivery to the peer whose record is in our log.
     pub fn track(&mut self, number: u64, record: Position, bytes: usize) {
         self.newest = number;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -114,8 +114,8 @@ impl PeerShard {
         self.unconfirmed.push_back(Unconfirmed { number, record, bytes });
     }
 
-    /// The `number`-th delivery is durable. Returns whether it is to be sent now: not while older ones wait for the
-    /// window.
+    /// Notes that the `number`-th delivery is durable. Returns whether to send it now: not while older ones wait for
+    /// the window.
     pub fn release(&mut self, number: u64) -> bool {
         let is_next = !self.is_being_replayed();
         self.released = self.released.max(number);
@@ -125,8 +125,8 @@ impl PeerShard {
         is_next
     }
 
-    /// It has everything up to `through`. Returns the oldest record that the confirmed deliveries needed, if this is
-    /// news.
+    /// Notes that the peer has all deliveries up to `through`. Returns the oldest record that they needed, if any was
+    /// unconfirmed.
     pub fn confirmed(&mut self, through: u64) -> Option<Position> {
         self.is_full = false;
         let oldest = self.unconfirmed.front().filter(|delivery| delivery.number <= through)?.record;
@@ -136,8 +136,8 @@ impl PeerShard {
         Some(oldest)
     }
 
-    /// The log does not say yet that everything up to `through` is confirmed: records from `oldest` on are still
-    /// needed.
+    /// Notes that the log does not say yet that deliveries up to `through` are confirmed, so records from `oldest` on
+    /// are still needed.
     pub fn track_logged(&mut self, through: u64, oldest: Position) {
         let oldest = self.unlogged.map_or(oldest, |(_, known)| known.min(oldest));
         self.unlogged = Some((through, oldest));
@@ -155,7 +155,7 @@ impl PeerShard {
         self.newest
     }
 
-    /// The numbers up to this one are used up, whatever our log has of them. Whether that is news.
+    /// Marks the numbers up to this one as used, whatever our log has of them. Returns whether any was not.
     pub fn use_up(&mut self, through: u64) -> bool {
         let is_news = self.newest < through;
         self.newest = self.newest.max(through);
@@ -170,13 +170,13 @@ impl PeerShard {
         self.greeting
     }
 
-    /// What our log takes for confirmed and the other has lost: the numbers from the first to the last.
+    /// The deliveries that our log considers confirmed and the peer has lost: the first and the last number.
     pub fn lost_by_it(&self, taken: u64) -> Option<(u64, u64)> {
         let confirmed = self.unconfirmed.front().map_or(self.newest, |delivery| delivery.number - 1);
         (taken < confirmed).then_some((taken + 1, confirmed))
     }
 
-    /// Our log still has these, which it had taken for confirmed; ascending, and older than all that it owes.
+    /// Adds lost deliveries that our log still has, ascending; they are older than all unconfirmed ones.
     pub fn track_again(&mut self, lost: impl DoubleEndedIterator<Item = Unconfirmed>) {
         for delivery in lost.rev() {
             self.unconfirmed_bytes += delivery.bytes as usize;
@@ -184,14 +184,14 @@ impl PeerShard {
         }
     }
 
-    /// Everything that it is owed may be sent, from behind `taken` on, as its window allows. Then it is told so.
+    /// Begins to send everything after `taken` again, as the window allows, and then `Replayed`.
     pub fn begin_replay(&mut self, taken: u64) {
         self.released = self.newest;
         self.sent = taken;
         self.awaits_replay = true;
     }
 
-    /// What comes next of what it is to be sent again, at most as much as its window holds in all.
+    /// The next deliveries to send again, so that at most `window` are unconfirmed.
     pub fn resend(&mut self, window: usize) -> Vec<Resent> {
         let mut resent = Vec::new();
         if self.sent >= self.released {
@@ -216,27 +216,27 @@ impl PeerShard {
         resent
     }
 
-    /// It asks for what is behind `through` once more.
+    /// Goes back: the peer requests everything after `through` again.
     pub fn rewind(&mut self, through: u64) {
         self.sent = self.sent.min(through);
     }
 
-    /// Whether it is to be told now that all has been sent: once.
+    /// Whether to send `Replayed` now; true once.
     pub fn has_been_replayed(&mut self) -> bool {
         self.sent >= self.released && std::mem::take(&mut self.awaits_replay)
     }
 
-    /// Whether more is to be sent again than its window has held so far.
+    /// Whether deliveries remain to be sent again that the window had no room for.
     pub fn is_being_replayed(&self) -> bool {
         self.sent < self.released
     }
 
-    /// Deliveries that it has not confirmed, ascending.
+    /// Deliveries that the peer has not confirmed, ascending.
     pub fn unconfirmed_deliveries(&self) -> impl Iterator<Item = Unconfirmed> + '_ {
         self.unconfirmed.iter().copied()
     }
 
-    /// For a checkpoint: what a log says about a peer.
+    /// For a checkpoint: the peer's state that follows from the log.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.newest);
         out.put_u64(self.taken);
@@ -276,33 +276,34 @@ impl PeerShard {
         self.taken
     }
 
-    /// Whether it is to be told: once, until it is asked again.
+    /// Notes a delivery without room for its record. Returns whether to tell the peer: once, until it sends again.
     pub fn miss(&mut self, number: u64, record_bytes: usize) -> bool {
         self.know_of(number);
         self.missed_bytes.replace(record_bytes).is_none()
     }
 
-    /// There is a delivery of its with this number.
+    /// Notes that the peer has made a delivery with this number.
     pub fn know_of(&mut self, number: u64) {
         self.newest_known = self.newest_known.max(number);
     }
 
-    /// Whether it has sent deliveries that we could not take. Among them may be the answer to what a client asks again.
+    /// Whether the peer has sent deliveries that we could not accept. One of them may answer a request that a client
+    /// repeats.
     pub fn is_ahead(&self) -> bool {
         self.taken < self.newest_known
     }
 
-    /// It says that it has no room for our next delivery.
+    /// Notes that the peer has no room for our next delivery.
     pub fn ran_out_of_room(&mut self) {
         self.is_full = true;
     }
 
-    /// It says that there is room again.
+    /// Notes that the peer has room again.
     pub fn has_room_again(&mut self) {
         self.is_full = false;
     }
 
-    /// Whether it is to be asked to send again, now that there may be room; asking is done once a miss.
+    /// Whether to request missed deliveries again, now that there may be room; true once for each miss.
     pub fn ask_again(&mut self, has_room: impl FnOnce(usize) -> bool) -> bool {
         let may_ask = self.missed_bytes.is_some_and(has_room);
         if may_ask {
@@ -330,7 +331,7 @@ impl Outbound {
         Self { me, windows, peers, waiting: Waiting::new(seed, shards), has_put_off: false }
     }
 
-    /// What a checkpoint says of each shard, in their order.
+    /// Sets the state of each shard from a checkpoint, in order.
     pub fn restore(&mut self, peers: Vec<PeerShard>) {
         self.peers = peers;
     }
@@ -339,13 +340,13 @@ impl Outbound {
         &self.peers
     }
 
-    /// The records of deliveries that their shards may not have yet.
+    /// The records of unconfirmed deliveries.
     pub fn unconfirmed(&self) -> impl Iterator<Item = Position> + '_ {
         self.peers.iter().flat_map(|peer| peer.unconfirmed.iter().map(|delivery| delivery.record))
     }
 
-    /// The oldest of them, or of those of which the log does not say that they are confirmed: what it is in must be
-    /// kept.
+    /// The oldest record of an unconfirmed delivery, or of one whose confirmation is not in the log: its segment must
+    /// be kept.
     pub fn oldest_unconfirmed(&self) -> Option<Position> {
         let unlogged = self.peers.iter().filter_map(|peer| peer.unlogged.map(|(_, oldest)| oldest));
         self.peers
@@ -378,13 +379,13 @@ impl Outbound {
         self.peers[usize::from(to.0)].is_full
     }
 
-    /// Behind those of its conversation. Bounded by the windows of posts of all shards.
+    /// Holds a request after those of its conversation. All shards' windows of requests bound the number.
     pub fn hold(&mut self, held: HeldRequest, blocker: Blocker) {
         self.waiting.hold(held, blocker);
         self.expect_bounded();
     }
 
-    /// Before those of its conversation.
+    /// Holds a request before those of its conversation.
     pub fn hold_first(&mut self, held: HeldRequest) {
         self.waiting.hold_first(held);
         self.expect_bounded();
@@ -393,16 +394,16 @@ impl Outbound {
     fn expect_bounded(&self) {
         assert!(
             self.waiting.len() <= self.windows.requests_max * self.peers.len(),
-            "posts are bounded by their windows"
+            "requests are bounded by their windows"
         );
     }
 
-    /// Whether a post of this conversation waits.
+    /// Whether a request of this conversation waits.
     pub fn is_holding(&self, conversation_key: Fingerprint) -> bool {
         self.waiting.has(conversation_key)
     }
 
-    /// The next held post that may be taken; then its turn ends by `stay` or `go_on`.
+    /// The next held request that may be tried; the caller then calls `stay` or `go_on`.
     pub fn next_held(&mut self) -> Option<(GroupTurn, HeldRequest)> {
         let (peers, windows) = (&self.peers, self.windows);
         let may_go = |blocker| match blocker {
@@ -427,12 +428,12 @@ impl Outbound {
         self.waiting.len() > 0
     }
 
-    /// So many are taken with one input at most.
+    /// The most held requests that one input continues.
     pub fn held_per_input_max(&self) -> usize {
         self.windows.held_per_input_max
     }
 
-    /// Whether those that are held are to be looked at once more, though nothing happens.
+    /// Whether to continue held requests in the next turn, without another event.
     pub fn has_put_off(&self) -> bool {
         self.has_put_off
     }
@@ -445,13 +446,13 @@ impl Outbound {
         self.has_put_off = true;
     }
 
-    /// A shard that has stalled sends, and room for one of them.
+    /// A shard with room and stalled commands.
     pub fn first_unstallable(&self) -> Option<ShardId> {
         let unstallable = |peer: &PeerShard| !peer.stalled.is_empty() && peer.may_request(self.windows);
         self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
     }
 
-    /// The session is gone, and with it what it did not get to send.
+    /// Drops the stalled command of a session that is gone.
     pub fn forget_stalled(&mut self, session: SessionId) {
         for peer in &mut self.peers {
             peer.stalled.retain(|stalled| !stalled.is_of(session));
@@ -462,12 +463,12 @@ impl Outbound {
         self.windows.deliveries_max
     }
 
-    /// Every other shard has said what it has.
+    /// Whether every other shard has sent its greeting.
     pub fn is_greeted(&self) -> bool {
         self.others().all(|shard| self.peers[usize::from(shard.0)].greeting.is_some())
     }
 
-    /// Every other shard has sent what it owed, and was sent what it was owed.
+    /// Whether all deliveries from before the start were sent, in both directions with every other shard.
     pub fn is_replayed(&self) -> bool {
         self.others().all(|shard| {
             let peer = &self.peers[usize::from(shard.0)];

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn peer_owing(numbers: impl IntoIterator<Item = u64>) -> PeerShard {
+fn peer_with_unconfirmed(numbers: impl IntoIterator<Item = u64>) -> PeerShard {
     let mut peer = PeerShard::default();
     numbers.into_iter().for_each(|number| peer.track(number, record(number), 10));
     peer
@@ -18,7 +18,7 @@ fn delivery(number: u64) -> Resent {
 
 #[test]
 fn only_what_is_durable_and_unconfirmed_is_sent_again() {
-    let mut peer = peer_owing(1..=4);
+    let mut peer = peer_with_unconfirmed(1..=4);
     assert!((1..=3).all(|number| peer.release(number)));
     peer.rewind(0);
     assert_eq!(peer.resend(9), [1, 2, 3].map(delivery), "4 could still be lost");
@@ -30,7 +30,7 @@ fn only_what_is_durable_and_unconfirmed_is_sent_again() {
 
 #[test]
 fn more_than_a_window_is_sent_again_as_it_is_confirmed_and_nothing_overtakes_it() {
-    let mut peer = peer_owing(1..=5);
+    let mut peer = peer_with_unconfirmed(1..=5);
     peer.begin_replay(0);
     assert_eq!(peer.resend(2), [1, 2].map(delivery));
     peer.track(6, record(6), 10);
@@ -48,7 +48,7 @@ fn more_than_a_window_is_sent_again_as_it_is_confirmed_and_nothing_overtakes_it(
 
 #[test]
 fn what_is_gone_for_good_is_said_to_be_where_its_number_would_come() {
-    let mut peer = peer_owing([3, 4, 7]);
+    let mut peer = peer_with_unconfirmed([3, 4, 7]);
     peer.use_up(9);
     peer.begin_replay(1);
     let expected = [Resent::Forgone(2), delivery(3), delivery(4), Resent::Forgone(6), delivery(7), Resent::Forgone(9)];
@@ -58,8 +58,8 @@ fn what_is_gone_for_good_is_said_to_be_where_its_number_would_come() {
 }
 
 #[test]
-fn what_a_peer_has_lost_is_owed_again_before_all_else() {
-    let mut peer = peer_owing(1..=6);
+fn what_a_peer_has_lost_is_sent_again_before_all_else() {
+    let mut peer = peer_with_unconfirmed(1..=6);
     peer.confirmed(4);
     assert_eq!(peer.lost_by_it(4), None);
     assert_eq!(peer.lost_by_it(1), Some((2, 4)));
@@ -68,12 +68,12 @@ fn what_a_peer_has_lost_is_owed_again_before_all_else() {
     let expected = [Resent::Forgone(2), delivery(3), delivery(4), delivery(5), delivery(6)];
     assert_eq!(peer.resend(99), expected);
     peer.confirmed(6);
-    assert_eq!(peer.lost_by_it(0), Some((1, 6)), "nothing is owed");
+    assert_eq!(peer.lost_by_it(0), Some((1, 6)), "nothing is unconfirmed");
 }
 
 #[test]
 fn a_peer_that_knows_more_than_our_log_has_used_those_numbers_up() {
-    let mut peer = peer_owing([1]);
+    let mut peer = peer_with_unconfirmed([1]);
     assert!(peer.use_up(5) && !peer.use_up(5));
     assert_eq!(peer.next_number(), 6);
 }

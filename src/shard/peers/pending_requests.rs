@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 
-/// Who made a request, and is to be answered.
+/// The session or the order that waits for the answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Requester {
     Session {
@@ -25,7 +25,7 @@ pub(in crate::shard) enum Requester {
         /// The order repeats an earlier send.
         is_repeated: bool,
     },
-    /// The server itself wants something done in a user's name: nobody is answered.
+    /// The server itself acts in a user's name: nobody waits for the answer.
     Nobody,
 }
 
@@ -33,7 +33,7 @@ pub(in crate::shard) enum Requester {
 pub(in crate::shard) struct PendingRequest {
     /// The shard that answers, and whose window the request uses.
     owner: ShardId,
-    /// The conversation's.
+    /// The fingerprint of the conversation.
     conversation_key: Fingerprint,
     /// The fingerprint of the content, if it is a send: a repetition has the same.
     pub content: Option<Fingerprint>,
@@ -46,12 +46,12 @@ pub(in crate::shard) struct PendingRequest {
 
 pub(in crate::shard) struct PendingRequests {
     by_key: HashMap<Fingerprint, PendingRequest, FixedState>,
-    /// Requests so far that are like no other.
+    /// The number of requests so far that have a key of their own.
     requests: u64,
 }
 
-/// Repetitions of one send that wait for its answer; of sessions, further ones are dropped as if the network had lost
-/// them.
+/// The most repetitions of one send that wait for its answer; further ones of sessions are dropped, as if the network
+/// had lost them.
 const WAITERS_MAX: usize = 16;
 
 impl Requester {
@@ -59,7 +59,7 @@ impl Requester {
         Self::Order { ticket, is_repeated: false }
     }
 
-    /// The session, which needs no push of what it has sent itself.
+    /// The session, which needs no push of a message that it sent itself.
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Self::Session { session, .. } => Some(*session),
@@ -89,7 +89,7 @@ impl PendingRequest {
         }
     }
 
-    /// Gives a repetition back that finds too many others.
+    /// Adds a repetition that waits for the same answer; returns it if too many wait.
     pub fn wait(&mut self, waiter: Requester) -> Result<(), Requester> {
         if self.waiters.len() >= WAITERS_MAX {
             return Err(waiter);
@@ -115,11 +115,11 @@ impl PendingRequests {
 
     pub fn start(&mut self, key: Fingerprint, pending: PendingRequest) {
         let replaced = self.by_key.insert(key, pending);
-        assert!(replaced.is_none(), "one flight per client message id");
+        assert!(replaced.is_none(), "one pending request per client message id");
     }
 
-    /// For a request that may be made twice: each has a flight of its own. An answer from before a restart may meet one
-    /// of today's; both say that it is done.
+    /// A key for a request that may be made twice: each time it is a pending request of its own. An answer from before
+    /// a restart may have the key of a newer request; both report success.
     pub fn next_key(&mut self, fingerprints: Fingerprints, by: &UserId) -> Fingerprint {
         fingerprints.of_request(by, self.next_request())
     }
@@ -130,8 +130,8 @@ impl PendingRequests {
         self.requests
     }
 
-    /// The flight that an answer of `owner` ends. An answer from before a restart may name the key of a flight of
-    /// today's that is another's, or about another conversation.
+    /// The pending request that an answer of `owner` completes. An answer from before a restart may have the key of a
+    /// newer request of another shard or about another conversation.
     pub fn complete(&mut self, owner: ShardId, key: Fingerprint, about: Option<Fingerprint>) -> Option<PendingRequest> {
         let Entry::Occupied(found) = self.by_key.entry(key) else { return None };
         let pending = found.get();

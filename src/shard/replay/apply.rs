@@ -14,18 +14,18 @@ use crate::shard::rows::seat::{Membership, SeatAt};
 use crate::shard::table::fingerprint::Fingerprint;
 use std::sync::Arc;
 
-/// A message as a record of the log has it.
+/// A message in a record of the log.
 #[derive(Clone, Copy)]
 pub(in crate::shard) struct LoggedMessage<'a> {
     pub position: Position,
     pub message: &'a Arc<Message>,
     pub links: &'a [ThreadLink],
-    /// In the dedupe, where it is known.
+    /// The message's key in the dedupe, if known.
     pub key: Option<Fingerprint>,
 }
 
 impl State {
-    /// One record of the log, in order.
+    /// Applies one record of the log. To be called for each record, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
         match record {
             Record::Start { .. } => self.end_presence(),
@@ -95,13 +95,13 @@ impl State {
         }
     }
 
-    /// Live, what follows for a group's members comes step by step.
+    /// While a shard runs, the entries of a group's members follow in steps.
     fn replay_message(&mut self, position: Position, message: &Arc<Message>, links: &[ThreadLink]) {
         let (at, _) = self.apply_message(position, message, links);
         self.settle_fan_out(at, position);
     }
 
-    /// The record at `position` says of deliveries that records from `oldest` on owed that they are confirmed.
+    /// The record at `position` confirms deliveries whose records begin at `oldest`.
     pub(in crate::shard) fn has_confirmed(&mut self, oldest: Position, position: Position) {
         (oldest.segment()..position.segment())
             .for_each(|segment| self.segments.dependencies.note(segment, position.segment()));
@@ -122,7 +122,7 @@ impl State {
         self.tables.conversations.at(at).conversation(&self.tables.inboxes)
     }
 
-    /// Every conversation's row, in order, with its number.
+    /// Every conversation's row with its index, in order.
     pub(in crate::shard) fn rows(&self) -> impl Iterator<Item = (ConversationIndex, ConversationFields)> + '_ {
         self.tables.conversations.all(&self.tables.inboxes)
     }
@@ -144,7 +144,7 @@ impl State {
         )
     }
 
-    /// This shard, which orders the conversation, has given the message its place.
+    /// Applies a message that this shard, the conversation's owner, has given a place.
     pub(in crate::shard) fn apply_order(&mut self, message: &Message) {
         self.tables.conversations.skip_ids_to(message.id);
         self.groups.unmade.ordered(message);
@@ -164,7 +164,7 @@ impl State {
         }
     }
 
-    /// Places of the conversation are gone.
+    /// Notes that places of the conversation are missing.
     pub(in crate::shard) fn note_skipped(&mut self, conversation: &Conversation) {
         let is_ours = self.identity.placement.owner_of_conversation(conversation) == self.identity.me;
         let is_there = self.groups.rosters.find(self.identity.fingerprints.of_conversation(conversation)).is_some();
@@ -173,8 +173,8 @@ impl State {
         }
     }
 
-    /// The record at `position` has this message, and put it into these threads. Whose inboxes they are, and which
-    /// conversation's that is.
+    /// Applies the message of the record at `position` to these threads. Returns the users' indexes, and the
+    /// conversation's.
     pub(in crate::shard) fn apply_message(
         &mut self,
         position: Position,
@@ -186,7 +186,7 @@ impl State {
         (at, self.apply_message_at((at, sides), &LoggedMessage { position, message, links, key: None }))
     }
 
-    /// The same, where the conversation's row is known, and maybe the message's key in the dedupe.
+    /// The same, if the conversation's row is known, and possibly the message's key in the dedupe.
     pub(in crate::shard) fn apply_message_at(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
@@ -204,7 +204,8 @@ impl State {
         told
     }
 
-    /// The message is in these threads again, in another log than before. What it has brought about is kept apart.
+    /// Applies a message that a rewrite copied into these threads. Its effects on other state are in records of their
+    /// own.
     pub(in crate::shard) fn apply_carried(
         &mut self,
         position: Position,
@@ -217,7 +218,7 @@ impl State {
         at
     }
 
-    /// Whose inboxes here have the message now.
+    /// Applies the links to inboxes on this shard. Returns their users.
     fn apply_links(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
@@ -245,7 +246,7 @@ impl State {
         told
     }
 
-    /// Its author has given the conversation a name.
+    /// Applies a conversation name that the author gave.
     fn apply_name(&mut self, at: ConversationIndex, message: &Message, links: &[ThreadLink]) {
         let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
         if links.iter().any(|link| link.side == Side::Author) {
@@ -254,7 +255,7 @@ impl State {
         }
     }
 
-    /// The author's shard can tell the message from its repetitions from here on.
+    /// Makes the message known to the author's dedupe.
     fn apply_own(&mut self, author_index: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
         let key = key.unwrap_or_else(|| {
             self.identity.fingerprints.of_client_message(&message.author, &message.client_message_id)
@@ -263,7 +264,7 @@ impl State {
         self.on_chunk(author_index, message);
     }
 
-    /// The user's inbox has the message.
+    /// Applies one link to an inbox or a conversation's thread.
     fn apply_link(
         &mut self,
         position: Position,
@@ -284,7 +285,7 @@ impl State {
         });
     }
 
-    /// Members' entries of the group's record at `of`.
+    /// Applies the entries of members for the group's message at `of`.
     fn apply_fanned(&mut self, position: Position, of: Position, links: &[MemberLink]) {
         self.pass_over_jobs_before(of);
         let job = self.groups.fan_out.job_of(of);
@@ -297,7 +298,7 @@ impl State {
                     self.apply_member_entry(position, at, seat, *link, message);
                     next = seat + 1;
                 }
-                // Whatever became of the group, an inbox has no hole.
+                // Even if the group is gone, its inboxes have no holes.
                 None => self.tables.inboxes.tail_at_mut(place).advance(*link, position),
             }
         }
@@ -307,7 +308,7 @@ impl State {
         }
     }
 
-    /// The user on this seat has a group's entry, which somebody else brought about. Whose inbox it is in.
+    /// Applies a group's entry for the user on this seat, who is not its author. Returns the user's index.
     pub(in crate::shard) fn apply_member_entry(
         &mut self,
         position: Position,
@@ -324,12 +325,12 @@ impl State {
         user
     }
 
-    /// Who has a seat in a pair's conversation: where its row is at hand, nothing has to be hashed.
+    /// The users with a seat in a pair; without hashing, because the row is known.
     pub(in crate::shard) fn sides(&self, at: ConversationIndex, message: &Message) -> PairMembers {
         self.tables.conversations.at(at).sides(&message.author, &self.tables.inboxes)
     }
 
-    /// A user's seat in its conversation with another, or with itself: it has one from the first message on.
+    /// A user's seat in a pair; creates it at the first message.
     pub(in crate::shard) fn seat_in_pair(&mut self, at: ConversationIndex, user_index: UserIndex) -> u32 {
         let row = self.tables.conversations.at_mut(at);
         if let Some(seat) = row.seat_of(user_index) {
@@ -340,7 +341,7 @@ impl State {
         seat
     }
 
-    /// Which of the conversation's seats is this user's.
+    /// The number of the user's seat in the conversation.
     pub(in crate::shard) fn seat_of(&self, user_index: UserIndex, at: ConversationIndex) -> Option<u32> {
         let row = self.tables.conversations.at(at);
         if row.group().is_none() {
@@ -350,7 +351,7 @@ impl State {
         seats.find(|seat| seat.conversation == at).map(|seat| seat.seat)
     }
 
-    /// A user takes a seat in a group at `joined`, its old one if it has been there before.
+    /// Gives a user a seat in a group at `joined`; a former member gets its old seat.
     pub(in crate::shard) fn seat(&mut self, at: ConversationIndex, user: &UserId, joined: ConversationSeq) {
         let place = self.tables.inboxes.find_or_add(user);
         let new = Membership::new(place, joined);
@@ -362,7 +363,7 @@ impl State {
     }
 }
 
-/// Whose inbox a side of a message is; a conversation's own thread is nobody's, and a group has no single peer.
+/// The user of a side of a message; none for a conversation's own thread and for the peers of a group.
 pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId> {
     match side {
         Side::Author => Some(&message.author),
@@ -372,7 +373,7 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
 }
 
 impl State {
-    /// It was `time`, and the wall clock had just been set ahead by `jumped_ms`.
+    /// The log says that it was `time`, and that the wall clock had just been set ahead by `jumped_ms`.
     pub(in crate::shard) fn tell_time(&mut self, time: Millis, jumped_ms: i64) {
         self.tables.presence.tell(time);
         if jumped_ms != 0 {
@@ -380,7 +381,7 @@ impl State {
         }
     }
 
-    /// The process that wrote the log so far has ended, and with it every session.
+    /// Ends every session: the process that wrote the log so far has ended.
     pub(in crate::shard) fn end_presence(&mut self) {
         let (users, until) = self.tables.presence.end();
         for user in users {

@@ -26,7 +26,7 @@ use crate::shard::table::message_pool::MessagePool;
 use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::{Shard, ShardSettings, State};
 
-/// What `Shard::open` found.
+/// The result of `Shard::open`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointBuilder {
     /// The log.
@@ -82,18 +82,18 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// What checkpoints have of each (docs/FORMAT.md), beside ids.
+/// Bytes of each row in a checkpoint (docs/FORMAT.md), without ids.
 const USER_BYTES: u64 = 55;
 const CONVERSATION_BYTES: u64 = 28 + 46;
 const SEAT_BYTES: u64 = 40;
 const MEMBER_BYTES: u64 = 10;
 const DEDUPE_ROW_BYTES: u64 = 24;
-/// What is not counted: devices, names, marks and whatever is few is taken to be a part of this of the rest.
+/// Uncounted parts (devices, names, marks and others) are estimated as this fraction of the rest.
 const REST_PART: u64 = 4;
 const LEAST_BYTES: u64 = 16 << 10;
 
 impl<S: Storage> Shard<S> {
-    /// An estimate of a checkpoint's bytes if one was made now, rather too large than too small.
+    /// An estimate of the bytes of a checkpoint that was made now, rather too large than too small.
     pub fn checkpoint_bytes_about(&self) -> u64 {
         let RowTables { inboxes, conversations, dedupe, .. } = &self.state.tables;
         let (users, conversations) = (inboxes.len() as u64, conversations.len() as u64);
@@ -109,7 +109,7 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// What is owed to other shards must be there to be sent again.
+/// Checks that the messages of unconfirmed deliveries are in the log.
 fn expect_unconfirmed<S: Storage>(state: &State, journal: &Journal<S>) -> Result<(), OpenError> {
     let view = journal.view(ReadMode::Unbounded);
     let is_lost = |position: &Position| !matches!(view.read(*position), Ok(Record::Posted { .. }));
@@ -153,7 +153,7 @@ pub fn survey<S: Segments, C: AsRef<[u8]>>(
     Ok(Made { bytes, unusable })
 }
 
-/// The first checkpoint that can be used, or nothing at all.
+/// The first usable checkpoint, or an empty state.
 pub(in crate::shard) struct UsableCheckpoint {
     at: Option<usize>,
     pub base: Option<Base>,
@@ -163,7 +163,8 @@ pub(in crate::shard) struct UsableCheckpoint {
 }
 
 impl UsableCheckpoint {
-    /// One of another version is no damaged one: whoever wrote it knows more than the log may still say.
+    /// A checkpoint of another version is an error, not a damaged one: it may contain what the log does not have any
+    /// more.
     pub fn among<C: AsRef<[u8]>>(settings: &ShardSettings, checkpoints: &[C]) -> Result<Self, OpenError> {
         let mut unusable = Vec::new();
         for (at, bytes) in checkpoints.iter().enumerate() {
@@ -178,7 +179,7 @@ impl UsableCheckpoint {
         Ok(Self { at: None, base: None, state: State::new(settings), jobs: Vec::new(), unusable })
     }
 
-    /// Takes up what was under way; its messages are in the log.
+    /// Restores the jobs that were under way; their messages are in the log.
     pub fn resume<S: Segments>(&mut self, log: &S) -> Result<(), OpenError> {
         let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
         let jobs = std::mem::take(&mut self.jobs);
@@ -187,7 +188,7 @@ impl UsableCheckpoint {
 }
 
 impl UsableCheckpoint {
-    /// The same in a damaged log: as far as its messages are left. Why the others are not.
+    /// The same in a damaged log: restores the jobs whose messages are left, and returns the errors of the others.
     pub fn resume_readable<S: Segments>(&mut self, log: &S) -> Vec<OpenError> {
         let end = self.base.as_ref().map_or(Position::NONE, |base| base.end);
         let view = View::new(log, end, ReadMode::Unbounded);
@@ -243,7 +244,7 @@ impl State {
         ConversationTable::pass_over(&mut reader)?;
         state.tables.dedupe = Dedupe::read(settings.limits.dedupe_window_ms, &mut reader)?;
         state.tables.inboxes = InboxTable::read(settings.seed, &mut state.tables.presence, &mut reader)?;
-        // They have the places of users, which are known only now.
+        // They refer to users by index, which is known only now.
         state.tables.conversations = ConversationTable::read(settings.me, &state.tables.inboxes, &mut conversations)?;
         state.groups.rosters = Groups::read(settings.seed, settings.placement, &mut reader)?;
         let jobs = saved_job::read(&mut reader)?;
@@ -261,7 +262,7 @@ impl State {
         Some((state, jobs)).filter(|_| reader.is_at_end())
     }
 
-    /// Users know their seats; `None` when a stream or a name points nowhere.
+    /// Links users to their seats; `None` if a stream or a name refers to nothing.
     fn link_seats(&mut self) -> Option<()> {
         for (conversation, row) in self.tables.conversations.packed() {
             for (seat, taken) in (0..).zip(row.seats()) {
@@ -273,7 +274,7 @@ impl State {
         (are_streams_sound && self.tables.inboxes.names_lead_below(self.tables.conversations.len())).then_some(())
     }
 
-    /// Takes up what was being fanned out; the messages are in the log.
+    /// Restores the fan-outs that were under way; their messages are in the log.
     fn resume_jobs<S: Segments>(&mut self, jobs: Vec<SavedJob>, view: View<'_, S>) -> Result<(), OpenError> {
         for job in jobs {
             let damage = Damage { position: job.record };

@@ -26,8 +26,7 @@ impl<S: Storage> Shard<S> {
         (uncovered > 0 && (is_long || self.log.journal.storage().is_scarce())).then_some(through)
     }
 
-    /// Tells whoever asks for the numbers that the wall clock has jumped, and the log, for a start knows no clock but
-    /// the one that it finds.
+    /// Counts and logs jumps of the wall clock: a start knows no other clock than the one that it finds.
     pub(in crate::shard) fn look_at_clock(&mut self, now: Moment) {
         let Some(jumped_ms) = self.retention.clock.look(now) else { return };
         self.meters.stats.clock_jumps += 1;
@@ -39,7 +38,8 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Drops what has expired: one segment a tick, so that no turn drops many. Not while the wall clock is in doubt.
+    /// Drops expired segments: one in each tick, so that no turn drops many. Drops none while the wall clock is in
+    /// doubt.
     pub(in crate::shard) fn retire(&mut self, now: Moment) {
         let first = self.log.journal.segments().start;
         if self.retention.leaving.is_none() {
@@ -57,15 +57,15 @@ impl<S: Storage> Shard<S> {
         self.meters.stats.dropped_segments += 1;
     }
 
-    /// Whether any start would know that nothing is owed from the segment: a power cut may take confirmations that are
-    /// not durable, and a start refuses a log that lacks what it owes.
+    /// Whether any start would know that no unconfirmed delivery needs the segment: a power cut may remove
+    /// confirmations that are not durable, and a start refuses a log without a message that it must send again.
     fn would_be_known(&self, Leaving { known_at }: Leaving) -> bool {
         let is_in_older_checkpoint = self.retention.checkpoints.older.is_some_and(|older| known_at.segment() < older);
         known_at <= self.log.journal.durable() || is_in_older_checkpoint
     }
 
-    /// The older checkpoint begins behind the last record of its segment, so that one is still read; and so is what
-    /// was under way when it was made.
+    /// The older checkpoint begins after the last record of its segment, which is therefore still read; so are the
+    /// messages of the jobs in it.
     fn may_drop(&self, segment: u32) -> bool {
         let done_in = self.state.segments.dependencies.done_in(segment);
         let is_covered = self.retention.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
@@ -76,8 +76,8 @@ impl<S: Storage> Shard<S> {
 
     fn has_expired(&mut self, now: Moment, segment: u32) -> bool {
         let upkeep = self.settings.upkeep;
-        // Members' entries of a group's message may stand further on, among younger ones: without the message they end
-        // the inbox, so it stays as long as those do.
+        // Entries of members for a group's message may be further on, among newer ones: without the message they would
+        // end the inbox, so it stays as long as they do.
         let last = self.state.segments.dependencies.done_in(segment);
         let newest = (segment..=last).filter_map(|segment| self.state.segments.times.newest_of(segment)).max();
         let last_dated = self.state.segments.times.last_segment();
@@ -92,19 +92,19 @@ impl<S: Storage> Shard<S> {
     }
 }
 
-/// Marks of messages are kept for so much longer than the segment in which their conversation has them: other shards
-/// took them later, and may yet give them back.
+/// How much longer marks of messages are kept than the segment with the message: other shards received it later, and
+/// may still return it.
 const MARKS_LINGER_MS: u64 = 3_600_000;
 
 impl State {
-    /// Segments before this one are gone, and what was only known for their sake.
+    /// Forgets everything that was known only for segments before this one.
     pub(in crate::shard) fn forget_before(&mut self, segment: u32) {
         let dropped = segment.checked_sub(1).and_then(|last| self.segments.times.newest_of(last));
         self.segments.times.forget_before(segment);
         self.segments.dependencies.forget_before(segment);
-        // Where a clock was ahead for a while, dates do not say which ids are left.
+        // If a clock was ahead for a while, dates do not show which ids are left.
         let Some(newest) = dropped.filter(|newest| self.segments.times.are_behind(*newest)) else { return };
-        // However late a message came here, its marks stay for as long as it does: its id is no lower than its time.
+        // However late a message arrived here, its marks stay as long as the message: its id is no lower than its time.
         let oldest_left = self.segments.times.oldest_left().min(Millis(newest.0.saturating_sub(MARKS_LINGER_MS)));
         let oldest = ConversationTable::first_id_of(oldest_left);
         self.tables.revoked.forget_before(oldest);
@@ -132,7 +132,7 @@ mod tests {
         ConversationTable::first_id_of(time)
     }
 
-    /// Of another shard's conversation, in segment `segment`.
+    /// A message of another shard's conversation, in segment `segment`.
     fn delivered(state: &mut State, segment: u32, number: u64, time: Millis, fact: Option<Fact>) {
         let message = (*any_message(&mut Chance::new(number))).clone();
         let message = Message { id: id_of(time), server_time: time, fact: fact.map(Arc::new), ..message };

@@ -1,5 +1,5 @@
-//! Fingerprints: 128-bit names of long keys, so that a table's row is small and of fixed size whatever clients put into
-//! the key.
+//! Fingerprints: 128-bit hashes of long keys, so that a table's row is small and of fixed size whatever clients put
+//! into the key.
 //!
 //! Two different keys share a fingerprint with a probability of about 2^-58; the seed is a secret of the data
 //! directory, so nobody can search for such a pair, and checkpoints can contain fingerprints.
@@ -9,7 +9,7 @@ use crate::model::{ClientMessageId, Conversation, ShardId, Slot, UserId};
 use crate::shard::table::placement::{Placement, SLOTS};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// Its lowest ten bits are the slot that the key belongs to: whoever divides slots anew can divide names with them.
+/// The lowest ten bits are the slot of the key, so that a reshard can divide fingerprints without their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint([u64; 2]);
 
@@ -26,7 +26,7 @@ impl Fingerprint {
         Self([digest as u64 & !SLOT_BITS | u64::from(slot.0), (digest >> 64) as u64])
     }
 
-    /// Bits that are as good as random.
+    /// Uniformly distributed bits.
     pub fn random_bits(self) -> u64 {
         self.0[1]
     }
@@ -35,7 +35,7 @@ impl Fingerprint {
         Slot((self.0[0] & SLOT_BITS) as u16)
     }
 
-    /// For a record.
+    /// The two halves, for a record.
     pub fn halves(self) -> [u64; 2] {
         self.0
     }
@@ -53,7 +53,7 @@ impl Fingerprint {
     }
 }
 
-/// Makes fingerprints; those of different seeds do not compare.
+/// Makes fingerprints. Those of different seeds cannot be compared.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct Fingerprints {
     seed: u64,
@@ -68,17 +68,17 @@ impl Fingerprints {
         self.seed
     }
 
-    /// A reader in a conversation: what it has told others that it has read.
+    /// A reader in a conversation: the key of the receipts that were sent for it.
     pub fn of_reader(self, conversation: &Conversation, reader: &UserId) -> Fingerprint {
         self.of_two(self.of_conversation(conversation), reader.as_str())
     }
 
-    /// An author's own id of a message: the key of the dedupe.
+    /// A client message id of an author: the key of the dedupe.
     pub fn of_client_message(self, author: &UserId, id: &ClientMessageId) -> Fingerprint {
         self.of_client_message_in(Placement::slot(author), author, id)
     }
 
-    /// The same, where the author's slot is known.
+    /// The same, if the author's slot is known.
     pub fn of_client_message_in(self, slot: Slot, author: &UserId, id: &ClientMessageId) -> Fingerprint {
         self.of_parts(slot, author.as_str(), id.as_str())
     }
@@ -87,7 +87,7 @@ impl Fingerprints {
         self.of_conversation_in(Placement::slot_of_conversation(conversation), conversation)
     }
 
-    /// The same of a conversation of `user`, whose slot is known.
+    /// The same for a conversation of `user`, whose slot is known.
     pub fn of_conversation_of(self, user: &UserId, slot: Slot, conversation: &Conversation) -> Fingerprint {
         match conversation {
             Conversation::Pair(smaller, _) if smaller == user => self.of_conversation_in(slot, conversation),
@@ -102,19 +102,19 @@ impl Fingerprints {
         }
     }
 
-    /// A request on its way that no other is like.
+    /// A unique key for a pending request.
     pub fn of_request(self, by: &UserId, number: u64) -> Fingerprint {
         self.of_parts(Placement::slot(by), by.as_str(), &compact_str::format_compact!("\u{2}{number}"))
     }
 
-    /// One thing of another's, by its text.
+    /// A part of another key, by its text.
     pub fn of_two(self, whole: Fingerprint, part: &str) -> Fingerprint {
         let [first, second] = whole.halves().map(u64::to_le_bytes);
         let digest = xxh3_128_with_seed(&[&first, &second, part.as_bytes()].concat(), self.seed);
         Fingerprint::of_digest(whole.slot(), digest)
     }
 
-    /// Ids hold no control characters, so a zero byte between two of them cannot be part of either.
+    /// Ids contain no control characters, so a zero byte between two of them cannot be part of either.
     fn of_parts(self, slot: Slot, first: &str, second: &str) -> Fingerprint {
         let mut bytes = [0; UserId::BYTES_MAX + 1 + ClientMessageId::BYTES_MAX];
         let length = first.len() + 1 + second.len();
@@ -125,7 +125,7 @@ impl Fingerprints {
 }
 
 impl Placement {
-    /// The shard that orders the conversation of this name.
+    /// The shard that owns the conversation with this fingerprint.
     pub(in crate::shard) fn owner_of_key(self, conversation: Fingerprint) -> ShardId {
         self.owner_of_slot(conversation.slot())
     }

@@ -13,7 +13,7 @@ pub(in crate::shard) const PARTS: usize = 256;
 const CELLS: usize = 4_096;
 static PART_OF_CELL: [u8; CELLS] = parts_of_cells();
 
-/// Deals the cells out so that part `p` has about `PARTS + p` shares of them.
+/// Assigns the cells to parts so that part `p` has about `PARTS + p` shares of them.
 const fn parts_of_cells() -> [u8; CELLS] {
     let shares = PARTS * PARTS + PARTS * (PARTS - 1) / 2;
     let mut cells = [0; CELLS];
@@ -29,12 +29,12 @@ const fn parts_of_cells() -> [u8; CELLS] {
     cells
 }
 
-/// The part that random bits fall into.
+/// The part for these random bits.
 pub(in crate::shard) fn part_of(bits: u64) -> usize {
     usize::from(PART_OF_CELL[bits as usize % CELLS])
 }
 
-/// Fingerprints are keyed hashes already.
+/// A hasher for keys that are keyed hashes already.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct AsItIs(u64);
 
@@ -84,7 +84,7 @@ impl<V: Copy> Table<V> {
         self.parts.iter_mut().for_each(HashMap::clear);
     }
 
-    /// Gives back the memory of the next parts that have any, at most `count`; whether there may be more.
+    /// Frees the memory of at most `count` parts that have any. Returns whether there may be more.
     pub fn drop_some(&mut self, count: usize) -> bool {
         let full = self.parts.iter_mut().filter(|part| part.capacity() > 0);
         full.take(count).map(|part| *part = Part::default()).count() == count
@@ -94,12 +94,12 @@ impl<V: Copy> Table<V> {
         self.parts.iter().map(HashMap::len).sum()
     }
 
-    /// Looks no further than the first part that has a row.
+    /// Visits no more parts than up to the first one with a row.
     pub fn is_empty(&self) -> bool {
         self.parts.iter().all(HashMap::is_empty)
     }
 
-    /// How many rows, then each: its fingerprint and what `put_value` writes.
+    /// Writes the number of rows, then each: its fingerprint and what `put_value` writes.
     pub fn put(&self, out: &mut Vec<u8>, put_value: impl Fn(V, &mut Vec<u8>)) {
         out.put_u64(self.len() as u64);
         for (key, value) in self.parts.iter().flatten() {
@@ -111,7 +111,8 @@ impl<V: Copy> Table<V> {
     pub fn read(reader: &mut Reader<'_>, read_value: impl Fn(&mut Reader<'_>) -> Option<V>) -> Option<Self> {
         let rows = usize::try_from(reader.u64()?).ok()?;
         let mut table = Self::default();
-        // A row is at least as long as its fingerprint: a count cannot ask for more memory than the file is long.
+        // A row is at least as long as its fingerprint, so a wrong count cannot request more memory than the file's
+        // length.
         let rows_likely = rows.min(reader.rest().len() / size_of::<Fingerprint>());
         for (number, part) in table.parts.iter_mut().enumerate() {
             part.reserve(rows_likely * (PARTS + number) / (PARTS * PARTS * 3 / 2));
@@ -125,7 +126,7 @@ impl<V: Copy> Table<V> {
     }
 }
 
-/// Not the bits that the part itself goes by, the lowest and the highest.
+/// Uses other bits than the table inside a part, which uses the lowest and the highest ones.
 fn part_of_key(key: Fingerprint) -> usize {
     part_of(key.random_bits() >> 40)
 }

@@ -14,7 +14,8 @@ struct IndexEntry {
 }
 
 impl IndexEntry {
-    /// A part goes by the lowest bits and compares the highest; it would need 2^25 entries for these to meet.
+    /// The table inside a part uses the lowest bits and compares the highest; with fewer than 2^25 entries these do not
+    /// overlap.
     fn hash(tag: u32) -> u64 {
         u64::from(tag) << 32 | u64::from(tag)
     }
@@ -32,7 +33,7 @@ impl Default for Index {
 }
 
 impl Index {
-    /// The row that is meant, of those whose keys may have these bits.
+    /// The row for which `is_meant` holds, among those whose keys may have these bits.
     #[inline]
     pub fn find(&self, bits: u64, is_meant: impl Fn(u32) -> bool) -> Option<u32> {
         let tag = bits as u32;
@@ -40,7 +41,7 @@ impl Index {
         self.parts[part_of(bits >> 40)].find(IndexEntry::hash(tag), is_it).map(|entry| entry.row)
     }
 
-    /// A row that is not here yet.
+    /// Adds a row that is not in the index.
     pub fn insert(&mut self, bits: u64, row: u32) {
         let tag = bits as u32;
         self.parts[part_of(bits >> 40)]

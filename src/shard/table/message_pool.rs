@@ -1,4 +1,4 @@
-//! The memory of messages that nobody holds any more, for new ones: most messages live only from their commit to their
+//! Reuses the memory of messages that nobody references any more: most messages live only from their commit to their
 //! push.
 //!
 //! Owned by one shard. Invariant: nobody else holds a message in the pool, and nothing of its contents is left.
@@ -6,7 +6,7 @@
 use crate::model::{Extra, Message, MessageContent, UnsequencedMessage};
 use std::sync::Arc;
 
-/// As many as a large batch has.
+/// The most messages in the pool: about those of a large batch.
 const SPARES_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl MessagePool {
         }
     }
 
-    /// Keeps the memory of a message, if nobody else holds it.
+    /// Keeps the memory of a message if nobody else references it.
     pub fn keep(&mut self, mut message: Arc<Message>) {
         if self.messages.len() == SPARES_MAX {
             return;

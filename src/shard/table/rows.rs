@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-/// A size that allocators have, so that no chunk is rounded up.
+/// A size that allocators offer, so that no chunk is rounded up.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// A row's number, where there may be none: no larger for that.
+/// The index of an optional row: with a NonZeroU32, `Option<RowIndex>` is not larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct RowIndex(NonZeroU32);
 
@@ -19,7 +19,7 @@ impl RowIndex {
     }
 }
 
-/// A row is known by its number, which never changes.
+/// Rows by number; a row's number never changes.
 #[derive(Debug)]
 pub(in crate::shard) struct Rows<T> {
     chunks: Vec<Vec<T>>,

@@ -33,7 +33,7 @@ pub struct Stats {
     pub forgone: u64,
     /// Conversation seqs of this shard whose messages are lost for good.
     pub missing_places: u64,
-    /// Records that were whole at the opening and could not be read later.
+    /// Records that were sound at the opening and could not be read later.
     pub unreadable: u64,
     /// Requests that waited for a disk.
     pub fetched: u64,
@@ -57,6 +57,6 @@ pub struct Stats {
     pub dedupe_rows: u64,
     /// Effects that wait for the log.
     pub pending: u64,
-    /// The most that one input has cost, part by part.
+    /// The maximum of each part of an input's cost.
     pub highest_cost: Cost,
 }

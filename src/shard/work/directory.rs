@@ -6,7 +6,7 @@ use crate::shard::peers::message::ConversationRequest;
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Posts of this shard's users that wait for another shard's word, by their pair.
+/// Requests of this shard's users that wait for an answer about their recipient, by pair.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct DirectoryQueries {
     pub waiting: BTreeMap<Fingerprint, VecDeque<ConversationRequest>>,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(in crate::shard) struct FanOutJob {
     pub record: Position,
     pub message: Arc<Message>,
-    /// Of the changes that it makes to seats, so many are made.
+    /// The number of its seat changes that are done.
     pub changed: u32,
     /// The seats before this one are done.
     pub next: u32,
@@ -25,7 +25,7 @@ pub(in crate::shard) struct FanOutJob {
 
 /// One group's jobs, in its order.
 struct Queue {
-    /// When it is its turn.
+    /// The group's turn: the group with the lowest one is next.
     turn: u64,
     jobs: VecDeque<FanOutJob>,
     bytes: u64,
@@ -39,16 +39,16 @@ impl Queue {
 
 pub(in crate::shard) struct FanOut {
     queues: HashMap<ConversationIndex, Queue, FixedState>,
-    /// Which group each record of a job is of.
+    /// The group of each job's record.
     pub records: HashMap<Position, ConversationIndex, FixedState>,
-    /// Groups with jobs, each at its turn.
+    /// Groups with jobs, by their turn.
     round: BTreeMap<u64, ConversationIndex>,
     next_turn: u64,
-    /// Of all messages.
+    /// The bytes of all messages.
     bytes: u64,
-    /// Jobs have come since the last links were written.
+    /// Jobs were added since the last links were written.
     pub is_fresh: bool,
-    /// There was no room for a record; not tried again before the next tick.
+    /// The log had no room for a record; tried again at the next tick.
     pub waits_for_room: bool,
 }
 
@@ -65,7 +65,7 @@ impl FanOut {
         }
     }
 
-    /// The entry whose record this is, is to go to the group's members.
+    /// Adds a job that puts the entry of this record into the inboxes of the group's members.
     pub fn add(&mut self, at: ConversationIndex, record: Position, message: Arc<Message>) {
         self.enqueue(at, FanOutJob { record, message, changed: 0, next: 0 });
     }
@@ -85,7 +85,7 @@ impl FanOut {
         queue.jobs.push_back(job);
     }
 
-    /// A group that has jobs.
+    /// A group with jobs.
     pub fn first_group(&self) -> Option<ConversationIndex> {
         self.round.values().next().copied()
     }
@@ -99,14 +99,14 @@ impl FanOut {
         self.queues.values().filter_map(|queue| queue.jobs.front().map(|job| job.record)).min()
     }
 
-    /// The job whose body stands at `record`, if it is being done.
+    /// The job of the message at `record`, if it is not finished.
     pub fn job_of(&self, record: Position) -> Option<(ConversationIndex, Arc<Message>)> {
         let at = *self.records.get(&record)?;
         let front = self.front(at)?;
         (front.record == record).then(|| (at, front.message.clone()))
     }
 
-    /// The last place of the conversation that this seat's inbox has got, where the group has jobs.
+    /// The last place of the conversation that this seat's inbox has, if the group has jobs.
     pub fn reached(&self, at: ConversationIndex, seat: u32) -> Option<ConversationSeq> {
         let job = self.front(at)?;
         let seq = job.message.conversation_seq;
@@ -114,19 +114,19 @@ impl FanOut {
         Some(if has_it { seq } else { ConversationSeq(seq.0 - 1) })
     }
 
-    /// The seats before this one have what the group's first job brings.
+    /// Notes that the group's first job has reached all seats before this one.
     pub fn advance(&mut self, at: ConversationIndex, next: u32) {
         if let Some(job) = self.front_mut(at) {
             job.next = job.next.max(next);
         }
     }
 
-    /// The group's messages that are on their way: the seats from the number on do not have them yet.
+    /// The group's messages under way, each with the first seat that does not have it yet.
     pub fn under_way(&self, at: ConversationIndex) -> impl Iterator<Item = (&Message, u32)> + '_ {
         self.queues.get(&at).into_iter().flat_map(|queue| &queue.jobs).map(|job| (&*job.message, job.next))
     }
 
-    /// What the group's first job says, and how many of the changes that it makes to seats are made.
+    /// The message of the group's first job, and the number of its seat changes that are done.
     pub fn changes(&self, at: ConversationIndex) -> Option<(Arc<Message>, u32)> {
         self.front(at).map(|job| (job.message.clone(), job.changed))
     }
@@ -145,7 +145,7 @@ impl FanOut {
         self.queues.get_mut(&at)?.jobs.front_mut()
     }
 
-    /// The group's first job is done; its record and message.
+    /// Removes the group's first job. Returns its record and message.
     pub fn finish(&mut self, at: ConversationIndex) -> Option<(Position, Arc<Message>)> {
         let queue = self.queues.get_mut(&at)?;
         let FanOutJob { record, message, .. } = queue.jobs.pop_front()?;
@@ -160,12 +160,12 @@ impl FanOut {
         Some((record, message))
     }
 
-    /// What is on its way here, of one group.
+    /// The load of one group on this shard.
     pub fn jobs_of(&self, at: ConversationIndex) -> JobLoad {
         self.queues.get(&at).map(Queue::load).unwrap_or_default()
     }
 
-    /// The same, of all.
+    /// The load of all groups on this shard.
     pub fn jobs(&self) -> JobLoad {
         JobLoad { count: self.records.len() as u32, bytes: self.bytes }
     }
@@ -174,7 +174,7 @@ impl FanOut {
         self.round.values().map(|at| (*at, self.queues[at].load()))
     }
 
-    /// The group whose turn it is; then it is the others'.
+    /// The group whose turn it is; the others follow.
     pub fn next_group(&mut self) -> Option<ConversationIndex> {
         let (_, at) = self.round.pop_first()?;
         let queue = self.queues.get_mut(&at).expect("a group in the round has jobs");
@@ -184,7 +184,7 @@ impl FanOut {
         Some(at)
     }
 
-    /// For a checkpoint: how many jobs, then each, a group's in order.
+    /// For a checkpoint: the number of jobs, then each job; those of a group in order.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(u32::try_from(self.len()).expect("jobs are bounded"));
         for at in self.round.values() {
@@ -197,7 +197,7 @@ impl FanOut {
         }
     }
 
-    /// A job of a checkpoint, and its message.
+    /// Restores a job of a checkpoint with its message.
     pub fn restore(&mut self, saved: SavedJob, message: Arc<Message>) {
         let SavedJob { at, record, changed, next } = saved;
         self.enqueue(at, FanOutJob { record, message, changed, next });

@@ -10,21 +10,21 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// Groups that one parcel names at the most.
+/// The most groups in one `FannedOut` message.
 const GROUPS_AT_ONCE_MAX: usize = 256;
 
-/// Other shards as the owner of groups sees them, and as the one who does its share for other owners.
+/// The loads of this shard's groups on others, and the work of this shard for groups of other owners.
 pub(in crate::shard) struct GroupLoads {
-    /// What each group of this shard has on its way on others.
+    /// The load of each group of this shard on other shards.
     groups: HashMap<Fingerprint, SmallVec<[(ShardId, JobLoad); 2]>, FixedState>,
     peers: Vec<PeerLoad>,
 }
 
 #[derive(Debug, Default)]
 struct PeerLoad {
-    /// Of all groups of this shard, on its way there.
+    /// The load of all groups of this shard there.
     total: JobLoad,
-    /// Done here for its groups, and not said yet.
+    /// Work done here for its groups, and not reported yet.
     done: BTreeMap<Fingerprint, JobLoad>,
     is_under_way: bool,
 }
@@ -50,7 +50,7 @@ impl GroupLoads {
         loads.iter().find(|(on, _)| *on == shard).map(|(_, jobs)| *jobs).unwrap_or_default()
     }
 
-    /// The shard has so much more to do for the group.
+    /// Adds to the load of a group on a shard.
     pub fn add(&mut self, conversation_key: Fingerprint, shard: ShardId, jobs: JobLoad) {
         self.peer(shard).total.add(jobs);
         let loads = self.groups.entry(conversation_key).or_default();
@@ -60,7 +60,7 @@ impl GroupLoads {
         }
     }
 
-    /// The shard has done so much for the group. What was not known of, from before a start, counts for nothing.
+    /// Subtracts work that a shard has done for the group. Unknown work, from before a start, is ignored.
     pub fn take_off(&mut self, conversation_key: Fingerprint, shard: ShardId, done: JobLoad) {
         let Some(loads) = self.groups.get_mut(&conversation_key) else { return };
         let Some((_, load)) = loads.iter_mut().find(|(on, _)| *on == shard) else { return };
@@ -74,12 +74,12 @@ impl GroupLoads {
         self.peer(shard).total.take_off(taken);
     }
 
-    /// One of that owner's groups has got an entry here, to the last member.
+    /// Notes that an entry of one of the owner's groups has reached the last member on this shard.
     pub fn note_done(&mut self, owner: ShardId, conversation_key: Fingerprint, bytes: u64) {
         self.peer(owner).done.entry(conversation_key).or_default().add(JobLoad { count: 1, bytes });
     }
 
-    /// What to say to an owner now, if there is anything and it may be said.
+    /// The work to report to an owner now, if there is any and no report is under way.
     pub fn next_done(&mut self, owner: ShardId) -> Option<Vec<(Fingerprint, JobLoad)>> {
         let peer = self.peer(owner);
         if peer.is_under_way || peer.done.is_empty() {

@@ -6,32 +6,32 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// How far the logs have been held against each other.
+/// The progress of comparing the logs.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Healing {
     pub stage: HealStage,
-    /// By the shards that know more of our deliveries than our log does.
+    /// The shards that have more of our deliveries than our log, and what they return.
     pub returns: BTreeMap<ShardId, Return>,
-    /// How far conversations had got of which nothing can be given back.
+    /// The newest known places of conversations of which nothing can be returned.
     pub reached: Vec<(Conversation, ConversationSeq)>,
-    /// As much was taken as one input may.
+    /// One input has handled as many messages as it may; more are left.
     pub has_put_off: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) enum HealStage {
-    /// Not every shard has said how far it is.
+    /// Not every shard has sent its greeting.
     #[default]
     Greeting,
-    /// Logs have lost something: no trace of that may be mended before the inbox epoch has changed.
+    /// Logs have lost something: nothing may be restored before the inbox epoch has changed.
     Renewing,
-    /// Our log is given back what it has lost.
+    /// Other shards return the deliveries that our log has lost.
     Returning,
-    /// That is to become durable.
+    /// Waits until the restored records are durable.
     Settling,
 }
 
-/// What one shard gives back: a part of it at a time.
+/// The deliveries that one shard returns, part by part.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Return {
     pub given: VecDeque<(u64, Arc<Message>)>,
@@ -48,7 +48,7 @@ impl Healing {
         self.stage == HealStage::Settling
     }
 
-    /// The oldest message that any shard has to give, and how each of those numbers it that give it.
+    /// The oldest message that any shard returns, and its delivery numbers at the shards that return it.
     pub fn next(&self) -> Option<(Arc<Message>, SmallVec<[Delivery; 2]>)> {
         let fronts = self.returns.values().filter_map(|it| it.given.front());
         let message = fronts.map(|(_, message)| message.clone()).min_by_key(|message| message.id)?;

@@ -75,7 +75,7 @@ impl SegmentDependencies {
 /// The oldest segment, which is dropped once it is durable that no unconfirmed delivery needs it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct Leaving {
-    /// The log says so before this.
+    /// A confirmation before this position must be durable first.
     pub known_at: Position,
 }
 

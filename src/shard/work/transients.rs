@@ -1,13 +1,13 @@
 //! Messages that are never stored, on their way to the sessions of a group's members.
 //!
-//! Invariant: a group has a bounded number of them on their way, and so has a shard.
+//! Invariant: a bounded number of such messages is under way, in each group and in the whole shard.
 
 use crate::model::{Message, SessionId};
 use crate::shard::rows::index::ConversationIndex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Messages on their way, in one group and in all.
+/// The most messages under way, in one group and in all.
 const GROUP_MAX: usize = 16;
 const ALL_MAX: usize = 1_024;
 
@@ -17,7 +17,7 @@ pub(in crate::shard) struct TransientJob {
     pub message: Arc<Message>,
     /// The session that it comes from.
     pub origin: Option<SessionId>,
-    /// The seats before this one have been looked at.
+    /// The seats before this one have been visited.
     pub next: usize,
 }
 

@@ -4,10 +4,10 @@ use crate::model::{Moment, Steady};
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
 use std::collections::BTreeMap;
 
-/// A user's conversation is told of its typing so often at the most.
+/// The least time between two typing notices of a user in a conversation, in milliseconds.
 const TYPING_PAUSE_MS: u64 = 1_000;
 
-/// When each user last told each conversation that it types: only as long as that matters.
+/// When each user last sent a typing notice in each conversation; entries are removed when they do not matter any more.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct TypingTimes {
     told: BTreeMap<(ConversationIndex, UserIndex), Steady>,
@@ -23,7 +23,7 @@ impl TypingTimes {
         is_due
     }
 
-    /// Forgets what no longer matters. Once a tick: so it holds what a second and a tick of typing bring.
+    /// Forgets old entries. To be called once in each tick, so that only the notices of about a second are remembered.
     pub fn forget(&mut self, now: Moment) {
         self.told.retain(|_, last| now.steady.since(*last) < TYPING_PAUSE_MS);
     }
