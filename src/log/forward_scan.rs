@@ -20,18 +20,70 @@ impl<'a, S: Segments> View<'a, S> {
         let first = Position::new(self.segments().start, SEGMENT_HEADER_BYTES as u32);
         Onward { view: self, next: from.max(first) }
     }
+}
 
-    /// The position from which to read in order to meet every record for which `number_of` returns more than `after`.
-    /// Such numbers ascend along the log; for other records `number_of` returns `None`.
-    pub fn before_numbers_above(self, after: u64, number_of: impl Fn(&Record) -> Option<u64>) -> Position {
-        for segment in self.segments().rev() {
-            let begin = Position::new(segment, SEGMENT_HEADER_BYTES as u32);
-            let mut here = self.onward(begin).take_while(|(position, _)| position.segment() == segment);
-            if here.find_map(|(_, record)| number_of(&record)).is_some_and(|first| first <= after) {
-                return begin;
+/// A search of a log, some records at a time, for those whose numbers are above one. Such numbers ascend along the log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogScan {
+    after: u64,
+    /// The segment of which the first number is looked for: from the newest back to one that begins early enough.
+    back_in: Option<u32>,
+    next: Position,
+}
+
+fn beginning_of(segment: u32) -> Position {
+    Position::new(segment, SEGMENT_HEADER_BYTES as u32)
+}
+
+impl LogScan {
+    /// A search that begins behind the number `after` on, in a log whose newest segment is this.
+    pub fn new(after: u64, newest_segment: u32) -> Self {
+        Self { after, back_in: Some(newest_segment), next: beginning_of(newest_segment) }
+    }
+
+    /// Goes on until `take` or `is_enough` says to stop; whether the log has ended. For records without such a number
+    /// `number_of` returns `None`.
+    pub fn go_on<S: Segments>(
+        &mut self,
+        view: View<'_, S>,
+        number_of: impl Fn(&Record) -> Option<u64>,
+        is_enough: impl Fn() -> bool,
+        mut take: impl FnMut(u64, Position, Record) -> bool,
+    ) -> bool {
+        while !is_enough() {
+            let mut onward = view.onward(self.next);
+            let found = onward.next();
+            self.next = onward.position();
+            match (self.back_in, found) {
+                (None, None) => return true,
+                (None, Some((position, record))) => {
+                    let number = number_of(&record).filter(|number| *number > self.after);
+                    if number.is_some_and(|number| take(number, position, record)) {
+                        return false;
+                    }
+                }
+                (Some(segment), found) => {
+                    let here = found.filter(|(position, _)| position.segment() == segment);
+                    match here.map(|(_, record)| number_of(&record)) {
+                        Some(None) => {}
+                        Some(Some(first)) if first <= self.after => self.read_on_from(beginning_of(segment)),
+                        _ => self.look_before(segment, view.segments().start),
+                    }
+                }
             }
         }
-        Position::NONE
+        false
+    }
+
+    fn read_on_from(&mut self, position: Position) {
+        (self.back_in, self.next) = (None, position);
+    }
+
+    fn look_before(&mut self, segment: u32, oldest: u32) {
+        match segment.checked_sub(1).filter(|before| *before >= oldest) {
+            Some(before) => (self.back_in, self.next) = (Some(before), beginning_of(before)),
+            None => self.read_on_from(Position::NONE),
+        }
     }
 }
 
@@ -92,14 +144,25 @@ mod tests {
         let view = journal.view(ReadMode::Unbounded);
         let numbered = |from| view.onward(from).filter_map(|(at, record)| Some((at, number_of(&record)?)));
         assert_eq!(numbered(Position::NONE).collect::<Vec<_>>(), written);
-        for after in 0..=101 {
-            let from = view.before_numbers_above(after, number_of);
-            let met: Vec<u64> = numbered(from).map(|(_, number)| number).collect();
-            assert!(met.ends_with(&(after + 1..=100).collect::<Vec<_>>()), "{after}: {met:?}");
-            assert!(after == 0 || met.len() as u64 <= 100 - after.min(100) + 30, "no further back than a segment");
-        }
         let (middle, _) = written[50];
         assert_eq!(numbered(middle).collect::<Vec<_>>(), written[50..]);
+        for after in 0..=101 {
+            let mut scan = LogScan::new(after, journal.end().segment());
+            let (mut met, mut is_ended) = (Vec::new(), false);
+            for step in 0.. {
+                let read = std::cell::Cell::new(0);
+                let is_enough = || read.replace(read.get() + 1) == 20;
+                is_ended |= scan.go_on(view, number_of, is_enough, |number, position, _| {
+                    met.push((position, number));
+                    met.len() % 7 == 0
+                });
+                if is_ended {
+                    assert!(met.len() <= 20 * (step + 1), "a part at a time");
+                    break;
+                }
+            }
+            assert_eq!(met, written.iter().copied().filter(|(_, through)| *through > after).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) const RADIX: u64 = 64;
 const LEVELS: usize = 3;
 /// The most hops of a search within a turn. Each hop may be a cache miss.
 const HOPS_AT_ONCE_MAX: u64 = 1_000;
+/// Contents of messages that one search within a turn finds, in bytes; each is checked whole.
+const FOUND_BYTES_AT_ONCE_MAX: usize = 1 << 20;
 /// Entries that are inspected together where none of the ones before still had its body: each inspection begins with a
 /// walk from the tail.
 const WINDOW_ENTRIES_MIN: u32 = 64;
@@ -234,7 +236,7 @@ impl Tail {
     }
 
     /// As `find_message` for many ids, ascending, on one walk back through the thread. A reader that does not wait for
-    /// a disk also ends a long walk.
+    /// a disk also ends a long walk, and one past much content.
     ///
     /// # Errors
     ///
@@ -250,12 +252,17 @@ impl Tail {
             return Ok(found);
         }
         let mut walk = InboxWalk::from_tail(self, view, thread)?;
+        let mut found_bytes = 0;
         for (id, found) in ids.iter().zip(&mut found).rev() {
+            if found_bytes >= FOUND_BYTES_AT_ONCE_MAX && view.is_non_blocking() {
+                return Err(Unread::Cold(walk.position));
+            }
             if walk.go_to_message(*id)? == WalkStep::AtFloor {
                 break;
             }
             // There or not, that is believed only of a record that is whole.
             let Some(message) = view.message_at(walk.position)? else { break };
+            found_bytes += message.content.len();
             *found = (message.id == *id).then_some((walk.position, message));
         }
         Ok(found)

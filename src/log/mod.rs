@@ -26,7 +26,7 @@ mod storage;
 mod view;
 
 pub use end::LogEnd;
-pub use forward_scan::Onward;
+pub use forward_scan::{LogScan, Onward};
 pub use index::{Page, PageBounds, Tail};
 pub use journal::{Batch, Journal};
 pub use memory::{MemoryStorage, TornTail};

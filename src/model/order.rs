@@ -5,7 +5,8 @@ use super::{Conversation, ConversationSeq, GroupId, GroupState, MessageId, Milli
 /// An operator's request. It goes to the shard that owns the addressee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Creates a group with at most `Order::MEMBERS_MAX` members beside the owner.
+    /// Creates a group with at most `Order::MEMBERS_MAX` members beside the owner. Who sorts lists of users beforehand
+    /// spares the shard that.
     CreateGroup {
         /// The new group's id.
         group: GroupId,
@@ -127,11 +128,10 @@ pub enum BlockState {
 }
 
 impl Order {
-    /// The most members of one order. A change of this size takes its shard 3.5 ms in a group of 100,000
-    /// (benches/shard), and a turn may take 5 ms.
+    /// The most members of one order: they are named by one record of the log, which an input appends whole.
     pub const MEMBERS_MAX: usize = 5_000;
     /// The most members of one page.
-    pub const SHOWN_MEMBERS_MAX: usize = 10_000;
+    pub const SHOWN_MEMBERS_MAX: usize = 2_000;
 
     /// The user or the conversation whose owner shard executes the order.
     pub fn addressee(&self) -> Addressee {

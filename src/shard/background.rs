@@ -3,6 +3,12 @@
 use super::Shard;
 use crate::log::Storage;
 use crate::shard::core::context::Ctx;
+use crate::shard::table::cost::Cost;
+
+/// Parts of what goes on, beside what waits for the log.
+const PARTS: u8 = 8;
+/// Rows after which a turn begins no further part.
+const ROWS_A_TURN: u32 = 1_024;
 
 impl<S: Storage> Shard<S> {
     /// Whether work is left that no single input may do: then the driver passes `Input::Continued` in its next turn.
@@ -11,21 +17,65 @@ impl<S: Storage> Shard<S> {
         may_heal
             || self.has_fan_out()
             || self.state.peers.outbound.has_put_off()
+            || self.state.peers.outbound.first_unstallable().is_some()
             || self.has_unreleased()
             || self.has_transients()
             || self.has_presence()
             || self.has_positions()
+            || self.has_orders()
+            || self.is_resending()
+            || self.has_listings()
             || self.state.groups.rosters.has_left()
     }
 
-    /// A turn's share of what inputs began and no turn is to be held up by.
+    /// A turn's share of what inputs began and no turn is to be held up by. What waits for the log leaves first; the other
+    /// parts take turns at being next, and those for which nothing of the share is left wait for a later turn.
     pub(super) fn continue_background(&mut self, ctx: &mut Ctx<'_>) {
+        let before = ctx.effects.len();
         self.release_some(ctx);
-        self.continue_fan_out();
-        self.continue_transients(ctx.effects);
-        self.continue_presence(ctx.effects);
-        self.log_some_positions();
-        self.state.groups.rosters.drop_some();
+        for _part in 0..PARTS {
+            let part = self.next_part;
+            self.next_part = (part + 1) % PARTS;
+            if self.continue_part(ctx, part) && self.has_spent_turn(ctx.effects.len() - before) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the part had something to do.
+    fn continue_part(&mut self, ctx: &mut Ctx<'_>, part: u8) -> bool {
+        let has_work = match part {
+            0 => self.has_fan_out(),
+            1 => self.has_transients(),
+            2 => self.has_presence(),
+            3 => self.has_positions(),
+            4 => self.has_orders(),
+            5 => self.is_resending(),
+            6 => self.has_listings(),
+            _ => self.state.groups.rosters.has_left(),
+        };
+        match part {
+            _ if !has_work => {}
+            0 => self.continue_fan_out(),
+            1 => self.continue_transients(ctx.effects),
+            2 => self.continue_presence(ctx.effects),
+            3 => self.log_some_positions(),
+            4 => self.continue_orders(ctx),
+            5 => {
+                self.continue_resending(ctx.effects);
+                self.continue_giving_back(ctx.effects);
+            }
+            6 => self.continue_listings(ctx),
+            _ => self.state.groups.rosters.drop_some(),
+        }
+        has_work
+    }
+
+    /// Whether the turn has done so much that the rest is left to later ones.
+    fn has_spent_turn(&self, effects: usize) -> bool {
+        let Cost { effects: effects_max, .. } = Cost::SHARE;
+        let rows = self.cost_so_far().rows;
+        self.has_done_its_share() || effects >= effects_max as usize || rows >= ROWS_A_TURN
     }
 
     /// The housekeeping of about once a second.

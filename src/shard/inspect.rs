@@ -11,12 +11,13 @@ impl<S: Storage> Shard<S> {
         !self.log.pending.is_empty() || self.healing.as_ref().is_some_and(|healing| healing.awaits_log())
     }
 
-    /// Whether nothing is unfinished: no deferred effect, no unanswered request, no unconfirmed delivery, no group
-    /// member without an entry.
+    /// Whether nothing is unfinished: no deferred effect, no unanswered request or order, no unconfirmed delivery, no
+    /// group member without an entry.
     pub fn is_settled(&self) -> bool {
         self.log.pending.is_empty()
             && self.state.peers.outbound.is_settled()
             && self.state.groups.fan_out.len() == 0
+            && self.state.groups.orders.0.is_empty()
             && !self.has_positions()
     }
 
@@ -77,6 +78,11 @@ impl<S: Storage> Shard<S> {
     /// The cost of the last input.
     pub fn cost(&self) -> Cost {
         self.meters.cost
+    }
+
+    /// Whether the current input has read and written so much that what can wait is left for later.
+    pub(super) fn has_done_its_share(&self) -> bool {
+        !self.cost_so_far().is_within(Cost::SHARE)
     }
 
     /// The cost of the current input so far, effects excluded.

@@ -13,7 +13,7 @@ use mushan::model::{GroupId, Limits, Order, Policies, UserId};
 use mushan::shard::{Cost, Windows};
 
 /// In a world of this size: far below `Cost::BUDGET`, and below what it takes to go through any of the large things in it.
-const BUDGET: Cost = Cost { records: 3_000, bytes: 1 << 20, rows: 11_000, effects: 1_500 };
+const BUDGET: Cost = Cost { records: 2_000, bytes: 1 << 20, rows: 9_500, effects: 1_500 };
 /// From a bystander's send to its answer, and to the other's inbox.
 const TURNS_MAX: u64 = 40;
 

@@ -67,7 +67,7 @@ fn expect_seats<S: Segments>(
     group: &Group,
     findings: &mut Findings,
 ) {
-    for user in group.members.keys() {
+    for user in group.members.iter().map(|(user, _)| user) {
         let Some(home) = shards.iter().find(|shard| shard.state.is_home(user)) else { continue };
         let conversation_key = home.state.identity.fingerprints.of_conversation(&row.conversation);
         if under_way.contains(&(usize::from(home.me.0), conversation_key)) {
@@ -98,7 +98,7 @@ fn expect_members<S: Segments>(
     let group = owner.state.groups.rosters.find(conversation_key);
     for seat in row.seats.iter().filter(|seat| seat.is_taken()) {
         let user = examined.state.tables.inboxes.user_at(seat.user);
-        if !group.is_some_and(|group| group.members.contains_key(user)) {
+        if !group.is_some_and(|group| group.members.contains(user)) {
             let why = format!("{user} has a seat in {}, but is no member", row.conversation.default_name());
             break_membership(findings, examined, row, user, why);
         }

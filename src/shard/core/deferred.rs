@@ -72,11 +72,8 @@ impl Pending {
         self.queue.front().map(|(record, _)| *record)
     }
 
-    /// The next effect that may leave, now that everything before `acknowledged` is acknowledged.
-    pub fn release(&mut self, acknowledged: Position) -> Option<DeferredEffect> {
-        if self.queue.front()?.0 >= acknowledged {
-            return None;
-        }
+    /// The first effect, whose record is acknowledged.
+    pub fn release(&mut self) -> Option<DeferredEffect> {
         let (_, effect) = self.queue.pop_front()?;
         if let DeferredEffect::Fanned { members, .. } = &effect {
             self.members -= members.len();

@@ -7,3 +7,4 @@ pub(super) mod input;
 pub(super) mod settings;
 pub(super) mod shard;
 pub(super) mod state;
+pub(super) mod waiting_orders;

@@ -70,6 +70,8 @@ pub struct Shard<S> {
     pub(in crate::shard) healing: Option<Box<Healing>>,
     pub(in crate::shard) spares: MessagePool,
     pub(in crate::shard) meters: Meters,
+    /// The part of what goes on from turn to turn that is to go on next.
+    pub(in crate::shard) next_part: u8,
 }
 
 /// The shard's log, the acknowledged part of it, and the effects that wait.

@@ -2,12 +2,14 @@
 
 use crate::model::ShardId;
 use crate::shard::core::settings::ShardSettings;
+use crate::shard::core::waiting_orders::WaitingOrders;
 use crate::shard::live::sessions::Sessions;
 use crate::shard::live::streams::Streams;
 use crate::shard::live::watch::Watch;
 use crate::shard::peers::outbound::Outbound;
 use crate::shard::peers::pending_requests::PendingRequests;
 use crate::shard::query::fetch::Apart;
+use crate::shard::query::list_search::ListSearch;
 use crate::shard::query::recount::Recounts;
 use crate::shard::rows::accounts::Accounts;
 use crate::shard::rows::conversation::ConversationTable;
@@ -27,6 +29,7 @@ use crate::shard::work::group_loads::GroupLoads;
 use crate::shard::work::retention::SegmentDependencies;
 use crate::shard::work::transients::Transients;
 use crate::shard::work::typing::TypingTimes;
+use std::collections::VecDeque;
 
 /// The state of a shard.
 pub(in crate::shard) struct State {
@@ -68,6 +71,7 @@ pub(in crate::shard) struct GroupTables {
     pub fan_out: FanOut,
     pub loads: GroupLoads,
     pub transients: Transients,
+    pub orders: WaitingOrders,
 }
 
 /// Requests and deliveries under way between this shard and others.
@@ -85,10 +89,12 @@ pub(in crate::shard) struct LiveTables {
     pub typing: TypingTimes,
 }
 
-/// Fetches for which no session is paused.
+/// Fetches for which no session is paused, and searches in memory.
 #[derive(Default)]
 pub(in crate::shard) struct ReadsUnderWay {
     pub recounts: Recounts,
+    /// Lists that take more than a turn; their sessions are paused.
+    pub listings: VecDeque<ListSearch>,
     pub apart: Apart,
 }
 
@@ -121,6 +127,7 @@ impl State {
                 fan_out: FanOut::new(seed),
                 loads: GroupLoads::new(seed, placement.shards()),
                 transients: Transients::default(),
+                orders: WaitingOrders::default(),
             },
             peers: PeerTables {
                 outbound: Outbound::new(me, placement.shards(), windows, seed),

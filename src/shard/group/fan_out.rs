@@ -16,8 +16,6 @@ use std::sync::Arc;
 
 /// Cost model: skipping this many seats costs as much as writing one link.
 const SEATS_PER_LINK: usize = 64;
-/// Cost model: visiting this many rows of users' own lists costs as much as writing one link.
-const ROWS_PER_LINK: usize = 8;
 /// Online members whose pushes wait for the log; beyond this number fan-out pauses.
 const MEMBERS_PENDING_MAX: usize = 2_048;
 
@@ -200,7 +198,8 @@ impl<S: Storage> Shard<S> {
         let changed = self.state.change_seats(at, links_max);
         if changed > 0 {
             let visited = self.state.rows_visited.so_far().saturating_sub(before) as usize;
-            return changed.max(visited / ROWS_PER_LINK);
+            // One for each change is among them.
+            return changed.max(visited.saturating_sub(changed));
         }
         match self.state.seek_seat(at, links_max * SEATS_PER_LINK) {
             Sought::Found => self.fan_record(at, links_max),

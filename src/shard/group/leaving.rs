@@ -12,6 +12,11 @@ pub(in crate::shard) struct EndsUnderWay<'a>(SmallVec<[Ended<'a>; 2]>);
 type Ended<'a> = (Option<&'a [UserId]>, ConversationSeq);
 
 impl EndsUnderWay<'_> {
+    /// How many removals are on their way.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The last place that the user with this seat sees.
     pub fn of(&self, user: &UserId, seat: &Membership) -> ConversationSeq {
         let concerns = |removed: &Option<&[UserId]>| removed.is_none_or(|removed| removed.binary_search(user).is_ok());

@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
                 return true;
             }
             is_under_way |= own.count > 0;
-            links += u64::from(own.count) * u64::from(members);
+            links += u64::from(own.count) * members;
         }
         is_under_way && links > limits.group_links_max as u64
     }

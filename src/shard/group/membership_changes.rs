@@ -8,7 +8,7 @@ use crate::shard::State;
 use crate::shard::rows::index::ConversationIndex;
 
 /// The most rows of users' own lists that a step visits, except that the last user is completed.
-const ROWS_A_STEP_MAX: u32 = 512;
+const ROWS_A_STEP_MAX: u32 = 64;
 
 /// The number of seats that an entry changes, in a group with `seats` seats.
 fn changes_of(message: &Message, seats: usize) -> usize {

@@ -5,6 +5,7 @@ pub(super) mod cost_tests;
 pub(super) mod fan_out;
 pub(super) mod leaving;
 pub(super) mod load;
+pub(super) mod member_orders;
 pub(super) mod membership_changes;
 pub(super) mod orders;
 #[cfg(test)]

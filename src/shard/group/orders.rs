@@ -4,33 +4,64 @@
 use crate::log::{Record, Storage};
 use crate::model::{
     Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
-    Millis, Moment, Order, Refusal, Refused, Role, UnsequencedMessage, UserId, UserState,
+    Millis, Moment, Order, Position, Refusal, Refused, Role, UnsequencedMessage, UserId, UserState,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
+use crate::shard::core::waiting_orders::{MemberSelection, OrderTask, WaitingOrder};
+use crate::shard::group::member_orders::{OWNER_STAYS, in_order, is_of_group, names_many};
 use crate::shard::peers::authored_send::AuthoredSend;
 use crate::shard::rows::accounts::Account;
 use crate::shard::rows::groups::Group;
+use crate::shard::table::roster::MemberStatus;
 use crate::shard::write::commit::Hindrance;
 use crate::shard::{Effect, Shard, Ticket};
 
-const OWNER_STAYS: &str = "this user owns the group: make another member the owner first, or dissolve the group";
-
-/// Sorted and without duplicates.
-fn sorted(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
-    let mut users: Vec<UserId> = users.collect();
-    users.sort_unstable();
-    users.dedup();
-    users
-}
-
 impl<S: Storage> Shard<S> {
+    /// Executes the order at once, unless it is about a group and takes more than a turn, or waits for one that does.
     pub(in crate::shard) fn ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) {
         let before = self.log.newest_record;
+        if is_of_group(&order) && (self.has_orders() || names_many(&order)) {
+            let waiting = WaitingOrder { ticket, before, task: OrderTask::of(order) };
+            return self.state.groups.orders.0.push_back(waiting);
+        }
         let Some(answer) = self.execute(ctx, ticket, order) else { return };
-        let is_stored = matches!(answer, Answer::Refused(_)) || self.log.newest_record < self.log.acknowledged;
-        // The answer also shows earlier changes, so it waits for their records.
-        if is_stored && before == self.log.newest_record {
+        self.answer_order(ctx, (ticket, before), answer);
+    }
+
+    /// Whether orders wait, or the change of one is not merged into the roster yet.
+    pub(in crate::shard) fn has_orders(&self) -> bool {
+        !self.state.groups.orders.0.is_empty() || self.state.groups.rosters.has_unmerged()
+    }
+
+    /// Does a turn's share of the first order that waits, once the previous change is merged.
+    pub(in crate::shard) fn continue_orders(&mut self, ctx: &mut Ctx<'_>) {
+        if self.state.groups.rosters.has_unmerged() {
+            let merged = self.state.groups.rosters.merge_some();
+            return self.state.rows_visited.count(merged);
+        }
+        let Some(WaitingOrder { ticket, before, task }) = self.state.groups.orders.0.pop_front() else { return };
+        let answer = match task {
+            OrderTask::Whole(order) => self.execute(ctx, ticket, order),
+            OrderTask::Members(mut change) => {
+                let answer = self.continue_change(ctx.now, &mut change);
+                if answer.is_none() {
+                    let task = OrderTask::Members(change);
+                    return self.state.groups.orders.0.push_front(WaitingOrder { ticket, before, task });
+                }
+                answer
+            }
+        };
+        if let Some(answer) = answer {
+            self.answer_order(ctx, (ticket, before), answer);
+        }
+    }
+
+    /// The answer also shows earlier changes, so it waits for their records. `before`: the newest record when the order
+    /// came. A refusal that has stored nothing waits for nothing.
+    fn answer_order(&mut self, ctx: &mut Ctx<'_>, (ticket, before): (Ticket, Position), answer: Answer) {
+        let is_refusal = matches!(answer, Answer::Refused(_)) && before == self.log.newest_record;
+        if is_refusal || self.log.newest_record < self.log.acknowledged {
             return ctx.effects.push(Effect::Answer { ticket, answer });
         }
         self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
@@ -41,7 +72,7 @@ impl<S: Storage> Shard<S> {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(ctx.now, &group, owner, members),
             Order::ChangeMembers { group, add, remove } => {
-                return Some(self.change_members(ctx.now, &group, &add, &remove).unwrap_or_else(Answer::Refused));
+                return Some(self.change_members(ctx.now, MemberSelection::new(group, add, remove)));
             }
             Order::ChangeMember { group, member, role, muted_until } => {
                 let changed = self.change_member(ctx.now, &group, &member, role, muted_until);
@@ -66,7 +97,7 @@ impl<S: Storage> Shard<S> {
         Some(done.unwrap_or_else(|refusal| Answer::Refused(refusal.into())))
     }
 
-    fn group(&self, group: &GroupId) -> Option<&Group> {
+    pub(in crate::shard) fn group(&self, group: &GroupId) -> Option<&Group> {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&Conversation::Group(group.clone()));
         self.state.groups.rosters.find(conversation_key)
     }
@@ -82,47 +113,16 @@ impl<S: Storage> Shard<S> {
         if members.len() > Order::MEMBERS_MAX {
             return Err(Refusal::InvalidParam);
         }
-        let members = sorted(members.into_iter().chain([owner.clone()]));
+        let mut members = in_order(members);
+        if let Err(at) = members.binary_search(&owner) {
+            members.insert(at, owner.clone());
+        }
         if let Some(group) = self.group(id) {
-            let is_same = group.owner == owner && group.members.keys().eq(&members);
+            let is_same = group.owner == owner && group.members.iter().map(|(user, _)| user).eq(&members);
             return if is_same { Ok(Answer::Unchanged) } else { Err(Refusal::GroupExists) };
         }
         let change = GroupChange::Created { owner: owner.clone(), members };
         self.change_group(now, id, owner, change)
-    }
-
-    /// Adds and removes members. If the log has no room for both halves, the first one stays, and a repetition does the
-    /// rest.
-    fn change_members(
-        &mut self,
-        now: Moment,
-        id: &GroupId,
-        add: &[UserId],
-        remove: &[UserId],
-    ) -> Result<Answer, Refused> {
-        if add.len() > Order::MEMBERS_MAX || remove.len() > Order::MEMBERS_MAX {
-            return Err(Refusal::InvalidParam.into());
-        }
-        let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
-        let owner = group.owner.clone();
-        let (mut added, mut removed) = (sorted(add.iter().cloned()), sorted(remove.iter().cloned()));
-        let is_removed = |user: &UserId| removed.binary_search(user).is_ok();
-        if is_removed(&owner) {
-            return Err(Refused::invalid(OWNER_STAYS));
-        }
-        if added.iter().any(is_removed) {
-            return Err(Refused::invalid("a user is both added and removed"));
-        }
-        added.retain(|user| !group.members.contains_key(user));
-        removed.retain(|user| group.members.contains_key(user));
-        let mut answer = Answer::Unchanged;
-        if !removed.is_empty() {
-            answer = self.change_group(now, id, owner.clone(), GroupChange::Removed { members: removed })?;
-        }
-        if !added.is_empty() {
-            answer = self.change_group(now, id, owner, GroupChange::Added { members: added })?;
-        }
-        Ok(answer)
     }
 
     /// Changes a member. A group has one owner: a new owner makes the previous one an admin, and an owner cannot resign
@@ -136,7 +136,7 @@ impl<S: Storage> Shard<S> {
         muted_until: Option<Millis>,
     ) -> Result<Answer, Refused> {
         let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
-        let standing = *group.members.get(member).ok_or(Refusal::UserNotExist)?;
+        let standing = group.members.get(member).ok_or(Refusal::UserNotExist)?;
         let role = role.unwrap_or(standing.role);
         let muted_until = muted_until.unwrap_or(standing.muted_until);
         if standing.role == Role::Owner && role != Role::Owner {
@@ -159,7 +159,7 @@ impl<S: Storage> Shard<S> {
         self.change_group(now, id, owner, GroupChange::Dissolved)
     }
 
-    fn change_group(
+    pub(in crate::shard) fn change_group(
         &mut self,
         now: Moment,
         id: &GroupId,
@@ -177,11 +177,9 @@ impl<S: Storage> Shard<S> {
     }
 
     fn show_group(&self, id: &GroupId, after: Option<&UserId>, limit: usize) -> Result<Answer, Refusal> {
-        use std::ops::Bound;
         let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let members = group.members.range::<UserId, _>((from, Bound::Unbounded));
-        let member = |(user, standing): (&UserId, &crate::shard::rows::groups::MemberStatus)| Member {
+        let members = group.members.after(after);
+        let member = |(user, standing): (&UserId, &MemberStatus)| Member {
             user: user.clone(),
             role: standing.role,
             muted_until: standing.muted_until,

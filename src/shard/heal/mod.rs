@@ -9,23 +9,27 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use crate::log::{Delivery, ReadMode, Record, RecordRef, Storage};
+use crate::log::{Delivery, LogScan, ReadMode, Record, RecordRef, Storage};
 use crate::model::{
     Conversation, ConversationSeq, Fact, GroupChange, Message, MessageId, Moment, Seq, ShardId, Sizing,
     UnsequencedMessage,
 };
 use crate::shard::core::context::Ctx;
+use crate::shard::peers::giving_back::{GivenPart, GivingBack};
 use crate::shard::peers::greeting::Unconfirmed;
 use crate::shard::rows::conversation::{ConversationTable, takes_place};
-use crate::shard::work::healing::{HealStage, Healing, Return};
+use crate::shard::rows::index::ConversationIndex;
+use crate::shard::work::healing::{HealStage, Healing, LostDeliveries, Return};
 use crate::shard::{Effect, GivenBack, Shard, ShardMessage};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The most deliveries in one `GivenBack` message, and the bytes of content after which it ends.
 const GIVEN_AT_ONCE_MAX: usize = 256;
 const GIVEN_BYTES_MAX: usize = 1 << 20;
+/// Conversations that one turn looks at.
+const ROWS_REACHED_AT_ONCE_MAX: u32 = 4_096;
 
 impl<S: Storage> Shard<S> {
     /// Continues as far as possible with what the other shards have reported.
@@ -42,7 +46,15 @@ impl<S: Storage> Shard<S> {
             healing.stage = HealStage::Settling;
         }
         if healing.stage == HealStage::Settling && self.log.newest_record < self.log.acknowledged {
-            self.state.peers.outbound.others().for_each(|to| self.begin_replay(to, ctx.effects));
+            healing.stage = HealStage::Searching;
+            healing.lost = self.lost_deliveries();
+            for to in self.state.peers.outbound.others() {
+                if healing.lost.iter().all(|lost| lost.by != to) {
+                    self.begin_replay(to, ctx.effects);
+                }
+            }
+        }
+        if healing.stage == HealStage::Searching && self.on_lost(ctx, &mut healing) {
             return;
         }
         self.healing = Some(healing);
@@ -79,7 +91,10 @@ impl<S: Storage> Shard<S> {
     /// Whether all returned messages have been ordered again.
     fn on_returns(&mut self, ctx: &mut Ctx<'_>, healing: &mut Healing) -> bool {
         healing.has_put_off = false;
-        for _taken in 0..self.state.peers.outbound.held_per_input_max() {
+        for taken in 0..self.state.peers.outbound.held_per_input_max() {
+            if taken > 0 && self.has_done_its_share() {
+                break;
+            }
             if !self.has_heads(healing, ctx.effects) {
                 return false;
             }
@@ -265,72 +280,148 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Sends one part of the deliveries after `after` that another shard's log has lost.
+    /// Another shard's log has lost what it owed this one behind the number `after`, and asks for a part of it.
     pub(in crate::shard) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
+        let newest_segment = self.log.journal.end().segment();
+        let giving = &mut self.state.peers.outbound.peer(to).giving;
+        let begun = || GivingBack {
+            scan: LogScan::new(after, newest_segment),
+            next_row: 0,
+            part: GivenPart::default(),
+            is_asked: true,
+        };
+        giving.get_or_insert_with(begun).is_asked = true;
+        self.continue_giving(to, effects);
+    }
+
+    pub(in crate::shard) fn continue_giving_back(&mut self, effects: &mut Vec<Effect>) {
+        self.state.peers.outbound.others().for_each(|to| self.continue_giving(to, effects));
+    }
+
+    /// A turn's share of the part that the other shard waits for.
+    fn continue_giving(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let giving = &mut self.state.peers.outbound.peer(to).giving;
+        let Some(mut giving) = giving.take_if(|giving| giving.is_asked) else { return };
+        let is_ended = self.reach_some(to, &mut giving) && self.give_some(to, &mut giving);
+        let has_more = !is_ended;
+        let is_full = giving.part.deliveries.len() >= GIVEN_AT_ONCE_MAX || giving.part.bytes >= GIVEN_BYTES_MAX;
+        if is_ended || is_full {
+            let GivenPart { deliveries, reached, .. } = std::mem::take(&mut giving.part);
+            let newest = self.state.segments.times.newest_of(self.log.journal.end().segment()).unwrap_or_default();
+            let ids_below = ConversationTable::first_id_of(newest.plus(1));
+            let given = GivenBack { deliveries, reached, ids_below, has_more };
+            effects.push(Effect::Forward { to, shard_message: ShardMessage::GivenBack(Box::new(given)) });
+            giving.is_asked = false;
+        }
+        if has_more {
+            self.state.peers.outbound.peer(to).giving = Some(giving);
+        }
+    }
+
+    /// Reads on until the part is full; whether the log has ended.
+    fn give_some(&self, to: ShardId, giving: &mut GivingBack) -> bool {
         let number_of = |record: &Record| match record {
             Record::Delivered { source, number, .. } if *source == to => Some(*number),
             _ => None,
         };
         let view = self.log.journal.view(ReadMode::Unbounded);
-        let begun = self.state.peers.outbound.peer(to).giving.take();
-        let reached = if begun.is_none() { self.reached_of(to) } else { Vec::new() };
-        let mut onward = view.onward(begun.unwrap_or_else(|| view.before_numbers_above(after, number_of)));
-        let (mut deliveries, mut bytes, mut has_more) = (Vec::new(), 0, false);
-        while !has_more && let Some((_, record)) = onward.next() {
-            if let (Some(number), Some((message, _))) = (number_of(&record).filter(|it| *it > after), record.message())
-            {
-                bytes += Sizing::Verbatim.entry_bytes(message);
-                deliveries.push((number, message.clone()));
-                has_more = deliveries.len() == GIVEN_AT_ONCE_MAX || bytes >= GIVEN_BYTES_MAX;
+        let part = &mut giving.part;
+        giving.scan.go_on(
+            view,
+            number_of,
+            || self.has_done_its_share(),
+            |number, _, record| {
+                if let Some((message, _)) = record.message() {
+                    part.bytes += Sizing::Verbatim.entry_bytes(message);
+                    part.deliveries.push((number, message.clone()));
+                }
+                part.deliveries.len() >= GIVEN_AT_ONCE_MAX || part.bytes >= GIVEN_BYTES_MAX
+            },
+        )
+    }
+
+    /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have
+    /// lost them, and nobody can give them back. Whether all have been looked at.
+    fn reach_some(&self, owner: ShardId, giving: &mut GivingBack) -> bool {
+        let (view, placement) = (self.log.journal.view(ReadMode::None), self.settings.placement);
+        let rows = self.state.tables.conversations.len() as u32;
+        let through = rows.min(giving.next_row.saturating_add(ROWS_REACHED_AT_ONCE_MAX));
+        self.state.rows_visited.count((through - giving.next_row) as usize);
+        for at in (giving.next_row..through).map(ConversationIndex) {
+            let tail = self.state.tables.conversations.at(at).tail.tail();
+            if tail.seq == Seq(0) || !view.is_gone(tail.last) {
+                continue;
+            }
+            let conversation = self.state.conversation_at(at);
+            if placement.owner_of_conversation(&conversation) == owner {
+                giving.part.reached.push((conversation, ConversationSeq(tail.seq.0)));
             }
         }
-        let position = onward.position();
-        self.state.peers.outbound.peer(to).giving = has_more.then_some(position);
-        let newest = self.state.segments.times.newest_of(self.log.journal.end().segment()).unwrap_or_default();
-        let ids_below = ConversationTable::first_id_of(newest.plus(1));
-        let given = GivenBack { deliveries, reached, ids_below, has_more };
-        effects.push(Effect::Forward { to, shard_message: ShardMessage::GivenBack(Box::new(given)) });
+        giving.next_row = through;
+        through == rows
     }
 
-    /// The newest places of that shard's conversations whose newest message retention has dropped here: the shard may
-    /// have lost them, and no log can return them.
-    fn reached_of(&self, owner: ShardId) -> Vec<(Conversation, ConversationSeq)> {
-        let (view, placement) = (self.log.journal.view(ReadMode::None), self.settings.placement);
-        let rows = self.state.tables.conversations.packed().filter_map(|(at, row)| {
-            let tail = row.tail.tail();
-            let conversation =
-                (tail.seq > Seq(0) && view.is_gone(tail.last)).then(|| self.state.conversation_at(at))?;
-            let is_its = placement.owner_of_conversation(&conversation) == owner;
-            is_its.then_some((conversation, ConversationSeq(tail.seq.0)))
-        });
-        rows.collect()
-    }
-
-    /// Prepares to send again the deliveries that the shard lacks, including those that it has lost.
-    fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
-        let peer = self.state.peers.outbound.peer(to);
-        let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
-        if let Some((first, last)) = peer.lost_by_it(taken) {
-            let lost = self.deliveries_between(to, first, last);
-            self.meters.stats.redelivered += lost.len() as u64;
-            self.state.peers.outbound.peer(to).track_again(lost.into_iter());
+    /// Deliveries that our log takes for confirmed and other shards have lost.
+    fn lost_deliveries(&mut self) -> VecDeque<LostDeliveries> {
+        let newest_segment = self.log.journal.end().segment();
+        let mut all = VecDeque::new();
+        for by in self.state.peers.outbound.others() {
+            let peer = self.state.peers.outbound.peer(by);
+            let taken = peer.greeting().map_or(0, |greeting| greeting.taken);
+            if let Some((first, last)) = peer.lost_by_it(taken) {
+                let scan = LogScan::new(first - 1, newest_segment);
+                all.push_back(LostDeliveries { by, first, last, scan, found: Vec::new() });
+            }
         }
+        all
+    }
+
+    /// A turn's share of the search for what others have lost; they are sent it when it is found. Whether that was all.
+    fn on_lost(&mut self, ctx: &mut Ctx<'_>, healing: &mut Healing) -> bool {
+        healing.has_put_off = false;
+        while let Some(lost) = healing.lost.front_mut() {
+            let is_ended = self.search_lost(lost);
+            if !is_ended && self.has_done_its_share() {
+                healing.has_put_off = true;
+                return false;
+            }
+            let Some(LostDeliveries { by, found, .. }) = healing.lost.pop_front() else { break };
+            self.meters.stats.redelivered += found.len() as u64;
+            self.state.peers.outbound.peer(by).track_again(found.into_iter());
+            self.begin_replay(by, ctx.effects);
+        }
+        true
+    }
+
+    /// Whether the log has ended, or all are found.
+    fn search_lost(&self, lost: &mut LostDeliveries) -> bool {
+        let LostDeliveries { by, first, last, scan, found } = lost;
+        let number_of = |record: &Record| match record {
+            Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == *by).map(|it| it.number),
+            _ => None,
+        };
+        let mut is_past = false;
+        let view = self.log.journal.view(ReadMode::Unbounded);
+        let is_ended = scan.go_on(
+            view,
+            number_of,
+            || self.has_done_its_share(),
+            |number, record, _| {
+                is_past = number > *last;
+                if (*first..=*last).contains(&number) {
+                    found.push(Unconfirmed { number, record, bytes: 0 });
+                }
+                is_past
+            },
+        );
+        is_ended || is_past
+    }
+
+    /// That shard is sent what it lacks.
+    fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
+        let taken = self.state.peers.outbound.peer(to).greeting().map_or(0, |greeting| greeting.taken);
         self.confirmed(to, taken);
         self.state.peers.outbound.peer(to).begin_replay(taken);
         self.continue_replaying(to, effects);
-    }
-
-    /// The deliveries in this range that our log still has.
-    fn deliveries_between(&self, to: ShardId, first: u64, last: u64) -> Vec<Unconfirmed> {
-        let number_of = |record: &Record| match record {
-            Record::Posted { deliveries, .. } => deliveries.iter().find(|it| it.target == to).map(|it| it.number),
-            _ => None,
-        };
-        let view = self.log.journal.view(ReadMode::Unbounded);
-        let numbered = view.onward(view.before_numbers_above(first - 1, number_of)).filter_map(|(record, it)| {
-            let number = number_of(&it)?;
-            Some(Unconfirmed { number, record, bytes: 0 })
-        });
-        numbered.skip_while(|delivery| delivery.number < first).take_while(|delivery| delivery.number <= last).collect()
     }
 }

@@ -422,3 +422,33 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
         assert_eq!(told(&newest), ["today"]);
     }
 }
+
+#[test]
+fn a_long_log_is_searched_a_part_a_turn_for_what_another_has_lost() {
+    for older in 0..2 {
+        let disks = vec![MemoryStorage::new(1 << 18, 200); 2];
+        let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
+        let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new(); 2], NOW);
+        cluster.settle();
+        say_to(&mut cluster, ALICE, BOB, "kept");
+        let before = disks_of(&cluster);
+        for n in 0..30 {
+            say_to(&mut cluster, ALICE, BOB, &n.to_string());
+        }
+        // The other shard's log has much that is nobody else's.
+        let author = [ALICE, BOB].into_iter().find(|id| cluster.home(id) != older).expect("one is there");
+        cluster.open(1, author);
+        for n in 0..3_000 {
+            cluster.request(1, author, message(&format!("local-{n}"), author, "x"));
+            if n % 100 == 0 {
+                cluster.settle();
+            }
+        }
+        cluster.settle();
+        let mut disks = disks_of(&cluster);
+        disks[older] = before[older].clone();
+        let next = start_on(&cluster, disks);
+        assert_eq!(sum(&next, |it| it.given_back + it.redelivered), 30);
+        assert!(next.highest_cost.records <= 1_200, "{:?}", next.highest_cost);
+    }
+}

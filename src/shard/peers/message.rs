@@ -289,7 +289,8 @@ pub struct Windows {
     pub deliveries_max: usize,
     /// Bytes of requests, and of deliveries, to one shard; above it no further one is sent.
     pub bytes_max: usize,
-    /// Held requests that go on with one input, so that a turn is short however much room the input made.
+    /// Held requests that go on with one input, and paused sessions, so that a turn is short however much room the
+    /// input made.
     pub held_per_input_max: usize,
 }
 

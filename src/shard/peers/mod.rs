@@ -2,6 +2,7 @@
 
 pub(super) mod authored_send;
 pub(super) mod chunk;
+pub(super) mod giving_back;
 pub(super) mod greeting;
 pub(super) mod held_requests;
 pub(super) mod message;

@@ -6,6 +6,7 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Position, SessionId, ShardId};
 use crate::shard::Windows;
+use crate::shard::peers::giving_back::GivingBack;
 use crate::shard::peers::greeting::{Greeting, Resent, Unconfirmed};
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::peers::stalled::Stalled;
@@ -56,8 +57,8 @@ pub(in crate::shard) struct PeerShard {
     is_full: bool,
     /// The number of the newest of its deliveries that is durable here and not confirmed yet.
     confirmation: Option<u64>,
-    /// The position from which its lost deliveries are returned to it.
-    pub giving: Option<Position>,
+    /// The search for its lost deliveries, which are returned to it.
+    pub giving: Option<GivingBack>,
     /// Its view after the start of the deliveries between the two.
     greeting: Option<Greeting>,
     replayed: bool,
@@ -191,14 +192,14 @@ impl PeerShard {
         self.awaits_replay = true;
     }
 
-    /// The next deliveries to send again, so that at most `window` are unconfirmed.
-    pub fn resend(&mut self, window: usize) -> Vec<Resent> {
+    /// The next `count` deliveries to send again, fewer if `window` would otherwise be exceeded.
+    pub fn resend(&mut self, window: usize, count: usize) -> Vec<Resent> {
         let mut resent = Vec::new();
         if self.sent >= self.released {
             return resent;
         }
         let first = self.unconfirmed.partition_point(|delivery| delivery.number <= self.sent);
-        let room = window.saturating_sub(first);
+        let room = window.saturating_sub(first).min(count);
         for delivery in self.unconfirmed.iter().skip(first).take_while(|delivery| delivery.number <= self.released) {
             if resent.len() >= room {
                 return resent;
@@ -224,6 +225,11 @@ impl PeerShard {
     /// Whether to send `Replayed` now; true once.
     pub fn has_been_replayed(&mut self) -> bool {
         self.sent >= self.released && std::mem::take(&mut self.awaits_replay)
+    }
+
+    /// Whether `resend` has something to send in this window.
+    pub fn may_resend(&self, window: usize) -> bool {
+        self.is_being_replayed() && self.unconfirmed.partition_point(|it| it.number <= self.sent) < window
     }
 
     /// Whether deliveries remain to be sent again that the window had no room for.
@@ -470,10 +476,8 @@ impl Outbound {
 
     /// Whether all deliveries from before the start were sent, in both directions with every other shard.
     pub fn is_replayed(&self) -> bool {
-        self.others().all(|shard| {
-            let peer = &self.peers[usize::from(shard.0)];
-            peer.replayed && !peer.awaits_replay
-        })
+        let is_replayed = |peer: &PeerShard| peer.replayed && !peer.awaits_replay;
+        self.others().all(|shard| is_replayed(&self.peers[usize::from(shard.0)]))
     }
 
     pub fn unfinished(&self) -> Unfinished {

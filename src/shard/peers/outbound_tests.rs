@@ -21,26 +21,26 @@ fn only_what_is_durable_and_unconfirmed_is_sent_again() {
     let mut peer = peer_with_unconfirmed(1..=4);
     assert!((1..=3).all(|number| peer.release(number)));
     peer.rewind(0);
-    assert_eq!(peer.resend(9), [1, 2, 3].map(delivery), "4 could still be lost");
+    assert_eq!(peer.resend(9, 99), [1, 2, 3].map(delivery), "4 could still be lost");
     assert_eq!(peer.confirmed(2), Some(record(1)));
     assert_eq!(peer.confirmed(2), None, "no news");
     peer.rewind(2);
-    assert_eq!(peer.resend(9), [delivery(3)]);
+    assert_eq!(peer.resend(9, 99), [delivery(3)]);
 }
 
 #[test]
 fn more_than_a_window_is_sent_again_as_it_is_confirmed_and_nothing_overtakes_it() {
     let mut peer = peer_with_unconfirmed(1..=5);
     peer.begin_replay(0);
-    assert_eq!(peer.resend(2), [1, 2].map(delivery));
+    assert_eq!(peer.resend(2, 99), [1, 2].map(delivery));
     peer.track(6, record(6), 10);
     assert!(!peer.release(6), "3 to 5 come first");
-    assert_eq!(peer.resend(2), [], "the window is full");
+    assert_eq!(peer.resend(2, 99), [], "the window is full");
     assert!(!peer.has_been_replayed());
     assert_eq!(peer.confirmed(2), Some(record(1)));
-    assert_eq!(peer.resend(2), [3, 4].map(delivery));
+    assert_eq!(peer.resend(2, 99), [3, 4].map(delivery));
     assert_eq!(peer.confirmed(4), Some(record(3)));
-    assert_eq!(peer.resend(2), [5, 6].map(delivery));
+    assert_eq!(peer.resend(2, 99), [5, 6].map(delivery));
     assert!(peer.has_been_replayed() && !peer.has_been_replayed(), "told once");
     peer.track(7, record(7), 10);
     assert!(peer.release(7));
@@ -52,9 +52,9 @@ fn what_is_gone_for_good_is_said_to_be_where_its_number_would_come() {
     peer.use_up(9);
     peer.begin_replay(1);
     let expected = [Resent::Forgone(2), delivery(3), delivery(4), Resent::Forgone(6), delivery(7), Resent::Forgone(9)];
-    assert_eq!(peer.resend(99), expected);
+    assert_eq!(peer.resend(99, 99), expected);
     peer.rewind(4);
-    assert_eq!(peer.resend(99), expected[3..]);
+    assert_eq!(peer.resend(99, 99), expected[3..]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_a_peer_has_lost_is_sent_again_before_all_else() {
     peer.track_again((3..=4).map(|number| Unconfirmed { number, record: record(number), bytes: 10 }));
     peer.begin_replay(1);
     let expected = [Resent::Forgone(2), delivery(3), delivery(4), delivery(5), delivery(6)];
-    assert_eq!(peer.resend(99), expected);
+    assert_eq!(peer.resend(99, 99), expected);
     peer.confirmed(6);
     assert_eq!(peer.lost_by_it(0), Some((1, 6)), "nothing is unconfirmed");
 }

@@ -10,8 +10,9 @@ use crate::model::{
 const LOOKED_AT_MAX: u32 = 64;
 const LOOKED_AT_ROOM: Room = Room { bytes_max: 128 << 10, sizing: Sizing::Verbatim };
 
-/// Messages that one turn reads for a list; for more it is read off the core.
+/// Messages that one turn reads for a list, and bytes of their contents; for more it is read off the core.
 const READ_AT_ONCE_MAX: usize = 512;
+const READ_BYTES_AT_ONCE_MAX: usize = 1 << 20;
 
 /// Rows whose last messages are still to be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,12 +42,26 @@ pub(in crate::shard) struct ListRow {
     pub last: Seq,
 }
 
+/// What has been read for a list.
+#[derive(Clone, Copy, Debug, Default)]
+struct ReadSoFar {
+    messages: usize,
+    /// Of their contents.
+    bytes: usize,
+}
+
+impl ReadSoFar {
+    fn is_much(self) -> bool {
+        self.messages >= READ_AT_ONCE_MAX || self.bytes >= READ_BYTES_AT_ONCE_MAX
+    }
+}
+
 impl ListQuestion {
     /// As many of the rows as there is room for, at least one.
     pub fn answer<S: Segments>(&self, view: View<'_, S>) -> Result<Vec<ListedRow>, Unread> {
-        let (mut rows, mut room, mut read) = (Vec::new(), self.room, 0);
+        let (mut rows, mut room, mut read) = (Vec::new(), self.room, ReadSoFar::default());
         for row in &self.rows {
-            if read >= READ_AT_ONCE_MAX && view.is_non_blocking() {
+            if read.is_much() && view.is_non_blocking() {
                 return Err(Unread::Cold(row.tail.last));
             }
             let row = self.row(row, view, &mut read)?;
@@ -61,13 +76,14 @@ impl ListQuestion {
         Ok(rows)
     }
 
-    fn row<S: Segments>(&self, row: &ListRow, view: View<'_, S>, read: &mut usize) -> Result<ListedRow, Unread> {
+    fn row<S: Segments>(&self, row: &ListRow, view: View<'_, S>, read: &mut ReadSoFar) -> Result<ListedRow, Unread> {
         let thread = Thread::Conversation(&row.conversation);
         let limit = if (1..=u64::from(LOOKED_AT_MAX)).contains(&row.unread) { LOOKED_AT_MAX } else { 1 };
         let behind_newest = Seq(row.newest.0.saturating_add(1));
         let bounds = PageBounds { entries_max: limit, room: LOOKED_AT_ROOM };
         let page = row.tail.page_before(view, thread, behind_newest, bounds)?;
-        *read += page.entries.len();
+        read.messages += page.entries.len();
+        read.bytes += page.entries.iter().map(|entry| entry.message.content.len()).sum::<usize>();
         let is_unread = |entry: &&Entry| {
             let is_behind = entry.seq.0 > row.read.0 && entry.seq.0 >= row.joined.0;
             is_behind && entry.message.fact.is_none() && entry.message.author != self.user

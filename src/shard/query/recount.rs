@@ -5,12 +5,13 @@
 //! that arrive during it the furthest one waits, and none is forgotten.
 
 use crate::log::{PageBounds, Segments, Tail, Thread, Unread, View};
-use crate::model::{Conversation, ConversationSeq, Room, Seq, UserId};
+use crate::model::{Conversation, ConversationSeq, Room, Seq, Sizing, UserId};
 use crate::shard::rows::index::ConversationIndex;
 use crate::shard::rows::seat::Seated;
 use std::collections::BTreeMap;
 
 const PAGE_ENTRIES: u32 = 256;
+const PAGE_ROOM: Room = Room { bytes_max: 1 << 20, sizing: Sizing::Verbatim };
 /// Counted before others have their turn.
 const PAGES_A_STEP: u32 = 16;
 
@@ -83,7 +84,7 @@ impl Recount {
     /// Counts one page more; how many there are, at the end.
     pub fn count_page<S: Segments>(&mut self, view: View<'_, S>) -> Result<Option<u32>, Unread> {
         let thread = Thread::Conversation(&self.conversation);
-        let bounds = PageBounds { entries_max: PAGE_ENTRIES, room: Room::UNBOUNDED };
+        let bounds = PageBounds { entries_max: PAGE_ENTRIES, room: PAGE_ROOM };
         let page = self.tail.page_after(view, thread, self.reached, bounds)?;
         let Some(last) = page.entries.last() else { return Ok(Some(self.counted)) };
         self.reached = last.seq;

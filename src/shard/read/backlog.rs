@@ -75,7 +75,8 @@ impl<S: Storage> Shard<S> {
                 self.backlog_waits_for(session, WaitsFor::Socket);
                 return ctx.effects.push(Effect::TellWhenDrained { session });
             }
-            let found = match passed < PASSED_AT_ONCE_MAX {
+            // The first page is read in any case.
+            let found = match passed == 0 || passed < PASSED_AT_ONCE_MAX && !self.has_done_its_share() {
                 true => question.answer(self.log.journal.view(ReadMode::None)),
                 false => Err(Unread::Cold(question.tail.last)),
             };

@@ -2,16 +2,19 @@
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{Conversations, MessageId, Millis, Refusal, Reply, RequestTag, Room, Seq, SessionId};
-use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::list::{ListQuestion, ListRow, ListedRow};
+use crate::shard::query::list_search::ListSearch;
 use crate::shard::rows::index::UserIndex;
 use crate::shard::rows::seat::{SeatAt, Seated};
+use crate::shard::{Effect, Shard};
 
 /// A list visits all of a user's seats, so it is charged one more query for each of this many seats.
 const SEATS_A_QUERY: usize = 4_096;
+/// Seats that one turn looks at.
+const SEATS_A_TURN: usize = 8_192;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn conversations(
@@ -22,12 +25,59 @@ impl<S: Storage> Shard<S> {
         list: Conversations,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (place, room) = (row.place, self.answer_room(row));
+        let place = row.place;
         let seats = self.state.tables.inboxes.seat_words_of(place);
         if !self.may_query_for(ctx.now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
-        let question = self.list_question(ctx.now.wall, (place, room), list);
+        let mut listing = ListSearch::new((session, tag), place, list, seats);
+        if self.list_some(&mut listing) {
+            return self.answer_listing(ctx, listing);
+        }
+        ctx.effects.push(Effect::Pause { session });
+        self.state.reads.listings.push_back(listing);
+    }
+
+    pub(in crate::shard) fn has_listings(&self) -> bool {
+        !self.state.reads.listings.is_empty()
+    }
+
+    /// A turn's share of the lists of users who have very many conversations; they take turns.
+    pub(in crate::shard) fn continue_listings(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(mut listing) = self.state.reads.listings.pop_front() else { return };
+        let session = listing.session;
+        if self.state.live.sessions.find(session).is_none() {
+            return;
+        }
+        if self.list_some(&mut listing) {
+            ctx.effects.push(Effect::Resume { session });
+            return self.answer_listing(ctx, listing);
+        }
+        self.state.reads.listings.push_back(listing);
+    }
+
+    /// Looks at some seats; whether those were the last.
+    fn list_some(&self, listing: &mut ListSearch) -> bool {
+        let seats = self.state.tables.inboxes.seats_before(listing.place, listing.words_left);
+        let mut words_left = 0;
+        for (looked_at, (seat, words)) in seats.enumerate() {
+            if looked_at == SEATS_A_TURN {
+                break;
+            }
+            listing.look_at(self.state.tables.conversations.at(seat.conversation).seat(seat.seat).last, seat);
+            words_left = words;
+        }
+        self.state.rows_visited.count((listing.words_left - words_left).min(SEATS_A_TURN));
+        listing.words_left = words_left;
+        listing.prune();
+        words_left == 0
+    }
+
+    fn answer_listing(&mut self, ctx: &mut Ctx<'_>, listing: ListSearch) {
+        let (session, tag) = (listing.session, listing.tag.clone());
+        let Some(row) = self.state.live.sessions.find(session) else { return };
+        let (place, room) = (row.place, self.answer_room(row));
+        let question = self.list_question(ctx.now.wall, (place, room), listing.finish());
         match question.answer(self.log.journal.view(ReadMode::None)) {
             Ok(rows) => self.reply_conversations(ctx, Requester::Session { session, tag }, &question, rows),
             Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
@@ -35,18 +85,12 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    fn list_question(&self, now: Millis, (user, room): (UserIndex, Room), list: Conversations) -> ListQuestion {
-        let seats = self.state.tables.inboxes.seats_of(user);
-        let mut newest: Vec<(Seq, SeatAt)> = seats
-            .map(|seat| (self.state.tables.conversations.at(seat.conversation).seat(seat.seat).last, seat))
-            .filter(|(last, _)| last.0 > 0 && (list.before == Seq(0) || *last < list.before))
-            .collect();
-        let has_more = newest.len() > list.limit as usize;
-        if has_more {
-            newest.select_nth_unstable_by_key(list.limit as usize, |(last, _)| std::cmp::Reverse(*last));
-            newest.truncate(list.limit as usize);
-        }
-        newest.sort_unstable_by_key(|(last, _)| std::cmp::Reverse(*last));
+    fn list_question(
+        &self,
+        now: Millis,
+        (user, room): (UserIndex, Room),
+        (newest, has_more): (Vec<(Seq, SeatAt)>, bool),
+    ) -> ListQuestion {
         let row = |(last, SeatAt { conversation, seat }): &(Seq, SeatAt)| {
             let row = self.state.tables.conversations.at(*conversation);
             let newest = self.state.seen_through(Seated { at: *conversation, seat: *seat });

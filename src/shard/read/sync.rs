@@ -31,7 +31,8 @@ impl<S: Storage> Shard<S> {
     /// The first page with a shown entry, or the last page. A long search continues off the core.
     fn find_page(&mut self, ctx: &mut Ctx<'_>, waiter: Requester, mut question: SyncQuery) {
         let mut passed = 0;
-        while passed < PASSED_AT_ONCE_MAX {
+        // The first page is read in any case.
+        while passed == 0 || passed < PASSED_AT_ONCE_MAX && !self.has_done_its_share() {
             match question.answer(self.log.journal.view(ReadMode::None)) {
                 Ok(page) => {
                     passed += page.entries.len();

@@ -14,6 +14,9 @@ use crate::shard::rows::seat::{Membership, SeatAt};
 use crate::shard::table::fingerprint::Fingerprint;
 use std::sync::Arc;
 
+/// Cost model: a walk past so many seats of a user's own list costs as much as visiting one row.
+const SEATS_A_ROW: usize = 16;
+
 /// A message in a record of the log.
 #[derive(Clone, Copy)]
 pub(in crate::shard) struct LoggedMessage<'a> {
@@ -32,6 +35,7 @@ impl State {
             Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.apply_order(&message);
+                self.groups.rosters.merge_all();
                 self.replay_message(position, &message, &links);
                 for delivery in deliveries {
                     // A log of more shards than there are is refused by the data directory's manifest.
@@ -145,16 +149,13 @@ impl State {
     }
 
     /// Applies a message that this shard, the conversation's owner, has given a place.
-    pub(in crate::shard) fn apply_order(&mut self, message: &Message) {
+    pub(in crate::shard) fn apply_order(&mut self, message: &Arc<Message>) {
         self.tables.conversations.skip_ids_to(message.id);
         self.groups.unmade.ordered(message);
         match message.fact.as_deref() {
-            Some(Fact::Group(change)) => {
-                self.groups.rosters.change(
-                    self.identity.fingerprints.of_conversation(&message.conversation),
-                    message,
-                    change,
-                );
+            Some(Fact::Group(_)) => {
+                let name = self.identity.fingerprints.of_conversation(&message.conversation);
+                self.groups.rosters.change(name, message);
             }
             Some(Fact::Read { told: _, messages }) => {
                 let name = self.identity.fingerprints.of_reader(&message.conversation, &message.author);
@@ -347,8 +348,11 @@ impl State {
         if row.group().is_none() {
             return row.seat_of(user_index);
         }
-        let mut seats = self.tables.inboxes.seats_of(user_index).inspect(|_| self.rows_visited.count(1));
-        seats.find(|seat| seat.conversation == at).map(|seat| seat.seat)
+        let mut looked_at = 0;
+        let mut seats = self.tables.inboxes.seats_of(user_index).inspect(|_| looked_at += 1);
+        let found = seats.find(|seat| seat.conversation == at).map(|seat| seat.seat);
+        self.rows_visited.count(usize::div_ceil(looked_at, SEATS_A_ROW));
+        found
     }
 
     /// Gives a user a seat in a group at `joined`; a former member gets its old seat.

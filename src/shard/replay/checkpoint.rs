@@ -77,6 +77,7 @@ impl<S: Storage> Shard<S> {
             healing: Some(Box::default()),
             spares: MessagePool::default(),
             meters: Meters::default(),
+            next_part: 0,
         };
         Ok((shard, CheckpointBuilder { log, begun_with, unusable }))
     }

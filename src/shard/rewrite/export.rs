@@ -7,9 +7,10 @@ use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, Sna
 use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};
 use crate::shard::rewrite::digest::Digest;
 use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
-use crate::shard::rows::groups::{Group, MemberStatus};
+use crate::shard::rows::groups::Group;
 use crate::shard::rows::seat::Membership;
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::roster::MemberStatus;
 use crate::shard::{Placement, State};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -119,7 +119,7 @@ fn lacking_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<Lacki
         for (conversation_key, group) in source.state.groups.rosters.all() {
             let Some(at) = source.state.group_row(conversation_key) else { continue };
             let conversation = &source.state.conversation_at(at);
-            for user in group.members.keys() {
+            for user in group.members.iter().map(|(user, _)| user) {
                 let home = usize::from(settings.placement.owner_of(user).0);
                 if !sources[home].is_seated(user, conversation) {
                     let joined = ConversationSeq(newest_of(sources, conversation).0 + 1);
@@ -144,7 +144,7 @@ fn vacant_seats(settings: &ShardSettings, sources: &[SourceShard]) -> Vec<(usize
             let group = owner.groups.rosters.find(owner.identity.fingerprints.of_conversation(&row.conversation));
             for (seat, taken) in (0..).zip(&row.seats).filter(|(_, seat)| seat.is_taken()) {
                 let user = source.state.tables.inboxes.user_at(taken.user);
-                if !group.is_some_and(|group| group.members.contains_key(user)) {
+                if !group.is_some_and(|group| group.members.contains(user)) {
                     vacant.push((home, Seated { at, seat }, newest_of(sources, &row.conversation)));
                 }
             }
@@ -179,9 +179,10 @@ impl SourceShard {
         for message in changes {
             if let Some(Fact::Group(change)) = message.fact.as_deref() {
                 was_created |= matches!(change, GroupChange::Created { .. });
-                groups.change(conversation_key, &message, change);
+                groups.change(conversation_key, &message);
             }
         }
+        groups.merge_all();
         if was_created {
             self.state.row_of(conversation);
             self.state.groups.rosters.replace(conversation_key, groups);

@@ -1,29 +1,26 @@
 //! The groups that this shard owns: members, roles and shards.
 //!
-//! Invariant: everything follows from the group's changes in the log; `per_shard` counts exactly the members.
+//! Invariants: everything follows from the group's changes in the log; `per_shard` counts exactly the members. No turn
+//! takes thousands of members into memory, or gives back theirs: that goes on from turn to turn.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact::{put_role, read_role};
-use crate::model::{GroupChange, Message, Millis, Role, ShardId, UserId};
+use crate::model::{Fact, GroupChange, Message, Millis, Role, ShardId, UserId};
 use crate::shard::Placement;
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::roster::{Contradictions, MemberStatus, Roster};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::shard) struct MemberStatus {
-    pub role: Role,
-    pub muted_until: Millis,
-}
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub(in crate::shard) struct Group {
     pub owner: UserId,
     pub created: Millis,
-    pub members: BTreeMap<UserId, MemberStatus>,
+    pub members: Roster,
     /// Members on each shard.
-    per_shard: Vec<u32>,
+    per_shard: Vec<i64>,
 }
 
 pub(in crate::shard) struct Groups {
@@ -33,14 +30,18 @@ pub(in crate::shard) struct Groups {
     members: u64,
     /// Those of groups that are dissolved, whose memory is given back a part at a time.
     left: Vec<BTreeMap<UserId, MemberStatus>>,
+    /// Groups of which a change is not merged.
+    unmerged: VecDeque<Fingerprint>,
 }
 
 /// Members whose memory a turn gives back.
 const DROPPED_A_TURN_MAX: usize = 1_024;
+/// Members of a change whom a turn merges.
+const MERGED_A_TURN_MAX: usize = 512;
 
 impl Group {
     fn new(owner: UserId, created: Millis, placement: Placement) -> Self {
-        Self { owner, created, members: BTreeMap::new(), per_shard: vec![0; usize::from(placement.shards())] }
+        Self { owner, created, members: Roster::default(), per_shard: vec![0; usize::from(placement.shards())] }
     }
 
     /// The shards that have members.
@@ -49,30 +50,45 @@ impl Group {
     }
 
     /// The shards that have members, and how many.
-    pub fn members_by_shard(&self) -> impl Iterator<Item = (ShardId, u32)> + '_ {
-        (0..).map(ShardId).zip(self.per_shard.iter().copied()).filter(|(_, members)| *members > 0)
+    pub fn members_by_shard(&self) -> impl Iterator<Item = (ShardId, u64)> + '_ {
+        let members = self.per_shard.iter().map(|members| u64::try_from(*members).unwrap_or_default());
+        (0..).map(ShardId).zip(members).filter(|(_, members)| *members > 0)
     }
 
     fn add(&mut self, user: &UserId, standing: MemberStatus, placement: Placement) {
-        if self.members.insert(user.clone(), standing).is_none() {
+        if self.members.insert(user, standing) {
             self.per_shard[usize::from(placement.owner_of(user).0)] += 1;
         }
     }
 
-    fn remove(&mut self, user: &UserId, placement: Placement) {
-        if self.members.remove(user).is_some() {
-            self.per_shard[usize::from(placement.owner_of(user).0)] -= 1;
+    /// A change that names members: it counts at once.
+    fn begin(&mut self, message: &Arc<Message>, change: &GroupChange, placement: Placement) {
+        let found = self.members.begin(message);
+        self.count_right(&found, placement);
+        let is_removal = matches!(change, GroupChange::Removed { .. });
+        for user in change.members() {
+            let members = &mut self.per_shard[usize::from(placement.owner_of(user).0)];
+            *members += if is_removal { -1 } else { 1 };
         }
     }
-}
 
-fn role_of(user: &UserId, owner: &UserId) -> Role {
-    if user == owner { Role::Owner } else { Role::Member }
+    /// A part of a change is merged; whether that was the last.
+    fn merge_some(&mut self, count: usize, placement: Placement) -> bool {
+        let found = self.members.merge_some(count);
+        self.count_right(&found, placement);
+        self.members.is_merged()
+    }
+
+    fn count_right(&mut self, Contradictions { members, strangers }: &Contradictions, placement: Placement) {
+        members.iter().for_each(|user| self.per_shard[usize::from(placement.owner_of(user).0)] -= 1);
+        strangers.iter().for_each(|user| self.per_shard[usize::from(placement.owner_of(user).0)] += 1);
+    }
 }
 
 impl Groups {
     pub fn new(seed: u64, placement: Placement) -> Self {
-        Self { placement, groups: HashMap::with_hasher(FixedState::with_seed(seed)), members: 0, left: Vec::new() }
+        let groups = HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { placement, groups, members: 0, left: Vec::new(), unmerged: VecDeque::new() }
     }
 
     /// A group that is there and not dissolved.
@@ -92,6 +108,36 @@ impl Groups {
     /// Whether `drop_some` has something to do.
     pub fn has_left(&self) -> bool {
         !self.left.is_empty()
+    }
+
+    /// Whether `merge_some` has something to do.
+    pub fn has_unmerged(&self) -> bool {
+        !self.unmerged.is_empty()
+    }
+
+    /// A turn's share of what changes that conversation_key many take. How many members that concerns at the most.
+    pub fn merge_some(&mut self) -> usize {
+        let Some(conversation_key) = self.unmerged.front().copied() else { return 0 };
+        self.merge(conversation_key, MERGED_A_TURN_MAX);
+        MERGED_A_TURN_MAX
+    }
+
+    /// All that is left of what changes take: where a log is read.
+    pub fn merge_all(&mut self) {
+        while let Some(conversation_key) = self.unmerged.front().copied() {
+            self.merge(conversation_key, usize::MAX);
+        }
+    }
+
+    /// Merges a part of the change of the first unmerged group.
+    fn merge(&mut self, conversation_key: Fingerprint, count: usize) {
+        let is_merged = self.counting(conversation_key, |groups| {
+            let placement = groups.placement;
+            groups.groups.get_mut(&conversation_key).is_none_or(|group| group.merge_some(count, placement))
+        });
+        if is_merged {
+            self.unmerged.pop_front();
+        }
     }
 
     /// A turn's share of what dissolving large groups takes.
@@ -119,38 +165,30 @@ impl Groups {
     }
 
     /// What `message` says has changed.
-    pub fn change(&mut self, conversation_key: Fingerprint, message: &Message, change: &GroupChange) {
-        self.counting(conversation_key, |groups| groups.make_change(conversation_key, message, change));
+    pub fn change(&mut self, conversation_key: Fingerprint, message: &Arc<Message>) {
+        if let Some(Fact::Group(change)) = message.fact.as_deref() {
+            self.counting(conversation_key, |groups| groups.make_change(conversation_key, message, change));
+        }
     }
 
-    fn make_change(&mut self, conversation_key: Fingerprint, message: &Message, change: &GroupChange) {
+    fn make_change(&mut self, conversation_key: Fingerprint, message: &Arc<Message>, change: &GroupChange) {
         let placement = self.placement;
         match change {
-            GroupChange::Created { owner, members } => {
-                let mut group = Group::new(owner.clone(), message.server_time, placement);
-                let standing = |user| MemberStatus { role: role_of(user, owner), muted_until: Millis(0) };
-                // Sorted already, so that it is made in one pass.
-                group.members = members.iter().map(|user| (user.clone(), standing(user))).collect();
-                for user in group.members.keys() {
-                    group.per_shard[usize::from(placement.owner_of(user).0)] += 1;
-                }
+            GroupChange::Created { owner, .. } => {
+                let group = Group::new(owner.clone(), message.server_time, placement);
                 self.groups.insert(conversation_key, group);
+                self.begin(conversation_key, message, change);
             }
             GroupChange::Dissolved => {
                 let group = self.groups.remove(&conversation_key);
-                self.left.extend(group.map(|group| group.members).filter(|members| members.len() > DROPPED_A_TURN_MAX));
+                let members = group.map(|group| group.members.into_map());
+                self.left.extend(members.filter(|members| members.len() > DROPPED_A_TURN_MAX));
             }
-            GroupChange::Added { members } => {
-                let Some(group) = self.groups.get_mut(&conversation_key) else { return };
-                members.iter().for_each(|user| group.add(user, MemberStatus::default(), placement));
-            }
-            GroupChange::Removed { members } => {
-                let Some(group) = self.groups.get_mut(&conversation_key) else { return };
-                members.iter().for_each(|user| group.remove(user, placement));
-            }
+            GroupChange::Added { .. } | GroupChange::Removed { .. } => self.begin(conversation_key, message, change),
             GroupChange::Changed { member, role, muted_until } => {
                 let Some(group) = self.groups.get_mut(&conversation_key) else { return };
-                if *role == Role::Owner && group.members.contains_key(member) {
+                group.merge_some(usize::MAX, placement);
+                if *role == Role::Owner && group.members.contains(member) {
                     if let Some(before) = group.members.get_mut(&group.owner) {
                         before.role = Role::Admin;
                     }
@@ -160,6 +198,17 @@ impl Groups {
                     *standing = MemberStatus { role: *role, muted_until: *muted_until };
                 }
             }
+        }
+    }
+
+    /// What names few is merged at once.
+    fn begin(&mut self, conversation_key: Fingerprint, message: &Arc<Message>, change: &GroupChange) {
+        let placement = self.placement;
+        let Some(group) = self.groups.get_mut(&conversation_key) else { return };
+        group.begin(message, change, placement);
+        match change.members().len() {
+            0..=MERGED_A_TURN_MAX => drop(group.merge_some(usize::MAX, placement)),
+            _ => self.unmerged.push_back(conversation_key),
         }
     }
 
@@ -195,7 +244,7 @@ impl Groups {
             out.put_short(group.owner.as_str().as_bytes());
             out.put_u64(group.created.0);
             out.put_u32(u32::try_from(group.members.len()).expect("members are fewer than users"));
-            for (user, standing) in &group.members {
+            for (user, standing) in group.members.iter() {
                 out.put_short(user.as_str().as_bytes());
                 put_role(standing.role, out);
                 out.put_u64(standing.muted_until.0);

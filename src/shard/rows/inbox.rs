@@ -117,6 +117,11 @@ impl InboxTable {
         self.rows.at(place.0).seats.iter()
     }
 
+    /// Its seats before a word, the newest first, each with the words before it.
+    pub fn seats_before(&self, place: UserIndex, words: usize) -> impl Iterator<Item = (SeatAt, usize)> + '_ {
+        self.rows.at(place.0).seats.before(words)
+    }
+
     /// How long a walk through its seats is.
     pub fn seat_words_of(&self, place: UserIndex) -> usize {
         self.rows.at(place.0).seats.words()

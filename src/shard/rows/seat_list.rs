@@ -32,12 +32,17 @@ impl SeatList {
 
     /// The newest first.
     pub fn iter(&self) -> impl Iterator<Item = SeatAt> + '_ {
-        let mut words = self.0.iter().rev();
+        self.before(self.words()).map(|(seat, _)| seat)
+    }
+
+    /// Those that stand before this word, the newest first, each with the words before it.
+    pub fn before(&self, words: usize) -> impl Iterator<Item = (SeatAt, usize)> + '_ {
+        let mut words = self.0[..words].iter().rev();
         std::iter::from_fn(move || {
             let word = *words.next()?;
             let conversation = ConversationIndex(word & (ConversationIndex::COUNT_MAX - 1));
             let seat = if word & HAS_NUMBER == 0 { u32::from(word & IS_SECOND != 0) } else { *words.next()? };
-            Some(SeatAt { conversation, seat })
+            Some((SeatAt { conversation, seat }, words.len()))
         })
     }
 }
@@ -53,5 +58,7 @@ mod tests {
         let mut list = SeatList::default();
         seats.iter().for_each(|seat| list.add(*seat));
         assert!(list.iter().eq(seats.into_iter().rev()));
+        let (third, words) = list.before(list.words()).nth(2).expect("there are six");
+        assert!(third == seats[3] && list.before(words).map(|(seat, _)| seat).eq(seats[..3].iter().rev().copied()));
     }
 }

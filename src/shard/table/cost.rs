@@ -21,8 +21,13 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The most that an input may cost at default limits: about a millisecond of one core.
-    pub const BUDGET: Self = Self { records: 8_192, bytes: 4 << 20, rows: 16_384, effects: 4_096 };
+    /// The most that an input may cost at default limits: any part of it takes less than a millisecond of one core, and
+    /// `cargo bench --bench longest` shows that no input does.
+    pub const BUDGET: Self = Self { records: 4_096, bytes: 3 << 20, rows: 12_288, effects: 2_560 };
+
+    /// Beyond any part of this, an input leaves what can wait for a later turn, or for the threads that fetch: the next
+    /// step may pass it by as much again. Rows do not count here: what walks many has a bound of its own.
+    pub const SHARE: Self = Self { records: 512, bytes: 1 << 20, rows: u32::MAX, effects: 1_024 };
 
     /// Whether no part exceeds `budget`.
     pub fn is_within(self, budget: Self) -> bool {

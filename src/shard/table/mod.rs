@@ -7,5 +7,6 @@ pub(super) mod index;
 pub(super) mod message_pool;
 pub(super) mod outstanding;
 pub(super) mod placement;
+pub(super) mod roster;
 pub(super) mod rows;
 pub(super) mod stats;

@@ -26,6 +26,8 @@ pub(in crate::shard) struct Cluster {
     pub fetches: VecDeque<(usize, Box<Fetch>)>,
     pub now: Moment,
     pub limits: Limits,
+    /// The most that an input has cost, part by part.
+    pub highest_cost: Cost,
     windows: Windows,
     next_ticket: u64,
     next_session: u64,
@@ -129,6 +131,7 @@ impl Cluster {
             fetches: VecDeque::new(),
             now,
             limits,
+            highest_cost: Cost::default(),
             windows,
             renewals: 0,
             renews_at_once: true,
@@ -212,6 +215,9 @@ impl Cluster {
     pub fn input(&mut self, me: usize, input: Input) {
         let mut effects = Vec::new();
         self.shards[me].handle(self.now, input, &mut effects);
+        let cost = self.shards[me].cost();
+        assert!(cost.is_within(Cost::BUDGET), "an input costs {cost:?}");
+        self.highest_cost = self.highest_cost.max(cost);
         self.carry(me, effects);
     }
 
@@ -254,11 +260,20 @@ impl Cluster {
     }
 
     pub fn open(&mut self, session: u64, id: &str) {
+        self.open_with(session, id, CatchUp::Sync);
+    }
+
+    /// To be pushed what its device has not acknowledged.
+    pub fn open_behind(&mut self, session: u64, id: &str) {
+        self.open_with(session, id, CatchUp::Backlog);
+    }
+
+    fn open_with(&mut self, session: u64, id: &str, catch_up: CatchUp) {
         let device = DeviceKey { flag: 0, id: format!("device-{session}").into() };
         let (session, tag) = (SessionId(session), RequestTag::Sequence(0, Verb::Send));
         self.input(
             self.home(id),
-            Input::Opened { session, tag, user: user(id), device, catch_up: CatchUp::Sync, sizing: Sizing::Verbatim },
+            Input::Opened { session, tag, user: user(id), device, catch_up, sizing: Sizing::Verbatim },
         );
     }
 

@@ -1,6 +1,7 @@
 //! Shards under test: a cluster of them, an oracle, random histories.
 
 pub(super) mod basic_tests;
+pub(super) mod budget_tests;
 pub(super) mod duo;
 pub(super) mod fixtures;
 pub(super) mod oracle;

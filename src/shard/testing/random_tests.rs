@@ -18,6 +18,8 @@ const GROUPS: [&str; 2] = ["g", "h"];
 pub(in crate::shard) const SEEDS: u64 = 150;
 pub(in crate::shard) const SEGMENT_BYTES: u32 = 4_096;
 const ROUNDS: usize = 3;
+/// In some runs an operator also adds and removes more users than a turn looks up, who never come.
+const GHOSTS: usize = 600;
 const STEPS: usize = 120;
 
 pub(in crate::shard) struct Driver {
@@ -36,6 +38,7 @@ pub(in crate::shard) struct Driver {
     ledger: Ledger,
     epoch: u64,
     ids: u64,
+    has_ghosts: bool,
 }
 
 impl Driver {
@@ -63,9 +66,9 @@ impl Driver {
         cluster.settle();
         let (asked, ordered) = (vec![None; PEOPLE.len()], vec![None; GROUPS.len()]);
         let (paused, again, known, ledger) = (BTreeSet::new(), BTreeSet::new(), Vec::new(), Ledger::default());
-        let (checkpoints, epoch, ids) = (none, 0, 0);
+        let (checkpoints, epoch, ids, has_ghosts) = (none, 0, 0, seed % 10 == 3);
         let mut driver =
-            Self { chance, cluster, checkpoints, asked, paused, again, ordered, known, ledger, epoch, ids };
+            Self { chance, cluster, checkpoints, asked, paused, again, ordered, known, ledger, epoch, ids, has_ghosts };
         driver.arrive();
         driver
     }
@@ -218,7 +221,12 @@ impl Driver {
             0..=2 => create(GROUPS[at], first, &one),
             3..=5 => {
                 let remove: Vec<&str> = other.into_iter().filter(|id| !one.contains(id)).collect();
-                change(GROUPS[at], &one, &remove)
+                let (mut add, mut remove) = (users(&one), users(&remove));
+                if self.has_ghosts {
+                    let crowd = if self.chance.below(2) == 0 { &mut add } else { &mut remove };
+                    crowd.extend((0..GHOSTS).map(|ghost| user(&format!("ghost-{ghost:03}"))));
+                }
+                Order::ChangeMembers { group: group(GROUPS[at]), add, remove }
             }
             6 => Order::ChangeMember {
                 group: group(GROUPS[at]),

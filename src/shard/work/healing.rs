@@ -1,7 +1,8 @@
 //! The progress of a shard's healing: restoring after a start what logs have lost.
 
-use crate::log::Delivery;
+use crate::log::{Delivery, LogScan};
 use crate::model::{Conversation, ConversationSeq, Message, ShardId};
+use crate::shard::peers::greeting::Unconfirmed;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub(in crate::shard) struct Healing {
     pub reached: Vec<(Conversation, ConversationSeq)>,
     /// One input has handled as many messages as it may; more are left.
     pub has_put_off: bool,
+    /// What other shards have lost of our deliveries, as far as it is found.
+    pub lost: VecDeque<LostDeliveries>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,19 @@ pub(in crate::shard) enum HealStage {
     Returning,
     /// Waits until the restored records are durable.
     Settling,
+    /// Our log is searched for deliveries that others have lost.
+    Searching,
+}
+
+/// Deliveries that one shard has lost, and our log may still have.
+#[derive(Debug)]
+pub(in crate::shard) struct LostDeliveries {
+    pub by: ShardId,
+    /// Their numbers.
+    pub first: u64,
+    pub last: u64,
+    pub scan: LogScan,
+    pub found: Vec<Unconfirmed>,
 }
 
 /// The deliveries that one shard returns, part by part.

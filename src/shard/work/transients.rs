@@ -1,8 +1,8 @@
-//! Messages that are never stored, on their way to the sessions of a group's members.
+//! Messages that are never stored, and typing notices, on their way to the sessions of a group's members.
 //!
 //! Invariant: a bounded number of such messages is under way, in each group and in the whole shard.
 
-use crate::model::{Message, SessionId};
+use crate::model::{Message, SessionId, TypingNotice};
 use crate::shard::rows::index::ConversationIndex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,12 +11,18 @@ use std::sync::Arc;
 const GROUP_MAX: usize = 16;
 const ALL_MAX: usize = 1_024;
 
+/// What members are told, and nobody is promised.
+#[derive(Clone, Debug)]
+pub(in crate::shard) enum TransientNotice {
+    /// A message, and the session that it comes from.
+    Message(Arc<Message>, Option<SessionId>),
+    Typing(Arc<TypingNotice>),
+}
+
 #[derive(Debug)]
 pub(in crate::shard) struct TransientJob {
     pub at: ConversationIndex,
-    pub message: Arc<Message>,
-    /// The session that it comes from.
-    pub origin: Option<SessionId>,
+    pub notice: TransientNotice,
     /// The seats before this one have been visited.
     pub next: usize,
 }

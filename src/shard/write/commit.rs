@@ -215,7 +215,18 @@ impl<S: Storage> Shard<S> {
                     }
                     _ => &[],
                 };
-                members.chain(named.iter().map(|user| placement.owner_of(user))).collect()
+                let mut targets: SmallVec<[ShardId; 2]> = members.collect();
+                for user in named {
+                    // Most changes have members on every shard already.
+                    if targets.len() == usize::from(placement.shards()) {
+                        break;
+                    }
+                    let target = placement.owner_of(user);
+                    if !targets.contains(&target) {
+                        targets.push(target);
+                    }
+                }
+                targets
             }
         };
         targets.retain(|target| *target != self.settings.me);

@@ -5,9 +5,13 @@ use crate::model::{Message, Position, Seq, SessionId, ShardId};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::greeting::{Greeting, Resent};
-use crate::shard::peers::outbound::DeliveryOrder;
+use crate::shard::peers::outbound::{DeliveryOrder, PeerShard};
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
+
+/// Deliveries that one turn sends to a shard again, and those that are read before the turn's work is looked at.
+const RESENT_A_TURN_MAX: usize = 512;
+const RESENT_A_STEP: usize = 16;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn arrived(&mut self, ctx: &mut Ctx<'_>, from: ShardId, shard_message: ShardMessage) {
@@ -141,7 +145,20 @@ impl<S: Storage> Shard<S> {
     /// allows.
     pub(in crate::shard) fn continue_replaying(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let window = self.state.peers.outbound.deliveries_max();
-        for resent in self.state.peers.outbound.peer(to).resend(window) {
+        for _part in 0..RESENT_A_TURN_MAX / RESENT_A_STEP {
+            let resent = self.state.peers.outbound.peer(to).resend(window, RESENT_A_STEP);
+            if resent.is_empty() || !self.forward_again(to, resent, effects) || self.has_done_its_share() {
+                break;
+            }
+        }
+        if self.state.peers.outbound.peer(to).has_been_replayed() {
+            effects.push(Effect::Forward { to, shard_message: ShardMessage::Replayed });
+        }
+    }
+
+    /// Whether all could be read. What follows a hole waits behind it; nothing wrong is sent.
+    fn forward_again(&mut self, to: ShardId, resent: Vec<Resent>, effects: &mut Vec<Effect>) -> bool {
+        for resent in resent {
             let shard_message = match resent {
                 Resent::Forgone(through) => ShardMessage::Forgone { through },
                 Resent::Delivery(unconfirmed) => {
@@ -149,19 +166,30 @@ impl<S: Storage> Shard<S> {
                         Ok(Record::Posted { message, .. }) => {
                             ShardMessage::Deliver { number: unconfirmed.number, message }
                         }
-                        // The record was sound when the log was opened. Later deliveries wait behind the hole; nothing
-                        // wrong is sent.
+                        // The record was sound when the log was opened.
                         _ => {
                             self.meters.stats.unreadable += 1;
-                            break;
+                            return false;
                         }
                     }
                 }
             };
             effects.push(Effect::Forward { to, shard_message });
         }
-        if self.state.peers.outbound.peer(to).has_been_replayed() {
-            effects.push(Effect::Forward { to, shard_message: ShardMessage::Replayed });
+        true
+    }
+
+    /// Whether more may be sent to some shard again, or one waits for what it has lost.
+    pub(in crate::shard) fn is_resending(&self) -> bool {
+        let outbound = &self.state.peers.outbound;
+        let waits = |peer: &PeerShard| peer.giving.as_ref().is_some_and(|giving| giving.is_asked);
+        outbound.peers().iter().any(|peer| waits(peer) || peer.may_resend(outbound.deliveries_max()))
+    }
+
+    /// To every shard that is to be sent more of this.
+    pub(in crate::shard) fn continue_resending(&mut self, effects: &mut Vec<Effect>) {
+        for to in self.state.peers.outbound.others() {
+            self.continue_replaying(to, effects);
         }
     }
 

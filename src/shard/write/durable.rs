@@ -10,7 +10,7 @@ use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
 
 /// The approximate number of effects that leave with one input.
-const EFFECTS_RELEASED_MAX: usize = 2_048;
+const EFFECTS_RELEASED_MAX: usize = 1_024;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn synced(&mut self, ctx: &mut Ctx<'_>, end: Position) {
@@ -24,20 +24,17 @@ impl<S: Storage> Shard<S> {
         self.release_some(ctx);
     }
 
-    /// Releases a bounded number of effects. The acknowledged position follows them, so all leave in order.
+    /// Releases a bounded number of effects. The acknowledged position follows them, so all leave in order: while some
+    /// still wait for a record, nothing new that depends on it overtakes them.
     pub(in crate::shard) fn release_some(&mut self, ctx: &mut Ctx<'_>) {
         let effects_max = ctx.effects.len() + EFFECTS_RELEASED_MAX;
         loop {
             let record = self.log.pending.next_record().filter(|record| *record < self.log.acknowledgeable);
-            let Some(record) = record.filter(|_| ctx.effects.len() < effects_max) else {
-                let may_stay = record.is_some();
-                let through = if may_stay { self.log.acknowledged } else { self.log.acknowledgeable };
-                self.log.acknowledged = self.log.acknowledged.max(through);
+            self.log.acknowledged = self.log.acknowledged.max(record.unwrap_or(self.log.acknowledgeable));
+            if record.is_none() || ctx.effects.len() >= effects_max || self.has_done_its_share() {
                 break;
-            };
-            // Releases everything that waits for this record.
-            self.log.acknowledged = self.log.acknowledged.max(Position(record.0 + 1));
-            while let Some(effect) = self.log.pending.release(self.log.acknowledged) {
+            }
+            if let Some(effect) = self.log.pending.release() {
                 self.release_effects(ctx, effect);
             }
         }

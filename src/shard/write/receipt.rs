@@ -148,7 +148,7 @@ impl<S: Storage> Shard<S> {
             Conversation::Pair(a, b) => a == user || b == user,
             Conversation::Group(_) => {
                 let conversation_key = self.state.identity.fingerprints.of_conversation(conversation);
-                self.state.groups.rosters.find(conversation_key).is_some_and(|group| group.members.contains_key(user))
+                self.state.groups.rosters.find(conversation_key).is_some_and(|group| group.members.contains(user))
             }
         }
     }

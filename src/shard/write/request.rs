@@ -132,7 +132,10 @@ impl<S: Storage> Shard<S> {
     /// Continues held requests, as far as there is room and the turn allows.
     pub(in crate::shard) fn resume_held_requests(&mut self, ctx: &mut Ctx<'_>) {
         self.state.peers.outbound.begin_taking_held();
-        for _taken in 0..self.state.peers.outbound.held_per_input_max() {
+        for taken in 0..self.state.peers.outbound.held_per_input_max() {
+            if taken > 0 && self.has_done_its_share() {
+                break;
+            }
             let Some((turn, mut held)) = self.state.peers.outbound.next_held() else { return };
             let is_own = held.from == self.settings.me;
             let pending = self.state.peers.requests.find_mut(held.request.key).filter(|_| is_own);
@@ -292,9 +295,13 @@ impl<S: Storage> Shard<S> {
         self.answer_requester(ctx, after, waiter, reply);
     }
 
-    /// Tries again what a full window stopped, as far as there is room.
+    /// Tries again what a full window stopped, as far as there is room and the turn allows.
     pub(in crate::shard) fn resume_stalled(&mut self, ctx: &mut Ctx<'_>) {
-        while let Some(owner) = self.state.peers.outbound.first_unstallable() {
+        for resumed in 0..self.state.peers.outbound.held_per_input_max() {
+            if resumed > 0 && self.has_done_its_share() {
+                return;
+            }
+            let Some(owner) = self.state.peers.outbound.first_unstallable() else { return };
             match self.state.peers.outbound.peer(owner).next_stalled() {
                 Some(Stalled::Command { session, tag, command }) => {
                     ctx.effects.push(Effect::Resume { session });

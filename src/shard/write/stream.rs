@@ -17,8 +17,9 @@ use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::{Shard, State};
 
-/// The most streams that one tick ends; the others wait for the next tick.
+/// The most streams that one tick ends, and the end of a session; the others wait for the next tick.
 const ENDED_AT_ONCE_MAX: usize = 256;
+const ENDED_WITH_SESSION_MAX: usize = 64;
 /// The most ids that are tried for one end.
 const END_IDS_MAX: u32 = 8;
 
@@ -81,17 +82,21 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn end_streams_of(&mut self, ctx: &mut Ctx<'_>, author_index: UserIndex, session: SessionId) {
         if self.state.live.streams.len() > 0 {
             self.state.live.streams.orphan(author_index, session);
-            self.end_idle_streams(ctx);
+            self.end_some_streams(ctx, ENDED_WITH_SESSION_MAX);
         }
     }
 
     /// Ends streams that have been silent for too long. Not before every shard has sent its unconfirmed deliveries,
     /// which may contain an end from before the start.
     pub(in crate::shard) fn end_idle_streams(&mut self, ctx: &mut Ctx<'_>) {
-        if !self.is_ready() {
+        self.end_some_streams(ctx, ENDED_AT_ONCE_MAX);
+    }
+
+    fn end_some_streams(&mut self, ctx: &mut Ctx<'_>, count: usize) {
+        if !self.is_ready() || self.has_done_its_share() {
             return;
         }
-        for key in self.state.live.streams.due(ctx.now.steady, self.settings.limits.stream_idle_ms, ENDED_AT_ONCE_MAX) {
+        for key in self.state.live.streams.due(ctx.now.steady, self.settings.limits.stream_idle_ms, count) {
             self.end_stream(ctx, key);
         }
     }

@@ -7,8 +7,8 @@ use crate::model::{
     UnsequencedMessage, UserId,
 };
 use crate::shard::core::context::Ctx;
-use crate::shard::rows::seat::{Membership, STAYS};
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::work::transients::TransientNotice;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
@@ -53,7 +53,8 @@ impl<S: Storage> Shard<S> {
         let key = self.state.identity.fingerprints.of_client_message(&message.author, &message.client_message_id);
         let origin = origin.or_else(|| self.state.peers.requests.find_mut(key)?.origin());
         if let Conversation::Group(_) = message.conversation {
-            return self.begin_transient(message, origin, effects);
+            let Some(at) = self.state.find_row(&message.conversation) else { return };
+            return self.begin_transient(at, TransientNotice::Message(message.clone(), origin), effects);
         }
         for user in self.pair_online(&message.conversation) {
             self.push_transient_to(user, message, origin, effects);
@@ -118,37 +119,31 @@ impl<S: Storage> Shard<S> {
                     .push(Effect::Forward { to, shard_message: ShardMessage::Typing { notice: notice.clone() } });
             }
         }
-        for user in self.members_online(&notice.conversation) {
-            if user == notice.user {
-                continue;
-            }
+        if let Conversation::Group(_) = notice.conversation {
+            let Some(at) = self.state.find_row(&notice.conversation) else { return };
+            return self.begin_transient(at, TransientNotice::Typing(Arc::new(*notice)), ctx.effects);
+        }
+        for user in self.pair_online(&notice.conversation) {
+            self.push_typing_to(user, &notice, ctx.effects);
+        }
+    }
+
+    /// To a user who is online, unless it is the one who types.
+    pub(in crate::shard) fn push_typing_to(&self, user: UserId, notice: &TypingNotice, effects: &mut Vec<Effect>) {
+        if user == notice.user {
+            return;
+        }
+        let sessions = self.welcomed_sessions(&user, None);
+        if !sessions.is_empty() {
             let name = self.state.name_for_user(&user, &notice.conversation);
-            let sessions = self.welcomed_sessions(&user, None);
-            if !sessions.is_empty() {
-                let mut notice = notice.clone();
-                notice.name = name;
-                ctx.effects.push(Effect::Push { user, sessions, event: Event::Typing(notice) });
-            }
+            let notice = Box::new(TypingNotice { name, ..notice.clone() });
+            effects.push(Effect::Push { user, sessions, event: Event::Typing(notice) });
         }
     }
 
     fn is_small(&self, conversation_key: Fingerprint) -> bool {
         let members = self.state.groups.rosters.find(conversation_key).map_or(0, |group| group.members.len());
         members <= self.settings.limits.typing_members_max
-    }
-
-    /// The members on this shard who have a session.
-    fn members_online(&self, conversation: &Conversation) -> Vec<UserId> {
-        let Some(at) = self.state.find_row(conversation) else { return self.pair_online(conversation) };
-        if let Conversation::Pair(..) = conversation {
-            return self.pair_online(conversation);
-        }
-        let seats = self.state.tables.conversations.at(at).full_seats().iter();
-        self.state.rows_visited.count(seats.len());
-        let ends = self.state.ends_under_way(at);
-        let is_in = |seat: &&Membership| ends.of(self.state.tables.inboxes.user_at(seat.user), seat) == STAYS;
-        let online = seats.filter(|seat| self.state.tables.inboxes.is_online(seat.user)).filter(is_in);
-        online.map(|seat| self.state.tables.inboxes.user_at(seat.user).clone()).collect()
     }
 
     fn pair_online(&self, conversation: &Conversation) -> Vec<UserId> {

@@ -10,6 +10,7 @@ use crate::world::World;
 use crate::world::clocks::check_dates;
 use crate::world::loss::Remains;
 use mushan::model::SamePlatform;
+use mushan::shard::Cost;
 
 /// Liveness. Without faults, everybody comes back, and everything that was ever said or ordered is answered in the end.
 pub fn settle(world: &mut World) {
@@ -34,6 +35,10 @@ pub fn settle(world: &mut World) {
     let crate::world::World { clients, ledger, .. } = &mut *world;
     clients.iter().for_each(|client| client.lacks(ledger));
     assert!(world.operator.is_idle() && world.operator.backend.is_idle(), "an order is not answered");
+    for core in &world.cores {
+        let highest_cost = core.turn.shard().stats().highest_cost;
+        assert!(highest_cost.is_within(Cost::BUDGET), "an input costs more than it may: {highest_cost:?}");
+    }
 }
 
 /// Every order is carried out.
