@@ -1,6 +1,6 @@
-//! The lanes between shards: how long a hop takes to a core that spins and to one that sleeps, how many parcels a lane
-//! carries, and what it costs to look at N lanes rather than at one inbox that all share.
-//! `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
+//! The lanes between shards: how long a hop takes to a core that spins and to one that sleeps, how many shard messages
+//! a lane carries, and what it costs to look at N lanes rather than at one inbox that all share. `MUSHAN_BENCH_SMOKE=1`
+//! only proves that everything runs.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -64,7 +64,7 @@ fn sleep(mesh: &Mesh, is_over: &AtomicBool) {
     mesh.waker().get_up();
 }
 
-/// Runs `work` with A's mesh on one core, while B's thread answers each parcel (or counts it) on another.
+/// Runs `work` with A's mesh on one core, while B's thread answers each message (or counts it) on another.
 fn beside_b<T>(rest: Rest, answers: Answers, work: impl FnOnce(&mut Mesh, &AtomicU64) -> T) -> T {
     let mut meshes = meshes(2);
     let mut b = meshes.pop().expect("two");
@@ -166,7 +166,7 @@ fn throughput(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a turn pays to look for parcels: at a lane from each of N shards, or at one inbox.
+/// The cost of looking for messages in a turn: a lane from each of N shards, or one inbox.
 fn looking(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mesh/looking");
     for shards in [2_usize, 8, 32] {

@@ -270,7 +270,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::Requested { command: Command::Receipt(_), .. } => "a receipt",
         Input::Requested { .. } => "a request",
         Input::Arrived { shard_message: ShardMessage::Deliver { .. }, .. } => "a delivery",
-        Input::Arrived { .. } => "a parcel",
+        Input::Arrived { .. } => "a shard message",
         Input::Synced { .. } => "a sync",
         Input::Continued => "to go on",
         _ => "something else",

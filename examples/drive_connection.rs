@@ -85,7 +85,7 @@ pub fn main() {
     driver.connection.reply(&tag, &sent, now, &driver.context);
     driver.print_outbox();
 
-    // 4. The end: the goodbye is in the outbox, and nothing is read any more.
+    // 4. The end: the close frame is in the outbox, and nothing is read any more.
     driver.connection.close(Closing::Stopping, now, &driver.context);
     driver.print_outbox();
     assert_eq!(driver.connection.closing(), Some(Closing::Stopping));

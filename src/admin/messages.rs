@@ -32,7 +32,7 @@ pub struct RevokeQuery {
 
 #[derive(Serialize)]
 struct ShownSent {
-    /// Decimal: a JSON number does not hold 64 bits everywhere.
+    /// Decimal, because not every JSON parser keeps numbers of 64 bits.
     message_id: String,
     conversation_seq: u64,
     server_time: u64,
@@ -73,7 +73,7 @@ async fn send_one(
     sent_of(api, authority, answer)
 }
 
-/// The same answer of a shard for every way to send, counted.
+/// Counts the shard's answer to a send, and returns its result.
 fn sent_of(api: &Api, authority: Authority, answer: Result<Answer, ApiError>) -> Result<SentMessage, ApiError> {
     let sent = match answer {
         Ok(Answer::Sent(sent)) => Ok(sent),
@@ -90,7 +90,7 @@ fn sent_of(api: &Api, authority: Authority, answer: Result<Answer, ApiError>) ->
     sent
 }
 
-/// As metrics and requests say it.
+/// The name of the authority in metrics and requests.
 pub fn name_of(authority: Authority) -> &'static str {
     match authority {
         Authority::User => "author",
@@ -111,8 +111,9 @@ fn shown(sent: &SentMessage) -> ShownSent {
     }
 }
 
-/// Orders are given one after another and go to the author's shard in that order; their answers are awaited together.
-/// All batches together have a share of the orders under way, so that others get through.
+/// Passes the orders to the authors' shards one after another, so that each author's messages keep their order, and
+/// awaits the answers together. All batches together may use only a part of the pending orders, so that other orders
+/// find room.
 pub async fn send_batch(State(api): State<Arc<Api>>, body: Body) -> Result<Response, ApiError> {
     let MessageBatch { messages } = intake::json(&api, body).await?;
     if !(1..=BATCH_MAX).contains(&messages.len()) {
@@ -137,7 +138,7 @@ pub async fn send_batch(State(api): State<Arc<Api>>, body: Body) -> Result<Respo
     Ok(json(StatusCode::OK, &BatchAnswers { answers }))
 }
 
-/// Gives the order, when there is a place for it; the task waits for its answer.
+/// Waits for a place, then passes the order on; the returned task waits for the answer.
 async fn begin(api: &Arc<Api>, outgoing: OutgoingMessage) -> tokio::task::JoinHandle<Result<SentMessage, ApiError>> {
     let place = api.orders.place_in_batch().await;
     let OutgoingMessage { author, send, authority } = outgoing;

@@ -384,9 +384,9 @@ impl<'a, S: Segments> InboxWalk<'a, S> {
         Ok(step)
     }
 
-    /// Older entries stand before newer ones: whatever the bytes say, a walk ends. Where a repair had to leave entries
-    /// out, a link leads further than it says; that is believed only of two records that are whole, and not taken past
-    /// `target`.
+    /// Follows a link to an older entry. A link must lead backwards in the log, so that every walk ends, whatever the
+    /// bytes are. A repair may have left entries out: then the link leads to an older seq than expected. This is
+    /// accepted only between two undamaged records, and never beyond `target`.
     fn hop(&mut self, Hop { expected, position }: Hop, target: Seq) -> Result<WalkStep, Unread> {
         if self.view.is_gone(position) {
             return Ok(WalkStep::AtFloor);

@@ -434,7 +434,7 @@ impl Prefix {
         })
     }
 
-    /// Whether a record behind the prefix vouches for bytes that the prefix lacks.
+    /// Whether a record behind the prefix proves that bytes which the prefix lacks were durable.
     fn is_proven_short<S: Segments>(&self, storage: &S) -> Result<bool, OpenError> {
         let mut found = false;
         for_each_behind(storage, self.end, |start, bytes| {
@@ -453,13 +453,14 @@ impl Prefix {
     }
 }
 
-/// What the `Start` or `Mark` at `offset` vouches for, if a whole one stands there.
+/// The position up to which the `Start` or `Mark` at `offset` says that the log is durable, if there is an undamaged
+/// one.
 pub(super) fn claim_at(bytes: &[u8], offset: usize) -> Option<DurabilityMark> {
     let found = RecordEnvelope::at(bytes, offset)?;
     claim_in(&found).filter(|_| found.reserved == 0 && found.is_whole())
 }
 
-/// What a `Start` or `Mark` vouches for.
+/// The position up to which a `Start` or `Mark` says that the log is durable.
 fn claim_in(found: &RecordEnvelope<'_>) -> Option<DurabilityMark> {
     let is_claim = match found.kind {
         KIND_START => found.body.len() == START_BODY_BYTES,

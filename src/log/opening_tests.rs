@@ -153,7 +153,7 @@ fn damage_below_a_mark_is_refused_and_named_and_the_log_left_alone() {
         history.append(&mut chance);
         history.sync();
     }
-    // The last batch has no mark behind it yet: one more vouches for all before.
+    // The last batch has no mark behind it yet: one more record marks all before it durable.
     let acknowledged = history.written[..history.synced].to_vec();
     history.journal.append(&Record::Confirmed { target: SHARD, through: 1 });
     history.sync();
@@ -171,7 +171,7 @@ fn damage_below_a_mark_is_refused_and_named_and_the_log_left_alone() {
 }
 
 #[test]
-fn after_a_restart_all_that_was_there_is_vouched_for() {
+fn after_a_restart_the_whole_log_is_marked_durable() {
     let mut chance = Chance::new(17);
     let mut history = History::new();
     for _ in 0..10 {
@@ -186,7 +186,7 @@ fn after_a_restart_all_that_was_there_is_vouched_for() {
 }
 
 #[test]
-fn a_log_at_rest_vouches_for_its_last_batch_and_says_so_once() {
+fn a_log_at_rest_marks_its_last_batch_durable_once() {
     let mut history = History::new();
     let mut chance = Chance::new(18);
     history.append(&mut chance);
@@ -201,7 +201,7 @@ fn a_log_at_rest_vouches_for_its_last_batch_and_says_so_once() {
 }
 
 #[test]
-fn a_damaged_segment_header_is_refused_when_a_mark_vouches_for_the_segment() {
+fn a_damaged_segment_header_is_refused_when_a_mark_says_that_the_segment_is_durable() {
     let mut chance = Chance::new(31);
     let mut history = History::new();
     for _ in 0..60 {
@@ -369,7 +369,7 @@ fn fail_a_sync(history: &mut History, chance: &mut Chance) {
 }
 
 #[test]
-fn what_a_failed_sync_left_in_the_cache_only_is_written_again_before_a_start_vouches_for_it() {
+fn what_a_failed_sync_left_only_in_the_cache_is_written_again_before_a_start_marks_it_durable() {
     for seed in 0..500 {
         let mut chance = Chance::new(seed);
         let mut history = History::new();
@@ -380,7 +380,7 @@ fn what_a_failed_sync_left_in_the_cache_only_is_written_again_before_a_start_vou
         while chance.below(3) == 0 {
             storage.fail_next_sync(chance.next());
             let refused = storage.secure(standing_of(&storage));
-            assert!(refused.is_err(), "seed {seed}: what is not synced is not vouched for");
+            assert!(refused.is_err(), "seed {seed}: what is not synced is not marked durable");
         }
         history.reopen(storage).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         history.append(&mut chance);

@@ -237,7 +237,7 @@ struct Run {
     chain: u32,
 }
 
-/// The longest run behind `floor` that ends with the first claim there.
+/// The longest run of records behind `floor` that ends with the first claim behind it.
 fn next_run(bytes: &[u8], segment: u32, floor: usize, made: Millis) -> Option<Run> {
     let floor = floor.max(SEGMENT_HEADER_BYTES);
     let offsets = (floor..bytes.len()).step_by(ALIGNMENT_BYTES);

@@ -63,8 +63,8 @@ pub trait Segments {
 /// Write access to segments of preallocated bytes, all zero until written. Reads see every write at once. After a crash
 /// the bytes that the owner has synced are certain, and all others are possible.
 ///
-/// At opening, `segments` contains every segment that may hold a byte other than zero, spares that a crash left behind
-/// included: the journal inspects them, has them zeroed, and fills them before it takes a spare.
+/// At opening, `segments` contains every segment that may have a byte other than zero, including spares that a crash
+/// left behind. The journal inspects these, has them zeroed, and uses them before it takes a new spare.
 pub trait Storage: Segments {
     /// Writes into an existing segment, within its length.
     fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]);
@@ -92,8 +92,8 @@ pub trait Storage: Segments {
     /// and the segments from that of `end` on are writable; they may stay in `segments` or become spares.
     ///
     /// The bytes that were read may exist in the page cache only, and be marked clean there although a sync of them
-    /// failed: another sync would write nothing. Therefore everything between `marked_durable` and `end` is written again
-    /// first. Old bytes that reappear on the device after `end` are harmless: they do not continue the chain of
+    /// failed: another sync would write nothing. Therefore everything between `marked_durable` and `end` is written
+    /// again first. Old bytes that reappear on the device after `end` are harmless: they do not continue the chain of
     /// records, and the durable position that they claim is true.
     ///
     /// # Errors

@@ -141,8 +141,8 @@ impl<'a, S: Segments> View<'a, S> {
         body::message_id_of(found.kind, found.body).ok_or(Unread::Damaged(Damage { position }))
     }
 
-    /// The thread's link in the record at `position`: its shape is checked, its CRC is not. Whoever follows links
-    /// compares seqs, and reads what it gives out.
+    /// The thread's link in the record at `position`: its structure is checked, its CRC is not. Callers that follow
+    /// links compare seqs, and check the CRC of each record that they return.
     pub(super) fn link_at(&self, position: Position, thread: Thread<'_>) -> Result<ThreadLink, Unread> {
         let found = self.envelope_at(position)?;
         body::link_of(found.kind, found.body, thread).ok_or(Unread::Damaged(Damage { position }))

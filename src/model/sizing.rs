@@ -35,14 +35,14 @@ const PAIR_BYTES: usize = 12;
 const ROW_BYTES: usize = 340;
 /// A message id in a receipt.
 const READ_BYTES: usize = 24;
-/// A revocation says who, when, where and which.
+/// A revocation contains its user, time, conversation and message.
 const REVOKED_BYTES: usize = 240;
-/// A group's change says who, when, where and in which role.
+/// A change of a group contains its users, time, group and role.
 const CHANGE_BYTES: usize = 460;
-/// Of a change that names more members, so many are shown.
+/// The most members that the notification of one change names.
 const NAMED_MAX: usize = 50;
 const ID_BYTES_MAX: usize = 64;
-/// What a tombstone says in place of content and `extra`.
+/// A tombstone's bytes in place of content and `extra`.
 const TOMBSTONE_BYTES: usize = 40;
 
 impl Sizing {

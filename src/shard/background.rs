@@ -1,4 +1,4 @@
-//! What goes on from turn to turn, so that no input takes long, and what is done about once a second.
+//! Work that is divided among turns, so that no input takes long, and work that is done about once a second.
 
 use super::Shard;
 use crate::log::Storage;
@@ -28,8 +28,8 @@ impl<S: Storage> Shard<S> {
             || self.state.groups.rosters.has_left()
     }
 
-    /// A turn's share of what inputs began and no turn is to be held up by. What waits for the log leaves first; the other
-    /// parts take turns at being next, and those for which nothing of the share is left wait for a later turn.
+    /// One turn's share of the work that inputs began and that is too long for one turn. Effects that wait for the log
+    /// leave first; the other parts are first in turn, and a part that finds the share spent waits for a later turn.
     pub(super) fn continue_background(&mut self, ctx: &mut Ctx<'_>) {
         let before = ctx.effects.len();
         self.release_some(ctx);
@@ -42,7 +42,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Whether the part had something to do.
+    /// Continues one part. Returns whether it had work.
     fn continue_part(&mut self, ctx: &mut Ctx<'_>, part: u8) -> bool {
         let has_work = match part {
             0 => self.has_fan_out(),
@@ -71,7 +71,7 @@ impl<S: Storage> Shard<S> {
         has_work
     }
 
-    /// Whether the turn has done so much that the rest is left to later ones.
+    /// Whether the turn has spent its share, so that the rest is left to later turns.
     fn has_spent_turn(&self, effects: usize) -> bool {
         let Cost { effects: effects_max, .. } = Cost::SHARE;
         let rows = self.cost_so_far().rows;

@@ -1,4 +1,4 @@
-//! All chance of a run, from one seed (splitmix64).
+//! Random numbers of a test run, all derived from one seed (splitmix64).
 
 pub struct Chance(u64);
 

@@ -1,4 +1,4 @@
-//! Somebody else who signs tokens, with keys made for the test; what it publishes is a JWK Set.
+//! A foreign issuer of tokens, with keys made for the test. It publishes its public keys as a JWK Set.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
@@ -8,7 +8,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-/// What stands before the key in PKCS #8 for RSA with 2048 bits.
+/// The bytes before the key in PKCS #8 for RSA with 2048 bits.
 const PKCS8_HEAD_BYTES: usize = 26;
 
 pub struct Issuer {
@@ -36,7 +36,7 @@ impl Issuer {
         Self { id, algorithm: Algorithm::EdDSA, key: EncodingKey::from_ed_der(document.as_ref()) }
     }
 
-    /// Its public key, under its id.
+    /// The issuer's public key, with its id.
     pub fn jwk(&self) -> Value {
         let jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a key has a public half");
         let mut jwk = serde_json::to_value(jwk).expect("JSON");
@@ -45,12 +45,12 @@ impl Issuer {
         jwk
     }
 
-    /// A token under the key's id.
+    /// A token with the key's id in its header.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_under(Some(self.id), claims)
     }
 
-    /// A token that names another key, or none.
+    /// A token whose header names this key id, or none.
     pub fn sign_under(&self, id: Option<&str>, claims: &Value) -> String {
         let header = Header { kid: id.map(str::to_owned), ..Header::new(self.algorithm) };
         encode(&header, claims, &self.key).expect("it signs whatever it is given")
@@ -61,7 +61,7 @@ pub fn jwks(issuers: &[&Issuer]) -> String {
     json!({"keys": issuers.iter().map(|issuer| issuer.jwk()).collect::<Vec<_>>()}).to_string()
 }
 
-/// Good for a long time.
+/// Claims of a token that does not expire before 2096.
 pub fn claims(user: &str) -> Value {
     json!({"sub": user, "exp": 4_000_000_000_u64})
 }

@@ -1,7 +1,8 @@
-//! Killed under load, again and again: what was acknowledged is there exactly once, no seq is missing, and the
-//! conversation goes on. The page cache outlives a process: what a power cut would take is the simulator's business.
-//! `MUSHAN_CRASH_CYCLES` sets how often (3 when absent). After each kill only what is new in the inboxes is read;
-//! every `WHOLE_EVERY` cycles, and at the end, they are read whole and compared with what was read before.
+//! The server is killed under load, repeatedly. After each restart every acknowledged message is there exactly once, no
+//! seq is missing, and clients can continue. The page cache outlives a process, so these tests do not cover a power
+//! cut; the simulator does. `MUSHAN_CRASH_CYCLES` sets the number of kills (3 by default). After each kill only the new
+//! entries of the inboxes are read; every `WHOLE_EVERY` cycles, and at the end, the inboxes are read completely and
+//! compared with the earlier readings.
 
 use crate::common::binary::{BinaryClient, SUCCESS, command, send_body};
 use crate::common::rpc::RpcClient;
@@ -14,11 +15,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const USERS: usize = 6;
-/// Requests that each client keeps unanswered: so that a kill always finds some.
+/// Unanswered requests of each client, so that every kill interrupts some.
 const IN_FLIGHT: usize = 8;
-/// Acknowledged messages of each cycle before the kill.
+/// Messages that are acknowledged in each cycle before the kill.
 const LOAD: usize = 600;
-/// Cycles between two readings of whole inboxes.
+/// Cycles between two complete readings of the inboxes.
 const WHOLE_EVERY: usize = 50;
 
 /// A message as its author remembers it.
@@ -35,7 +36,7 @@ enum Protocol {
     JsonRpc,
 }
 
-/// What one user has learned over all cycles.
+/// The knowledge of one user over all cycles.
 #[derive(Default)]
 struct Memory {
     next: usize,
@@ -43,9 +44,9 @@ struct Memory {
     open: Vec<Sent>,
     /// Acknowledged, with the message id of the answer.
     acknowledged: Vec<(Sent, String)>,
-    /// How many of these have been found in both inboxes.
+    /// The number of these that were found in both inboxes.
     checked: usize,
-    /// Sent once more because a kill came before the answer.
+    /// The number of messages sent again because the server was killed before it answered.
     retried: usize,
 }
 
@@ -60,7 +61,7 @@ fn protocol_of(user: usize) -> Protocol {
 impl Memory {
     fn compose(&mut self, me: usize) -> Sent {
         self.next += 1;
-        // To everybody in turn, oneself included.
+        // The recipients take turns; the author is one of them.
         let to = self.next % USERS;
         let sent = Sent { client_id: format!("{me}-{}", self.next), to, text: format!("{me} says {}", self.next) };
         self.open.push(sent.clone());
@@ -73,13 +74,13 @@ impl Memory {
     }
 }
 
-/// Both protocols' clients behind one face.
+/// A client of either protocol.
 enum Client {
     Binary(BinaryClient, HashMap<u32, String>),
     JsonRpc(RpcClient, HashMap<String, String>),
 }
 
-/// What a client hears that matters here.
+/// The events of a client that matter here.
 enum Received {
     Acknowledged { client_id: String, message_id: String },
     Other,
@@ -114,7 +115,7 @@ impl Client {
         }
     }
 
-    /// `None` when the server is gone.
+    /// `None` when the server has ended.
     async fn receive(&mut self) -> Option<Received> {
         match self {
             Self::Binary(client, asked) => {
@@ -138,7 +139,7 @@ impl Client {
         }
     }
 
-    /// The entries behind `after` in the order of their seqs, which go on from there without a hole.
+    /// The entries behind `after`, in the order of their seqs; panics if a seq is missing.
     async fn inbox_after(&mut self, after: usize) -> Vec<Entry> {
         let after = i64::try_from(after).expect("a short inbox");
         match self {
@@ -170,7 +171,7 @@ struct Entry {
     client_id: String,
 }
 
-/// One user's inbox as it has been read so far: the entry of seq n stands at n - 1.
+/// One user's inbox as it was read so far: the entry with seq n is at index n - 1.
 #[derive(Default)]
 struct Inbox {
     entries: Vec<Entry>,
@@ -179,7 +180,7 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Reads on from the last known entry, which must be the same as before.
+    /// Reads from the last known entry on, which must be the same as before.
     async fn read_on(&mut self, client: &mut Client) {
         let known = self.entries.len().saturating_sub(1);
         let read = client.inbox_after(known).await;
@@ -213,7 +214,7 @@ enum Reading {
     Whole,
 }
 
-/// Sends what was left open, then new messages, until the server is gone or `enough` were acknowledged.
+/// Sends the unanswered messages again, then new ones, until the server has ended or `enough` were acknowledged.
 async fn converse(client: &mut Client, memory: &mut Memory, me: usize, enough: usize) {
     for sent in memory.open.clone() {
         client.ask(&sent).await;
@@ -235,7 +236,7 @@ async fn converse(client: &mut Client, memory: &mut Memory, me: usize, enough: u
     }
 }
 
-/// Everything acknowledged is in both inboxes exactly once, and nothing is in any inbox twice.
+/// Checks that each acknowledged message is in both inboxes exactly once, and that no inbox has a message twice.
 async fn check(home: &Home, server: &Server, memories: &mut [Memory], inboxes: &mut [Inbox], reading: Reading) {
     for (user, inbox) in inboxes.iter_mut().enumerate() {
         let mut client = Client::login(home, server, user).await;
@@ -255,7 +256,8 @@ async fn check(home: &Home, server: &Server, memories: &mut [Memory], inboxes: &
     }
 }
 
-/// Loads the server until all users have got something through, kills it a little later, and returns what they know.
+/// Loads the server until every user has had messages acknowledged, kills it `grace` later, and returns the users'
+/// memories.
 async fn kill_under_load(home: &Home, server: Server, memories: Vec<Memory>, grace: Duration) -> Vec<Memory> {
     let mut clients = Vec::new();
     for user in 0..USERS {
@@ -270,7 +272,7 @@ async fn kill_under_load(home: &Home, server: Server, memories: Vec<Memory>, gra
         .map(|(user, (mut client, mut memory))| {
             let through = Rc::clone(&through);
             local.spawn_local(async move {
-                // A first part that all must get through, then load without an end.
+                // A first part, which must be acknowledged for all users, then load until the kill.
                 converse(&mut client, &mut memory, user, LOAD / USERS).await;
                 through.set(through.get() + 1);
                 converse(&mut client, &mut memory, user, usize::MAX).await;
@@ -300,7 +302,7 @@ fn cycles() -> usize {
     std::env::var("MUSHAN_CRASH_CYCLES").map_or(3, |cycles| cycles.parse().expect("MUSHAN_CRASH_CYCLES is a number"))
 }
 
-/// The figures, past the harness, which would keep them to itself.
+/// Writes the figures to stderr directly, since the test harness would capture them.
 fn report(kills: usize, unanswered: usize, taken: usize, memories: &[Memory]) {
     let acknowledged: usize = memories.iter().map(|memory| memory.acknowledged.len()).sum();
     let checked: usize = memories.iter().map(|memory| memory.checked).sum();

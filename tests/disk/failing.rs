@@ -1,7 +1,7 @@
-//! A disk that fails for a moment, for real: the server's data on an ext4 on a zram device whose memory is taken away.
-//! The page cache keeps what never reached the device, and a start must not vouch for that.
+//! A real disk that fails for a moment: the server's data is on ext4 on a zram device whose memory is taken away. The
+//! page cache keeps bytes that never reached the device, and a start must not mark these durable.
 //!
-//! Needs to be root, zram and mkfs.ext4. Where one is missing the test says so on stderr and passes.
+//! The tests need root, zram and mkfs.ext4. Where one of them is missing they say so on stderr and pass.
 
 use crate::common::binary::{BinaryClient, SUCCESS, command, send_body};
 use crate::common::mounts::{skip, with_own_devices};
@@ -15,9 +15,9 @@ const DEVICE_BYTES: &str = "67108864";
 const MOUNT_POINT: &str = "device";
 /// Messages that the device does not take.
 const LOST: u64 = 8;
-/// What fails is then what the server writes.
+/// Without a journal only the server's own writes can fail.
 const NO_JOURNAL: &str = "^has_journal";
-/// As ext2 was: it cannot set space aside.
+/// Like ext2, which cannot preallocate space.
 const NO_EXTENTS: &str = "^has_journal,^extents,^64bit,^metadata_csum,^flex_bg";
 
 /// A block device in memory; gone when dropped.
@@ -27,7 +27,7 @@ struct Zram {
 }
 
 impl Zram {
-    /// `None` where this user may not have one.
+    /// `None` if this user may not create one.
     fn make(features: &str) -> Option<Self> {
         let number = std::fs::read_to_string(format!("{CONTROL}/hot_add")).ok()?.trim().parse().ok()?;
         let zram = Self { number, mounted: None };
@@ -50,7 +50,7 @@ impl Zram {
         self.mounted = Some(at.to_owned());
     }
 
-    /// With it goes what the page cache has.
+    /// Unmounting drops the page cache of the device.
     fn unmount(&mut self) {
         let Some(at) = self.mounted.take() else { return };
         let unmounted = Command::new("umount").arg(at).status();
@@ -68,7 +68,7 @@ impl Drop for Zram {
     }
 }
 
-/// What no device makes smaller.
+/// Bytes that the device cannot compress.
 fn noise(bytes: usize, mut seed: u64) -> Vec<u8> {
     let next = || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -98,8 +98,8 @@ fn home_on(device: &mut Zram) -> (Home, PathBuf) {
 }
 
 #[test]
-fn a_file_system_that_sets_no_space_aside_is_refused_with_the_remedy() {
-    const NAME: &str = "failing::a_file_system_that_sets_no_space_aside_is_refused_with_the_remedy";
+fn a_file_system_without_preallocation_is_refused_with_the_remedy() {
+    const NAME: &str = "failing::a_file_system_without_preallocation_is_refused_with_the_remedy";
     with_own_devices(NAME, async {
         let Some(mut device) = Zram::make(NO_EXTENTS) else { return skip(NAME, NEEDED) };
         let (home, _) = home_on(&mut device);
@@ -110,8 +110,8 @@ fn a_file_system_that_sets_no_space_aside_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
-    const NAME: &str = "failing::what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for";
+fn what_a_failed_sync_left_in_the_page_cache_is_not_marked_durable() {
+    const NAME: &str = "failing::what_a_failed_sync_left_in_the_page_cache_is_not_marked_durable";
     with_own_devices(NAME, async {
         let Some(mut device) = Zram::make(NO_JOURNAL) else { return skip(NAME, NEEDED) };
         let (home, at) = home_on(&mut device);
@@ -121,7 +121,7 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
             assert_eq!(alice.send("bob", &format!("kept-{number}"), b"small").await.number("error_code"), SUCCESS);
         }
         device.set("mem_limit", "4K");
-        // One batch, larger than what the page cache writes as one piece: what comes later would take the rest with it.
+        // One batch that the page cache writes in several pieces; a later batch would make it write the rest as well.
         for number in 0..LOST {
             let body = send_body("bob", &format!("lost-{number}"), &noise(60 << 10, number));
             alice.ask(command::SEND, &body).await;
@@ -144,7 +144,7 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_vouched_for() {
         let verified = run(verify);
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
         let server = home.start();
-        assert_eq!(inbox(&home, &server).await, told, "all that was acknowledged or shown is on the device");
+        assert_eq!(inbox(&home, &server).await, told, "every message that was acknowledged or pushed is on the device");
         assert!(server.stop().status.success());
         device.unmount();
     });

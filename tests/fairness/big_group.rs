@@ -1,4 +1,4 @@
-//! Members of a large group write to it as fast as they are let.
+//! Members of a large group write to it as fast as the server allows; other users must not be slowed down.
 
 use crate::stage::Stage;
 use std::time::{Duration, Instant};

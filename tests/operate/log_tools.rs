@@ -87,7 +87,7 @@ async fn a_running_servers_logs_are_not_looked_into() {
 #[tokio::test]
 async fn a_flipped_bit_in_acknowledged_data_is_found_and_no_server_starts_on_it() {
     let home = Home::new();
-    // A server that stops vouches for all it has written.
+    // A server that stops marks its whole log durable.
     converse(&home).await;
     let path = home.data_dir().join("shard-000").join("00000001.log");
     let mut bytes = std::fs::read(&path).expect("a segment");

@@ -1,11 +1,11 @@
-//! Who is online: asked, subscribed to, and last seen, over both protocols and the API.
+//! Presence: queries, subscriptions and last-seen times, over both protocols and the API.
 
 use crate::common::binary::{SUCCESS, command};
 use crate::world::{World, list};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_binary_session_asks_subscribes_and_leaves_off() {
+async fn a_binary_session_queries_subscribes_and_unsubscribes() {
     let world = World::new();
     let mut alice = world.binary("alice").await;
     let answer = alice.presence(&["alice", "bob", "carol"], 0).await;

@@ -91,9 +91,9 @@ impl Arguments {
         let mut crowd = Crowd::new()?;
         let client = |index| Client::begin(target.account(&reader(index))?, options.acks());
         target.let_in(&mut crowd, users, &Progress::none(), client)?;
-        let mut heard = Instant::now();
-        while heard.elapsed() < SILENCE {
-            crowd.step(SILENCE, |_client, _happened, now| heard = now)?;
+        let mut last_input_at = Instant::now();
+        while last_input_at.elapsed() < SILENCE {
+            crowd.step(SILENCE, |_client, _happened, now| last_input_at = now)?;
         }
         read_on(&mut crowd, (entries, self.page), (WARM_UP_MAX, users as u64))?;
         let (cpu_before, _) = target.cpu()?;

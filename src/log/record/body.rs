@@ -450,7 +450,7 @@ fn behind_links(kind: u8, body: &[u8]) -> Option<(MessageHead<'_>, Reader<'_>)> 
     Some((head, reader))
 }
 
-/// Links stand before ids of at most 64 bytes: a walk over the first few of them, no more.
+/// Finds the user's link. The links come first in the body, each with an id of at most 64 bytes.
 fn member_link_of(body: &[u8], thread: Thread<'_>) -> Option<ThreadLink> {
     let Thread::Inbox(user) = thread else { return None };
     let mut reader = Reader::new(body);

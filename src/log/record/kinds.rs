@@ -200,9 +200,9 @@ pub enum Record {
         /// The wall-clock time from which it has one.
         since: Millis,
     },
-    /// The wall-clock time, told while users have sessions, and when that clock has jumped.
+    /// The wall-clock time, logged regularly while users have sessions, and whenever that clock has jumped.
     Clock {
-        /// The time: whoever had a session has it still.
+        /// The time; all sessions are still open at this time.
         time: Millis,
         /// How far the clock has just been set ahead, in milliseconds; back where negative, 0 where it was not.
         jumped_ms: i64,

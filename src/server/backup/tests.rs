@@ -34,7 +34,7 @@ fn posted(number: u64) -> Record {
     Record::Posted { message, deliveries: Default::default(), links: ThreadLinks::new() }
 }
 
-/// A data directory of one shard whose log has a few records, all vouched for, and the positions of these.
+/// A data directory of one shard whose log has a few records, all marked durable, and the positions of these.
 fn data_dir() -> (tempfile::TempDir, Vec<Position>) {
     let temporary = tempfile::tempdir().expect("a directory");
     Manifest::new(1, BYTES, Millis(1)).expect("randomness").store(temporary.path()).expect("stored");

@@ -195,11 +195,11 @@ fn a_log_that_ends_before_the_newest_two_segments_goes_on_where_it_ends() {
         disk.write(number, 0, b"header");
     }
     assert_eq!(disk.warm_from(), 6);
-    assert!(disk.bytes(1).iter().all(|byte| *byte == 1), "what was vouched for is as it was");
+    assert!(disk.bytes(1).iter().all(|byte| *byte == 1), "what was marked durable is as it was");
 }
 
 #[test]
-fn what_a_start_vouches_for_is_written_before_it_is_synced() {
+fn what_a_start_marks_durable_is_written_before_it_is_synced() {
     let rig = Rig::new();
     let mut disk = disk_of(&rig, 3);
     // Whoever writes to a file changes its time; a store into a map of a page that is written already does not.
@@ -212,7 +212,7 @@ fn what_a_start_vouches_for_is_written_before_it_is_synced() {
     disk.secure(SegmentStatus { marked_durable: Position::new(2, 5_000), end: Position::new(3, BYTES), torn_bytes: 0 })
         .expect("synced");
     let is_written = |number: &u32| changed(*number) > std::time::UNIX_EPOCH;
-    assert_eq!((1..=3).filter(is_written).collect::<Vec<_>>(), [2, 3], "and what was vouched for is left alone");
+    assert_eq!((1..=3).filter(is_written).collect::<Vec<_>>(), [2, 3], "and what was marked durable is left alone");
     assert!((2..=3).all(|number| disk.bytes(number).iter().all(|byte| *byte == number as u8)));
 }
 

@@ -37,7 +37,7 @@ impl Reactor {
         match socket.phase {
             SocketPhase::Open => self.drive_open(now, key),
             SocketPhase::Departing(to) => self.drive_departing(now, key, to),
-            SocketPhase::Ending(goodbye) => self.drive_ending(key, goodbye),
+            SocketPhase::Ending(socket_end) => self.drive_ending(key, socket_end),
         }
     }
 
@@ -123,13 +123,13 @@ impl Reactor {
 
     /// Writes the last bytes, shuts down the write side, and reads until the peer closes: closing a socket with unread
     /// bytes would reset the connection, and the peer might lose the last bytes.
-    fn drive_ending(&mut self, key: LinkKey, goodbye: SocketEnd) {
+    fn drive_ending(&mut self, key: LinkKey, end: SocketEnd) {
         let outbox_bytes = self.turn.outbox_bytes(key);
         let Some(socket) = self.sockets.of(key) else { return };
         socket.waiting = Vec::new();
         let is_flushed = socket.sending.is_none() && (outbox_bytes == 0 || socket.peer.is_gone());
-        if is_flushed && !goodbye.is_write_shut {
-            socket.phase = SocketPhase::Ending(SocketEnd { is_write_shut: true, ..goodbye });
+        if is_flushed && !end.is_write_shut {
+            socket.phase = SocketPhase::Ending(SocketEnd { is_write_shut: true, ..end });
             // Shutdown fails on a socket that was reset; the receive reports that.
             let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
         }

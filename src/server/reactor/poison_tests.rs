@@ -232,7 +232,7 @@ fn a_sync_that_fails_before_a_checkpoint_ends_the_server_though_the_policy_waits
     client.fill(&alice, 1);
     assert_eq!(client.until_the_end().closed, Some(STOPPING));
     expect_a_disk_failure(server, ShardId(0));
-    assert!(!temporary.path().join("data/shard-000/00000001.checkpoint").exists(), "nothing vouches for it");
+    assert!(!temporary.path().join("data/shard-000/00000001.checkpoint").exists(), "nothing says that it is durable");
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub struct Common {
 ///    [`has_more`](Self::has_more); [`judge`](Self::judge), after the sockets were read; [`seal`](Self::seal), and a
 ///    sync of the range that it returns; and [`tick`](Self::tick) at least once a second.
 /// 4. After each of these calls carry out the [`actions`](Self::actions), in order.
-/// 5. To stop, call [`stop`](Self::stop) and go on until [`is_settled`](Self::is_settled) holds for every core, or
-///    until a deadline and [`close_sessions`](Self::close_sessions); then [`close_log`](Self::close_log).
+/// 5. To stop, call [`stop`](Self::stop) and repeat the loop until [`is_settled`](Self::is_settled) is true for every
+///    core, or until a deadline, then [`close_sessions`](Self::close_sessions); then [`close_log`](Self::close_log).
 ///
 /// ```
 /// use mushan::log::MemoryStorage;

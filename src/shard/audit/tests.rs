@@ -253,7 +253,7 @@ fn a_delivery_that_nobody_owed_and_one_out_of_turn_are_found() {
     logs.forge(1, at, &Record::Delivered { source, number: number + 1, message, links });
     let found = logs.audit();
     let told: Vec<_> = found.violations.iter().map(place).collect();
-    assert_eq!(told, [(Promise::Delivery, 1, at, None, number + 1); 2], "a hole, and more than is owed");
+    assert_eq!(told, [(Promise::Delivery, 1, at, None, number + 1); 2], "a hole, and more than was sent");
 }
 
 #[test]

@@ -60,7 +60,10 @@ pub(in crate::shard) struct Pending {
 impl Pending {
     /// Adds an effect. `record` is the position of the record that must be acknowledged first.
     pub fn defer(&mut self, record: Position, effect: DeferredEffect) {
-        assert!(self.queue.back().is_none_or(|(last, _)| *last <= record), "what is owed leaves in order");
+        assert!(
+            self.queue.back().is_none_or(|(last, _)| *last <= record),
+            "effects are deferred in the order of the log"
+        );
         if let DeferredEffect::Fanned { members, .. } = &effect {
             self.members += members.len();
         }

@@ -143,7 +143,7 @@ impl<S: Storage> Shard<S> {
     ///
     /// Those of `sync`.
     pub fn close_log<E>(&mut self, sync: impl FnOnce(&mut S, Batch) -> Result<(), E>) -> Result<(), E> {
-        // What nobody has waited for yet is vouched for as well.
+        // Records that nobody waits for are synced as well, so that the mark covers the whole log.
         let _sealed = self.log.journal.seal();
         let batch = Batch { from: self.log.journal.durable(), to: self.log.journal.end() };
         sync(self.log.journal.storage_mut(), batch)?;

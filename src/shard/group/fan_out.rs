@@ -21,7 +21,7 @@ const MEMBERS_PENDING_MAX: usize = 2_048;
 
 /// The result of the search for a job's next seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sought {
+enum SeatSearch {
     Found,
     /// No further member gets the entry.
     Nobody,
@@ -33,9 +33,9 @@ enum Sought {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FanOutScope {
     /// Members who see the entry's place in the conversation, except the author, who has the entry already.
-    Seeing(Option<UserIndex>),
+    Viewers(Option<UserIndex>),
     /// Members at the time of the entry.
-    Hearing,
+    Members,
     /// One seat.
     Only(Option<u32>),
 }
@@ -43,8 +43,8 @@ enum FanOutScope {
 impl FanOutScope {
     fn has(self, seat: &Membership, seq: ConversationSeq) -> bool {
         match self {
-            Self::Seeing(author) => seat.sees(seq) && Some(seat.user) != author,
-            Self::Hearing | Self::Only(_) => seat.receives(seq),
+            Self::Viewers(author) => seat.sees(seq) && Some(seat.user) != author,
+            Self::Members | Self::Only(_) => seat.receives(seq),
         }
     }
 }
@@ -56,7 +56,7 @@ impl State {
     pub(in crate::shard) fn settle_fan_out(&mut self, at: ConversationIndex, position: Position) {
         while self.groups.fan_out.front(at).is_some() {
             self.change_all_seats(at);
-            if self.seek_seat(at, usize::MAX) == Sought::Found {
+            if self.seek_seat(at, usize::MAX) == SeatSearch::Found {
                 return;
             }
             self.finish_fan_out(at, position.segment());
@@ -96,9 +96,9 @@ impl State {
 
     fn audience_of(&self, at: ConversationIndex, message: &Message) -> FanOutScope {
         match message.fact.as_deref() {
-            None => FanOutScope::Seeing(self.tables.inboxes.find(&message.author)),
-            Some(Fact::Group(_)) => FanOutScope::Seeing(None),
-            Some(Fact::Revoked { .. }) => FanOutScope::Hearing,
+            None => FanOutScope::Viewers(self.tables.inboxes.find(&message.author)),
+            Some(Fact::Group(_)) => FanOutScope::Viewers(None),
+            Some(Fact::Revoked { .. }) => FanOutScope::Members,
             Some(Fact::Read { told, .. }) => {
                 FanOutScope::Only(self.tables.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
             }
@@ -106,8 +106,8 @@ impl State {
     }
 
     /// Moves the first job's cursor to the next seat that gets the entry, past at most `count` others.
-    fn seek_seat(&mut self, at: ConversationIndex, count: usize) -> Sought {
-        let Some(job) = self.groups.fan_out.front(at) else { return Sought::Nobody };
+    fn seek_seat(&mut self, at: ConversationIndex, count: usize) -> SeatSearch {
+        let Some(job) = self.groups.fan_out.front(at) else { return SeatSearch::Nobody };
         let (seq, next) = (job.message.conversation_seq, job.next as usize);
         let audience = self.audience_of(at, &job.message);
         let seats = self.tables.conversations.at(at).full_seats().get(next..).unwrap_or_default();
@@ -115,12 +115,12 @@ impl State {
             FanOutScope::Only(only) => {
                 let ahead = only.and_then(|only| (only as usize).checked_sub(next));
                 let is_for = |ahead: &usize| seats.get(*ahead).is_some_and(|seat| audience.has(seat, seq));
-                ahead.filter(is_for).map_or((0, Sought::Nobody), |ahead| (ahead, Sought::Found))
+                ahead.filter(is_for).map_or((0, SeatSearch::Nobody), |ahead| (ahead, SeatSearch::Found))
             }
             _ => match seats.iter().take(count).position(|seat| audience.has(seat, seq)) {
-                Some(passed) => (passed, Sought::Found),
-                None if count < seats.len() => (count, Sought::Further),
-                None => (seats.len(), Sought::Nobody),
+                Some(passed) => (passed, SeatSearch::Found),
+                None if count < seats.len() => (count, SeatSearch::Further),
+                None => (seats.len(), SeatSearch::Nobody),
             },
         };
         self.rows_visited.count(passed.div_ceil(SEATS_PER_LINK));
@@ -202,9 +202,9 @@ impl<S: Storage> Shard<S> {
             return changed.max(visited.saturating_sub(changed));
         }
         match self.state.seek_seat(at, links_max * SEATS_PER_LINK) {
-            Sought::Found => self.fan_record(at, links_max),
-            Sought::Further => links_max,
-            Sought::Nobody => {
+            SeatSearch::Found => self.fan_record(at, links_max),
+            SeatSearch::Further => links_max,
+            SeatSearch::Nobody => {
                 let segment = self.log.journal.end().segment();
                 if let Some(message) = self.state.finish_fan_out(at, segment) {
                     self.note_fanned_out(&message);

@@ -67,7 +67,7 @@ impl<S: Storage> Shard<S> {
         self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
     }
 
-    /// `None`: what other shards or a disk must do first is under way, and the answer follows.
+    /// `None`: the order also needs other shards or a disk; the answer follows when they have finished.
     fn execute(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) -> Option<Answer> {
         let done = match order {
             Order::CreateGroup { group, owner, members } => self.create_group(ctx.now, &group, owner, members),

@@ -26,7 +26,8 @@ pub(in crate::shard) struct Unacknowledged {
 struct Push {
     message: MessageId,
     seq: Seq,
-    /// Not every client acknowledges what it was told as a notification: the next acknowledgement speaks for it too.
+    /// It was pushed as a notification, which some clients do not acknowledge: an acknowledgement of the next message
+    /// counts for it too.
     is_fact: bool,
 }
 

@@ -20,9 +20,9 @@ pub(in crate::shard) struct Watch {
     watchers: HashMap<UserId, BTreeSet<SessionId>, FixedState>,
     shards: HashMap<UserId, SmallVec<[ShardId; 2]>, FixedState>,
     questions: HashMap<u64, PresenceQuery, FixedState>,
-    /// Which of them each session waits for.
+    /// The questions that each session waits for.
     asked_by: BTreeSet<(SessionId, u64)>,
-    /// Users of whom not all watchers have been told: as what, and who was told last.
+    /// Users whose new state has not been sent to all watchers yet: that state, and the last watcher who has it.
     telling: BTreeMap<UserId, Telling>,
     newest_question: u64,
     peers: Vec<PeerWatch>,
@@ -56,7 +56,7 @@ struct PeerWatch {
     hide: Words<(UserId, UserId)>,
 }
 
-/// What is to be named to another shard, one parcel at a time.
+/// Users to be named to another shard, one shard message at a time.
 #[derive(Debug)]
 struct Words<T> {
     users: BTreeSet<T>,

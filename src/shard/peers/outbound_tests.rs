@@ -1,4 +1,4 @@
-//! One shard as another sees it: what is owed, sent again, given up.
+//! The deliveries from one shard to another: unconfirmed, sent again, given up.
 
 use super::*;
 

@@ -5,8 +5,8 @@ use crate::model::{
     Conversation, ConversationRow, ConversationSeq, Entry, MessageId, Millis, Room, Seq, Sizing, UserId,
 };
 
-/// Where no more are unread, those that are not shown any more are not counted among them: so many of the newest are
-/// looked at.
+/// With at most this many unread messages, those that are not shown any more (expired or taken back) are left out of
+/// the count, for which the newest unread messages are read.
 const LOOKED_AT_MAX: u32 = 64;
 const LOOKED_AT_ROOM: Room = Room { bytes_max: 128 << 10, sizing: Sizing::Verbatim };
 

@@ -49,10 +49,10 @@ pub(in crate::shard) struct Recount {
     pub through: ConversationSeq,
     /// The last that the user sees by now.
     pub newest: ConversationSeq,
-    /// When it was asked for: what has come since is added.
+    /// The count when the recount was requested: what has arrived since is added.
     pub unread: u32,
     pub read: ConversationSeq,
-    /// Counted up to here, and so many.
+    /// The seq up to which entries are counted, and their count.
     pub reached: Seq,
     pub counted: u32,
 }

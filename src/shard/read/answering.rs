@@ -71,14 +71,14 @@ impl<S: Storage> Shard<S> {
 
     /// Sends the reply when the newest record is acknowledged: effects of `record` may already be deferred.
     pub(in crate::shard) fn defer_reply(&mut self, record: Position, waiter: Requester, reply: Reply) {
-        let owed = match waiter {
+        let effect = match waiter {
             Requester::Nobody | Requester::Session { tag: RequestTag::None, .. } => return,
             Requester::Session { session, tag } => DeferredEffect::Reply { session, tag, reply },
             Requester::Order { ticket, is_repeated } => {
                 DeferredEffect::Answer { ticket, answer: answer_of(reply, is_repeated) }
             }
         };
-        self.log.pending.defer(record.max(self.log.newest_record), owed);
+        self.log.pending.defer(record.max(self.log.newest_record), effect);
     }
 }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 const SEGMENT_BYTES: u32 = 4_096;
 const DAY_MS: u64 = 24 * 3_600_000;
 
-/// One shard, a disk that is never full, and somebody who runs its errands.
+/// One shard, a disk that is never full, and what carries out its jobs.
 struct Rig {
     shard: Shard<MemoryStorage>,
     settings: ShardSettings,

@@ -78,7 +78,7 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
         let source = SourceShard::read(&settings(victim as u16, shards as u16), log, NONE, DamagePolicy::Salvage)
             .expect("salvaged");
         if !source.is_damaged() {
-            // It hit what is free, or the very last batch, for which nothing vouches yet: a torn tail to every reader.
+            // It hit free space, or the last batch, which no mark covers yet: to every reader this is a torn tail.
             continue;
         }
         damaged += 1;

@@ -1,5 +1,5 @@
-//! The charge of a message, beyond counting as one send: for its bytes, and for the members of its group. And a user's
-//! shares of a day.
+//! The charge of a message beyond one send: for its bytes, and for the members of its group. And the daily shares of
+//! users.
 //!
 //! Invariants: a message costs at least one of the user's sends and at most the burst, so none is refused for ever; the
 //! client ids that are remembered for a user, and the disk space that a user takes, are bounded by the day's share.
@@ -8,30 +8,30 @@ use crate::model::Limits;
 
 pub(in crate::shard) const DAY_MS: u64 = 24 * 3_600 * 1_000;
 pub(in crate::shard) const MICROS_PER_DAY: u64 = DAY_MS * 1_000;
-/// A record's envelope, links and ids, and what is remembered of the message's client id.
+/// The bytes of a record's envelope, links and ids, and of the remembered client id.
 const MESSAGE_BYTES: u64 = 256;
 /// One member's entry in the log.
 const LINK_BYTES: u64 = 32;
-/// Where a limit of a day is 0: hours at the full rate of sends, and bytes of each of them.
+/// A daily limit of 0 is derived from these: hours at the full rate of sends, and bytes per send.
 const HOURS_A_DAY: u64 = 6;
 const BYTES_A_SEND: u64 = 4 << 10;
 const CONVERSATIONS_PER_SECOND_OF_SENDS: u64 = 100;
 
-/// What one thing costs, in microseconds of a bucket that a day fills.
+/// Prices in microseconds of a bucket that fills in a day.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::shard) struct Prices {
     pub send_us: u64,
-    /// Of 1 MiB: a byte's is far below one.
+    /// The price of 1 MiB, since that of a byte is far below one.
     mebibyte_us: u64,
     pub conversation_us: u64,
 }
 
-/// What a message is charged.
+/// The charge of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Charge {
-    /// Of the user's sends.
+    /// The number of sends.
     pub sends: u32,
-    /// About what it takes in the log.
+    /// Roughly the bytes that the message takes in the log.
     pub bytes: u64,
 }
 
@@ -49,14 +49,14 @@ impl Prices {
         }
     }
 
-    /// Of a message that takes so much of the log.
+    /// The price of a message that takes `bytes` of the log.
     pub fn share_us(self, bytes: u64) -> u64 {
         self.send_us.saturating_add(self.mebibyte_us.saturating_mul(bytes) >> 20)
     }
 }
 
 impl Charge {
-    /// `members`: of the group.
+    /// `members` is the number of the group's members.
     pub fn of(content_bytes: usize, members: usize, limits: &Limits) -> Self {
         let units = content_bytes / limits.send_unit_bytes.max(1) + members / limits.send_unit_members.max(1);
         Self {
@@ -67,7 +67,7 @@ impl Charge {
 }
 
 impl Charge {
-    /// What the members of a group cost beyond the message itself.
+    /// The additional charge for the members of a group.
     pub fn of_members(members: usize, limits: &Limits) -> Self {
         let sends = u32::try_from(members / limits.send_unit_members.max(1)).unwrap_or(u32::MAX);
         Self { sends, bytes: LINK_BYTES * members as u64 }

@@ -147,7 +147,7 @@ impl ConversationTable {
         (0..).map(ConversationIndex).zip(self.rows.iter().map(|row| row.unpacked(inboxes)))
     }
 
-    /// Every row, in order, with its number, as it is kept.
+    /// Every row, in order, with its number, in its packed form.
     pub fn packed(&self) -> impl Iterator<Item = (ConversationIndex, &PackedRow)> + '_ {
         (0..).map(ConversationIndex).zip(self.rows.iter())
     }
@@ -162,8 +162,8 @@ impl ConversationTable {
         self.newest_message = self.newest_message.max(message);
     }
 
-    /// A clock that stands still or goes back, or more messages in a millisecond than the counter counts, borrow from
-    /// the milliseconds to come.
+    /// The next id. If the clock stands still or goes back, or if a millisecond has more messages than the counter
+    /// allows, ids of later milliseconds are used.
     pub fn next_id(&self, now: Millis) -> MessageId {
         let newest_ms = self.newest_message.0 >> (SHARD_BITS + COUNTER_BITS);
         let counter = self.newest_message.0 & ((1 << COUNTER_BITS) - 1);
@@ -177,7 +177,7 @@ impl ConversationTable {
         MessageId((time_ms << SHARD_BITS | u64::from(self.me.0)) << COUNTER_BITS | counter)
     }
 
-    /// The time that the newest id begins with: nothing that this shard took is dated later.
+    /// The time in the newest id: no message that this shard accepted has a later date.
     pub fn newest_id_time(&self) -> Millis {
         Millis(self.newest_message.0 >> (SHARD_BITS + COUNTER_BITS))
     }
@@ -191,7 +191,7 @@ impl ConversationTable {
     }
 }
 
-/// A fingerprint and a row's number; a tail; a seat: as checkpoints have them.
+/// The bytes of a fingerprint with a row's number, of a tail and of a seat in a checkpoint.
 const NAME_BYTES: usize = 20;
 const TAIL_BYTES: usize = 40;
 const SEAT_BYTES: usize = 40;
@@ -222,7 +222,7 @@ pub(in crate::shard) fn read_conversation(reader: &mut Reader<'_>) -> Option<Con
     Some(Conversation::pair(UserId::new(first).ok()?, UserId::new(second).ok()?))
 }
 
-/// Whether the message takes a place in its conversation: what somebody wrote, and who came and went.
+/// Whether the message has a seq in its conversation: messages of users, and changes of the group.
 pub(in crate::shard) fn takes_place(fact: Option<&Fact>) -> bool {
     matches!(fact, None | Some(Fact::Group(_)))
 }

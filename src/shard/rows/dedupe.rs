@@ -13,19 +13,19 @@ use crate::shard::table::hash_table::Table;
 
 type DedupeGeneration = Table<Position>;
 
-/// Parts of a generation that one tick gives back.
+/// Parts of a generation that one turn frees.
 const PARTS_A_TURN_MAX: usize = 16;
-/// Two dates in a row say of no more elapsed time than this: nobody wrote, or the clock was set. Who is set ahead and
-/// back again has won nothing.
+/// The most elapsed time that the dates of two consecutive messages prove: a larger difference may mean that nobody
+/// wrote or that the clock was set. So a clock that is set ahead and back does not shorten a window.
 const STEP_MS_MAX: i64 = 10_000;
 
 pub(in crate::shard) struct Dedupe {
     window_ms: u64,
     current: DedupeGeneration,
     previous: DedupeGeneration,
-    /// Over, and not found in any more.
+    /// Expired: nothing is searched in it any more.
     retired: DedupeGeneration,
-    /// How old the current generation is, by the dates in the log, and the last of these.
+    /// The age of the current generation by the dates in the log, and the last of these dates.
     passed_ms: u64,
     latest: Option<Millis>,
     /// When the current generation ends; `None` while the log is read.
@@ -80,8 +80,8 @@ impl Dedupe {
         self.current.insert(key, record);
     }
 
-    /// The log has been read: from here on windows go by elapsed time. A clock that cannot be believed says nothing
-    /// about how long nobody has written.
+    /// The log has been read: from now on windows are measured by elapsed time. A clock that cannot be trusted does not
+    /// show how long nobody has written.
     pub fn wake(&mut self, now: Moment, trusts_dates: bool) {
         let silent_ms = self.latest.filter(|_| trusts_dates).map_or(0, |latest| now.wall.since(latest));
         let left_ms = self.window_ms.saturating_sub(self.passed_ms).saturating_sub(silent_ms);
@@ -110,7 +110,7 @@ impl Dedupe {
         }
     }
 
-    /// The log has got to a message of this date.
+    /// The replay has reached a message of this date.
     fn pass(&mut self, time: Millis) {
         let step_ms = time.0.cast_signed().saturating_sub(self.latest.unwrap_or(time).0.cast_signed());
         self.latest = Some(time);
@@ -125,12 +125,12 @@ impl Dedupe {
         let current = std::mem::take(&mut self.current);
         let (previous, over) =
             if is_all_old { (DedupeGeneration::default(), current) } else { (current, DedupeGeneration::default()) };
-        // What has not been given back by now, a window later, goes at once: it is little, or the window is.
+        // The rest of the retired generation is freed at once: it has had a whole window to be freed in parts.
         let before = std::mem::replace(&mut self.previous, previous);
         self.retired = if is_all_old { over } else { before };
     }
 
-    /// A turn's share of what forgetting takes; whether there is more.
+    /// Frees some parts of the retired generation; returns whether more are left.
     pub fn drop_some(&mut self) -> bool {
         self.retired.drop_some(PARTS_A_TURN_MAX)
     }

@@ -20,7 +20,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-/// In a checkpoint, of a user who was here when the log had got so far: 1 is one who is known, 0 one who is not.
+/// In a checkpoint: the user has a session at that position of the log. 1: it was last seen at the time before; 0: its
+/// last-seen time is not known.
 const IS_HERE: u8 = 2;
 
 #[derive(Debug)]
@@ -30,15 +31,15 @@ struct UserRow {
     devices: Devices,
     /// The conversations of which the user is or was a member.
     seats: SeatList,
-    /// The user's own names for conversations; most users give none.
+    /// The user's own names for conversations; most users have none.
     names: Option<RowIndex>,
-    /// The user's token buckets. Here and not in the session: a new connection gets no new allowance.
+    /// The user's token buckets, which a new connection does not refill.
     allowance: Option<RowIndex>,
     seen: LastSeen,
     sessions: u16,
 }
 
-// There are as many as users that have ever been here.
+// There is one for each user that ever was on this shard.
 const _: () = assert!(size_of::<UserRow>() <= 112);
 
 /// When a user's last session ended (0: never seen), if the operator or a session has made it known (PROTOCOL 2.4): one
@@ -103,7 +104,7 @@ impl InboxTable {
         self.rows.at(place.0).tail.tail()
     }
 
-    /// How many entries the inbox has.
+    /// The number of entries in the inbox.
     pub fn newest_at(&self, place: UserIndex) -> Seq {
         self.rows.at(place.0).tail.seq()
     }
@@ -112,17 +113,17 @@ impl InboxTable {
         &mut self.rows.at_mut(place.0).tail
     }
 
-    /// Its seats, the newest first.
+    /// The user's seats, the newest first.
     pub fn seats_of(&self, place: UserIndex) -> impl Iterator<Item = SeatAt> + '_ {
         self.rows.at(place.0).seats.iter()
     }
 
-    /// Its seats before a word, the newest first, each with the words before it.
+    /// The user's seats before a word, the newest first, each with the number of words before it.
     pub fn seats_before(&self, place: UserIndex, words: usize) -> impl Iterator<Item = (SeatAt, usize)> + '_ {
         self.rows.at(place.0).seats.before(words)
     }
 
-    /// How long a walk through its seats is.
+    /// The length of a walk through the user's seats.
     pub fn seat_words_of(&self, place: UserIndex) -> usize {
         self.rows.at(place.0).seats.words()
     }
@@ -132,7 +133,7 @@ impl InboxTable {
         self.rows.at_mut(place.0).seats.add(seat);
     }
 
-    /// What the user calls the conversation, where it gave a name of its own.
+    /// The user's own name for the conversation, if it has one.
     pub fn name_of(&self, place: UserIndex, conversation: ConversationIndex) -> Option<&ConversationName> {
         self.names_at(place)?.name_of(&self.hasher, conversation)
     }
@@ -141,17 +142,17 @@ impl InboxTable {
         self.rows.at(place.0).names.is_some()
     }
 
-    /// The conversation that the user calls so.
+    /// The conversation for which the user uses this name.
     pub fn named(&self, place: UserIndex, name: &str) -> Option<ConversationIndex> {
         self.names_at(place)?.named(&self.hasher, name)
     }
 
-    /// How many names the user has given.
+    /// The number of the user's own names.
     pub fn names_given(&self, place: UserIndex) -> usize {
         self.names_at(place).map_or(0, |names| names.as_slice().len())
     }
 
-    /// From here on the user calls the conversation so. A name that it has for another one stays with that one.
+    /// Sets the user's own name for the conversation, unless the user has this name for another one.
     pub fn set_name(&mut self, place: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
         let at = self.names_row(place);
         self.names.at_mut(at.number()).set(&self.hasher, conversation, name);

@@ -1,28 +1,28 @@
-//! Who is here as the log says: whoever was here when a process ended without saying so, a start takes to have been here
-//! until the newest time that the log tells.
+//! The users who have sessions according to the log. If a process ended without logging the end of a session, the next
+//! start assumes that it lasted until the newest logged time.
 //!
-//! Invariant: who is here, and until when, follows from records alone.
+//! Invariant: these users and that time follow from records alone.
 
 use super::index::UserIndex;
 use crate::model::Millis;
 use std::collections::BTreeSet;
 
-/// A tick looks at so many of those whose coming, and as many whose going, the log does not know.
+/// The most users whose arrival is logged in one tick, and the most whose departure is.
 const UNLOGGED_A_TICK_MAX: usize = 256;
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct LoggedPresence {
     users: BTreeSet<UserIndex>,
-    /// The newest time that the log tells of those who are here.
+    /// The newest logged time at which these users had sessions.
     clock: Millis,
-    /// They have sessions, and the log does not say so yet.
+    /// Users with sessions that are not logged yet.
     pub arrived: Unlogged,
-    /// Their last sessions ended later than the log says.
+    /// Users whose last session ended later than the log says.
     pub departed: Unlogged,
 }
 
 impl LoggedPresence {
-    /// Those who were here, whom the log does not call gone, and until when it tells of them. Nobody is here any more.
+    /// Removes all users; returns them, and the newest time at which they had sessions.
     pub fn end(&mut self) -> (BTreeSet<UserIndex>, Millis) {
         (std::mem::take(&mut self.users), self.clock)
     }
@@ -37,19 +37,19 @@ impl LoggedPresence {
         self.clock = since;
     }
 
-    /// The log says when the user was here last; it is not here any more.
+    /// The log says when the user was last seen: the user has no session any more.
     pub fn go(&mut self, user: UserIndex, last_seen: Millis) {
         if last_seen > Millis(0) && self.users.remove(&user) {
             self.clock = last_seen;
         }
     }
 
-    /// The log tells the time.
+    /// The log contains this time.
     pub fn tell(&mut self, time: Millis) {
         self.clock = time;
     }
 
-    /// When the user was here last, by what the log has said so far; `None` unless it is here.
+    /// The user's last-seen time by the log so far; `None` if the user has no session.
     pub fn last_seen(&self, user: UserIndex) -> Option<Millis> {
         self.contains(user).then_some(self.clock)
     }
@@ -58,18 +58,19 @@ impl LoggedPresence {
         self.users.is_empty()
     }
 
-    /// The newest time that the log tells of those who are here.
+    /// The newest logged time at which these users had sessions.
     pub fn time(&self) -> Millis {
         self.clock
     }
 
-    /// A checkpoint says that the user was here.
+    /// The user had a session at a checkpoint.
     pub fn restore(&mut self, user: UserIndex) {
         self.users.insert(user);
     }
 }
 
-/// Users whom ticks look at in turn: one who is put back at once keeps nobody from being looked at.
+/// Users whom ticks process in turn. The order is cyclic, so a user who is inserted again at once does not delay
+/// others.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Unlogged {
     users: BTreeSet<UserIndex>,
@@ -77,7 +78,7 @@ pub(in crate::shard) struct Unlogged {
 }
 
 impl Unlogged {
-    /// How many a tick looks at.
+    /// The number of users that one tick processes.
     pub fn due(&self) -> usize {
         self.users.len().min(UNLOGGED_A_TICK_MAX)
     }

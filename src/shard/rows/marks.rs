@@ -12,11 +12,11 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Messages that are only tombstones.
+/// Messages that were taken back and are only tombstones now.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Revoked {
     messages: BTreeSet<MessageId>,
-    /// The records that say so and are not acknowledged yet.
+    /// The revocations whose records are not acknowledged yet.
     fresh: BTreeMap<MessageId, Position>,
 }
 
@@ -44,17 +44,17 @@ impl Revoked {
         !self.messages.is_empty() && self.messages.contains(&message)
     }
 
-    /// The same, by what is acknowledged: a crash does not take it back.
+    /// The same, if the record is acknowledged, so that a crash cannot undo it.
     pub fn contains_for_good(&self, message: MessageId) -> bool {
         self.contains(message) && !self.fresh.contains_key(&message)
     }
 
-    /// A rewriting of the directory has found it to be only a tombstone.
+    /// A rewrite of the data directory restores the mark.
     pub fn restore(&mut self, message: MessageId) {
         self.messages.insert(message);
     }
 
-    /// Messages with smaller ids are in no log any more.
+    /// Forgets messages with smaller ids, which are in no log any more.
     pub fn forget_before(&mut self, message: MessageId) {
         self.messages = self.messages.split_off(&message);
     }
@@ -74,7 +74,7 @@ impl Revoked {
     }
 }
 
-/// `syncOnce` messages that one of a user's devices has acknowledged (PROTOCOL 3.10): of each user the newest.
+/// `syncOnce` messages that one of a user's devices has acknowledged (PROTOCOL 3.10); for each user the newest ones.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Consumed {
     users: BTreeMap<UserId, BTreeSet<MessageId>>,
@@ -132,14 +132,14 @@ impl Consumed {
     }
 }
 
-/// Pairs of which one side does not want to hear from the other: in the shard that orders the pair.
+/// Pairs of users of whom one blocks the other; on the shard that owns their conversation.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Blocks {
     pairs: Table<u8>,
 }
 
 impl Blocks {
-    /// `by` blocks `other`, or does not any more; whether that is news.
+    /// `by` blocks `other`, or does not any more. Returns whether this is a change.
     pub fn set(&mut self, pair: Fingerprint, by: &UserId, other: &UserId, state: BlockState) -> bool {
         let before = self.pairs.find(pair).unwrap_or_default();
         let after = match state {
@@ -169,28 +169,28 @@ impl Blocks {
         self.pairs.rows()
     }
 
-    /// What `all` said of a pair.
+    /// Restores a pair as `all` returned it.
     pub fn restore(&mut self, pair: Fingerprint, bits: u8) {
         self.pairs.insert(pair, bits);
     }
 }
 
-/// Which of a pair blocks: the smaller id's bit is the lower.
+/// The bit of `by` in the state of the pair: the smaller id has the lower bit.
 fn bit(by: &UserId, other: &UserId) -> u8 {
     if by <= other { 1 } else { 2 }
 }
 
-/// What each reader of a conversation has told the authors, as ranges of the conversation's seqs: in the shard that
-/// orders it.
+/// The messages for which each reader of a conversation has sent receipts, as ranges of seqs; on the shard that owns
+/// the conversation.
 #[derive(Debug)]
 pub(in crate::shard) struct Receipts {
     readers: HashMap<Fingerprint, Ranges, FixedState>,
 }
 
-/// Ascending, apart from each other, ends included.
+/// Ascending ranges that neither overlap nor touch, with inclusive ends.
 type Ranges = SmallVec<[(ConversationSeq, ConversationSeq); 1]>;
 
-/// Ranges of seqs for a reader; a reader with more counts as having read the messages between the two oldest.
+/// The most ranges of one reader; if there are more, the two oldest are joined.
 const RANGES_MAX: usize = 32;
 
 impl Receipts {
@@ -223,12 +223,12 @@ impl Receipts {
         }
     }
 
-    /// Every reader, and the ranges that it has told.
+    /// Every reader and its ranges.
     pub fn all(&self) -> impl Iterator<Item = (Fingerprint, &[(ConversationSeq, ConversationSeq)])> + '_ {
         self.readers.iter().map(|(reader, ranges)| (*reader, ranges.as_slice()))
     }
 
-    /// What `all` said of a reader.
+    /// Restores a reader as `all` returned it.
     pub fn restore(&mut self, reader: Fingerprint, ranges: &[(ConversationSeq, ConversationSeq)]) {
         self.readers.insert(reader, SmallVec::from_slice(ranges));
     }

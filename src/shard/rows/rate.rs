@@ -38,7 +38,8 @@ impl Bucket {
         self.take_us(now, token_us * u64::from(tokens.min(burst)), token_us * u64::from(burst))
     }
 
-    /// Takes what fills again in so long, of a bucket that an empty one takes `burst_us` to become.
+    /// Takes the tokens that refill within `us`, from a bucket that is full `burst_us` after it was empty; false if
+    /// there are not enough.
     pub fn take_us(&mut self, now: Steady, us: u64, burst_us: u64) -> bool {
         let has = self.has_us(now, us, burst_us);
         if has {
@@ -52,7 +53,7 @@ impl Bucket {
         self.full_at_us.max(now_us).saturating_add(us.min(burst_us)) - now_us <= burst_us
     }
 
-    /// Takes the tokens whether they are there or not.
+    /// Takes the tokens even if there are not enough.
     pub fn spend_us(&mut self, now: Steady, us: u64) {
         self.full_at_us = self.full_at_us.max(now.0 * MICROS_PER_MILLI).saturating_add(us);
     }
@@ -72,9 +73,9 @@ pub(in crate::shard) struct Allowance {
     pub sends: Bucket,
     /// For requests that only read.
     pub queries: Bucket,
-    /// For bytes and messages of the day.
+    /// For the day's share of messages and bytes.
     pub day: Bucket,
-    /// For conversations that are begun in a day.
+    /// For the day's share of new conversations.
     pub begun: Bucket,
 }
 
@@ -99,7 +100,7 @@ enum AllowanceSlot {
 pub(in crate::shard) struct Allowances {
     slots: Rows<AllowanceSlot>,
     vacant: Option<RowIndex>,
-    /// The slot to be looked at next.
+    /// The slot to be checked next.
     hand: u32,
 }
 
@@ -127,7 +128,7 @@ impl Allowances {
         }
     }
 
-    /// Some users whose buckets are full again: they have none here any more.
+    /// Removes the allowances of some users whose buckets are full again, and returns these users.
     pub fn drop_full(&mut self, now: Steady) -> [Option<UserIndex>; LOOKED_AT] {
         std::array::from_fn(|_| self.drop_next(now))
     }

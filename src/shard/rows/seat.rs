@@ -5,18 +5,18 @@
 use crate::model::{ConversationSeq, Message, Seq};
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
 
-/// One user's part in a conversation. Who comes back to a group takes its seat anew: its inbox keeps what it was told
-/// before, its history and what is unread begin with its coming back.
+/// One user's part in a conversation. A user who returns to a group takes its old seat: the inbox keeps the earlier
+/// entries, but the user's history and unread count begin at the return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Membership {
     pub user: UserIndex,
     pub unread: u32,
-    /// It sees what stands here or behind.
+    /// The first message of the conversation that the user sees.
     pub joined: ConversationSeq,
-    /// It sees nothing behind this; `STAYS` while it is in.
+    /// The last message that the user sees; `STAYS` while the user is a member.
     pub left: ConversationSeq,
     pub read: ConversationSeq,
-    /// The newest entry of this conversation in its inbox.
+    /// The newest entry of this conversation in the user's inbox.
     pub last: Seq,
 }
 
@@ -32,8 +32,8 @@ impl Membership {
         self.left == STAYS
     }
 
-    /// Its user has read up to `through`; so many messages of others stand behind it. Not where it has come back since,
-    /// and begun anew.
+    /// The user has read up to `through`, behind which are `unread` messages of others. Ignored if the user has left
+    /// and returned since: then its history begins later.
     pub fn mark_read(&mut self, through: ConversationSeq, unread: u32) {
         if through >= self.read {
             self.read = through;
@@ -41,12 +41,12 @@ impl Membership {
         }
     }
 
-    /// Its user's inbox has this entry, and its user wrote it.
+    /// The user's inbox has this entry, a message that the user wrote.
     pub fn note_own(&mut self, seq: Seq) {
         self.last = seq;
     }
 
-    /// Its user's inbox has this entry, of somebody else: unread if somebody wrote it.
+    /// The user's inbox has this entry of another user; it counts as unread if it is a message.
     pub fn note(&mut self, seq: Seq, message: &Message) {
         self.last = seq;
         if message.fact.is_none() && message.conversation_seq > self.read {
@@ -54,12 +54,12 @@ impl Membership {
         }
     }
 
-    /// Whether its user sees what has this place in the conversation.
+    /// Whether the user sees the message with this seq.
     pub fn sees(&self, seq: ConversationSeq) -> bool {
         self.joined <= seq && seq <= self.left
     }
 
-    /// Whether its user is told what happened when the conversation had got to `seq`, without a place of its own.
+    /// Whether the user is notified of an event without a seq of its own, which happened when `seq` was the newest one.
     pub fn receives(&self, seq: ConversationSeq) -> bool {
         self.joined <= seq && seq < self.left
     }

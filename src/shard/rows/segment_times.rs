@@ -7,31 +7,31 @@ use crate::model::Millis;
 use crate::shard::rows::trusted_clock::JUMP_MS;
 use std::collections::VecDeque;
 
-/// Dates so far apart, one after the other, say that the clock was set, or that nobody wrote.
+/// Consecutive dates further apart than this mean that the clock was set, or that nobody wrote.
 const APART_MS: u64 = 86_400_000;
-/// Dates that have gone on steadily for so long are not held against those before them any more.
+/// After dates have been steady for this long, they are not compared with earlier ones any more.
 const LONG_MS: u64 = 30 * APART_MS;
 
-/// A row per segment that is left and has been written to: 16 bytes for each 64 MiB of log.
+/// A row for each remaining segment that has been written to: 16 bytes per segment.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct SegmentTimes {
     first: u32,
     newest: VecDeque<Millis>,
-    /// As many; `NONE` where a segment has no message.
+    /// One for each of `newest`; `NONE` for a segment without a message.
     oldest: VecDeque<Millis>,
     course: Course,
 }
 
-/// How dates have gone on, in the order of the log.
+/// The course of the dates, in the order of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Course {
-    /// Of the last message; 0: there is none.
+    /// The date of the last message; 0: there is none.
     latest: Millis,
-    /// They have gone on steadily from this one on.
+    /// The first date since which dates have been steady.
     since: Millis,
-    /// The earliest one around the leaps before that; 0: there was none.
+    /// The earliest date around the jumps before that; 0: there was none.
     lowest: Millis,
-    /// What the clock was set to last, as far as the log says so or shows it; 0: it was not.
+    /// The time to which the clock was set last, as far as the log shows it; 0: it was not set.
     set_to: Millis,
 }
 
@@ -55,7 +55,7 @@ impl Course {
 const NONE: Millis = Millis(u64::MAX);
 
 impl SegmentTimes {
-    /// A message of `time` stands in `segment`; segments come in order.
+    /// `segment` contains a message with the date `time`; segments come in order.
     pub fn note(&mut self, segment: u32, time: Millis) {
         self.course.note(time);
         if self.newest.is_empty() {
@@ -77,7 +77,8 @@ impl SegmentTimes {
         self.course.set_to = time;
     }
 
-    /// Whether the clock was set so short a time before the last message that dates do not say how old messages are.
+    /// Whether the clock was set less than `doubted_ms` before the last message, so that dates do not show how old
+    /// messages are.
     pub fn are_doubtful(&self, doubted_ms: u64) -> bool {
         let Course { latest, set_to, .. } = self.course;
         set_to.0 != 0 && latest.since(set_to) < doubted_ms
@@ -93,8 +94,8 @@ impl SegmentTimes {
         self.newest.iter().copied().max()
     }
 
-    /// The newest date that a start can believe: where dates have not gone on steadily for so long, the earliest around
-    /// the last leaps.
+    /// The newest date that a start can trust: if dates have not been steady for `steady_ms`, the earliest one around
+    /// the last jumps.
     pub fn believable(&self, steady_ms: u64) -> Option<Millis> {
         let Course { latest, since, lowest, .. } = self.course;
         let is_steady = lowest.0 == 0 || latest.since(since) >= steady_ms;
@@ -106,13 +107,13 @@ impl SegmentTimes {
         (self.first + self.newest.len() as u32).saturating_sub(1)
     }
 
-    /// No message that is left was taken earlier.
+    /// No remaining message was accepted earlier.
     pub fn oldest_left(&self) -> Millis {
         self.oldest.iter().copied().min().unwrap_or(NONE)
     }
 
-    /// No segment is older than one before it, whatever a clock that was set back dated it with: the oldest that is
-    /// left takes over the date of those before it.
+    /// Forgets the segments before `segment`. A segment counts as at least as new as the ones before it, even if the
+    /// clock was set back: the oldest remaining one takes over the newest date of those.
     pub fn forget_before(&mut self, segment: u32) {
         while self.first < segment
             && let Some(forgotten) = self.newest.pop_front()
@@ -125,7 +126,7 @@ impl SegmentTimes {
         }
     }
 
-    /// Whether every segment's newest message is dated behind this, or with it.
+    /// Whether no segment's newest message has an earlier date than this.
     pub fn are_behind(&self, date: Millis) -> bool {
         self.newest.iter().all(|newest| *newest >= date)
     }
@@ -145,7 +146,7 @@ impl SegmentTimes {
         let (mut newest, mut oldest) = (VecDeque::new(), VecDeque::new());
         for _segment in 0..count {
             newest.push_back(Millis(reader.u64()?));
-            // Where it is not known, it may be any.
+            // An unknown date may be any.
             let any = version <= CHECKPOINT_VERSION_OLDEST;
             oldest.push_back(if any { Millis(0) } else { Millis(reader.u64()?) });
         }

@@ -7,36 +7,37 @@
 
 use crate::model::{Limits, Millis, Moment, Steady};
 
-/// No clock is slewed by so much in a second, and no leap second is that long.
+/// More than slewing changes a clock in a second, and more than a leap second.
 pub(in crate::shard) const JUMP_MS: u64 = 10_000;
-/// A clock that starts so much after the newest message may be right: nobody wrote. It has to go on steadily first.
+/// A clock that is this much ahead of the newest message at a start may be right, if nobody wrote. It is trusted once
+/// it has been steady.
 const SILENCE_MS: u64 = 86_400_000;
-/// An operator has so long to hear the alarm.
+/// The time that an operator has to react to the alarm.
 const SETTLES_MS: u64 = 86_400_000;
 
 #[derive(Debug)]
 pub(in crate::shard) struct SettledClock {
-    /// What the wall clock is ahead of the steady clock, as far as that is believed; and as it was read last.
+    /// How far the wall clock is ahead of the steady clock: the trusted value, and the value that was read last.
     believed_ms: i64,
     latest_ms: i64,
-    /// The wall clock is not where it is believed to be, and has gone on steadily since then.
+    /// The wall clock differs from the trusted value, and has been steady since then.
     doubted_since: Option<Steady>,
-    /// The newest jump: dates from around it may be anything.
+    /// The newest jump: dates near it are not reliable.
     jumped_at: Option<Steady>,
     settles_ms: u64,
     dates_doubted_ms: u64,
-    /// Segments up to this one have dates that say nothing: they count as taken at this time.
+    /// The dates of segments up to this one are not reliable: they count as written at this time.
     undated: Option<(u32, Millis)>,
 }
 
 impl SettledClock {
-    /// How long a clock has to go on steadily. It takes two windows to forget what a client may repeat: by then nothing
-    /// is left to be judged that was dated before a jump.
+    /// How long a clock must be steady to be trusted. After two windows all sends that a client may repeat are
+    /// forgotten: then no date from before a jump is used any more.
     pub fn settles_ms(limits: &Limits) -> u64 {
         SETTLES_MS.max(limits.dedupe_window_ms.saturating_mul(2))
     }
 
-    /// `newest` is the newest date that can be believed.
+    /// `newest` is the newest date that can be trusted.
     pub fn start(now: Moment, newest: Option<Millis>, limits: &Limits) -> Self {
         let latest_ms = ahead_ms(now);
         let settles_ms = Self::settles_ms(limits);
@@ -49,23 +50,23 @@ impl SettledClock {
         Self { believed_ms, latest_ms, doubted_since, jumped_at, settles_ms, dates_doubted_ms, undated }
     }
 
-    /// What the log tells of the time before the start: the clock had been set, so that dates may be anything.
+    /// The log shows that the clock was set before the start, so that dates are not reliable.
     pub fn doubt_dates(&mut self, now: Moment) {
         self.jumped_at = Some(now.steady);
     }
 
-    /// So long after a jump dates do not say how old a message is.
+    /// For this long after a jump dates do not show how old a message is.
     pub fn dates_doubted_ms(&self) -> u64 {
         self.dates_doubted_ms
     }
 
-    /// Whether dates say how old a message is.
+    /// Whether dates show how old a message is.
     pub fn trusts_dates(&self, now: Moment) -> bool {
         self.jumped_at.is_none_or(|at| now.steady.since(at) >= self.dates_doubted_ms)
     }
 
-    /// Looks at both clocks, before anything is done that goes by them. How far the wall clock has jumped since the
-    /// last look, if it has.
+    /// Reads both clocks; to be called before they are used. Returns how far the wall clock has jumped since the last
+    /// call, if it has.
     pub fn look(&mut self, now: Moment) -> Option<i64> {
         let ahead_ms = ahead_ms(now);
         let jumped_ms = ahead_ms.saturating_sub(self.latest_ms);
@@ -88,20 +89,21 @@ impl SettledClock {
         self.doubted_since.is_none()
     }
 
-    /// How long ago something of this date was: never longer than either clock says.
+    /// The age of something with this date: never more than either clock shows.
     pub fn age_ms(&self, now: Moment, date: Millis) -> u64 {
         let believed = now.steady.0.cast_signed().saturating_add(self.believed_ms);
         Millis(u64::try_from(believed).unwrap_or_default()).min(now.wall).since(date)
     }
 
-    /// Whether a message that a client may repeat is too old for that, going by its date. Within two windows of a jump
-    /// dates do not say: what is still remembered counts, which is never older than two windows.
+    /// Whether a message is too old to be repeated by a client, by its date. Within two windows of a jump dates do not
+    /// show this: then all that is still remembered may be repeated, which is never older than two windows.
     pub fn is_older(&self, now: Moment, date: Millis, window_ms: u64) -> bool {
         self.trusts_dates(now) && self.age_ms(now, date) >= window_ms
     }
 
-    /// How old a segment is, whose newest message has this date; `last` is the newest segment that has a message. One
-    /// that is dated in the future was taken under a clock that was ahead: it is as old as it has been known here.
+    /// The age of a segment whose newest message has this date; `last` is the newest segment that has a message. A
+    /// segment with a date in the future was written with a clock that was ahead: its age is the time since this server
+    /// saw it.
     pub fn segment_age_ms(&mut self, now: Moment, segment: u32, newest: Millis, last: u32) -> u64 {
         let is_undated = self.undated.is_some_and(|(through, _)| segment <= through);
         if newest > now.wall && !is_undated {

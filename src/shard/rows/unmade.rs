@@ -6,17 +6,17 @@
 use crate::model::{Conversation, Fact, GroupChange, Message, UserId};
 use std::collections::BTreeMap;
 
-/// By group: in whose name something was ordered last behind the places that are gone.
+/// By group: the author of the last message that was ordered behind the missing seqs.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct UnmadeGroups(BTreeMap<Conversation, Option<UserId>>);
 
 impl UnmadeGroups {
-    /// Places of a group that is not there are gone: its making may have had one of them.
+    /// Seqs of a group that does not exist are missing: its creation may have been one of them.
     pub fn skipped(&mut self, group: &Conversation) {
         self.0.entry(group.clone()).or_default();
     }
 
-    /// What takes no place tells of no member.
+    /// A message was ordered. One without a seq does not show that its author is a member.
     pub fn ordered(&mut self, message: &Message) {
         if self.0.is_empty() {
             return;
@@ -34,7 +34,7 @@ impl UnmadeGroups {
         }
     }
 
-    /// A group that others may have seats in, and an author for its end.
+    /// One such group, and a user in whose name it can be dissolved.
     pub fn first(&self) -> Option<(&Conversation, &UserId)> {
         self.0.iter().find_map(|(group, author)| Some((group, author.as_ref()?)))
     }

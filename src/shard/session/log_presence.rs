@@ -1,17 +1,18 @@
-//! The log is told who is here, so that a crash does not make anybody seem to have left long ago.
+//! Logs which users have sessions, so that after a crash their last-seen times are not too early.
 //!
-//! Invariants: a user who comes and goes in quick succession costs no record each time; while anybody is here, the log
-//! tells the time; what the log had no room for, it is told at a later tick.
+//! Invariants: a user who connects and disconnects in quick succession does not cost a record each time; while any user
+//! has a session, the time is logged regularly; a record for which the log has no room is appended at a later tick.
 
 use crate::log::{Record, Storage};
 use crate::model::{Millis, Moment};
 use crate::shard::Shard;
 use crate::shard::rows::index::UserIndex;
 
-/// A user's last session is logged once in so long.
+/// The least time between two records of the end of a user's last session.
 const SEEN_PAUSE_MS: u64 = 10_000;
 
-/// While somebody is here, the log tells the time so often: so much too early is what it says after a crash.
+/// The interval at which the time is logged while any user has a session. After a crash a last-seen time is at most
+/// this much too early.
 const CLOCK_PAUSE_MS: u64 = 30_000;
 
 impl<S: Storage> Shard<S> {
@@ -23,7 +24,7 @@ impl<S: Storage> Shard<S> {
         let last_seen = self.state.tables.inboxes.last_seen(user);
         let was_just_here = last_seen > Millis(0) && now.wall.0.abs_diff(last_seen.0) < SEEN_PAUSE_MS;
         let record = Record::Online { user: self.state.tables.inboxes.user_at(user).clone(), since: now.wall };
-        // Who was here just now is not said to be here again at once, but at a tick after that.
+        // A user who had a session a moment ago is not logged again at once, but at a later tick.
         if was_just_here || !self.log.journal.has_room(record.encoded_bytes()) {
             return self.state.tables.presence.arrived.insert(user);
         }
@@ -32,8 +33,8 @@ impl<S: Storage> Shard<S> {
         self.state.tables.presence.come(user, now.wall);
     }
 
-    /// The user was here at `last_seen`, and is no more. Lazily, and of one who is not here by the log at most one record in
-    /// so long: what a crash loses costs no more than a time that is too early.
+    /// The user's last session ended at `last_seen`. This is logged lazily, and for a user who has no session by the
+    /// log at most once per `SEEN_PAUSE_MS`: if a crash loses it, the last-seen time is only too early.
     pub(in crate::shard) fn note_departure(&mut self, user: UserIndex, last_seen: Millis) {
         let (is_here, before) = (self.state.tables.presence.contains(user), self.state.tables.inboxes.last_seen(user));
         if !is_here && before >= last_seen {
@@ -56,7 +57,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// What the log is to say of those who are here, so that a crash does not make them seem to have left long ago.
+    /// Logs the arrivals and departures that are not logged yet, and the time if it is due.
     pub(in crate::shard) fn note_presence(&mut self, now: Moment) {
         for _user in 0..self.state.tables.presence.arrived.due() {
             let Some(user) = self.state.tables.presence.arrived.next() else { break };
@@ -67,7 +68,7 @@ impl<S: Storage> Shard<S> {
         for _user in 0..self.state.tables.presence.departed.due() {
             let Some(user) = self.state.tables.presence.departed.next() else { break };
             match (self.state.tables.inboxes.is_online(user), self.state.tables.presence.contains(user)) {
-                // It will depart once more.
+                // The user has a session again, whose end will be logged.
                 (true, true) => {}
                 (true, false) => self.state.tables.presence.departed.insert(user),
                 (false, _) => self.log_departure(user),

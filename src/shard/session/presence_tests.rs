@@ -140,7 +140,7 @@ fn a_session_that_ends_leaves_no_subscription_anywhere() {
 }
 
 #[test]
-fn who_begins_to_watch_again_while_its_shard_says_goodbye_is_told_of_changes() {
+fn a_watcher_who_returns_while_its_shard_unsubscribes_is_told_of_changes() {
     let mut duo = Duo::new();
     duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.settle();
@@ -172,7 +172,7 @@ fn a_user_who_comes_and_goes_faster_than_lanes_carry_is_told_as_it_is() {
         .iter()
         .filter(|(.., shard_message)| matches!(shard_message, ShardMessage::PresenceNews { .. }))
         .count();
-    assert_eq!(news, 1, "one parcel at a time");
+    assert_eq!(news, 1, "one shard message at a time");
     duo.settle();
     assert_eq!(told(&mut duo, 1).last().map(|state| state.is_online), Some(true));
 }

@@ -195,7 +195,7 @@ impl Duo {
         std::mem::take(&mut self.outputs)
     }
 
-    /// What the session has been answered since it was asked last; what else was heard stays.
+    /// Takes the session's answers out of the outputs; the other outputs stay.
     pub fn replies(&mut self, session: u64) -> Vec<Reply> {
         let (replies, rest) = self.outputs().into_iter().partition::<Vec<_>, _>(
             |effect| matches!(effect, Effect::Reply { session: told, .. } if told.0 == session),
@@ -208,7 +208,7 @@ impl Duo {
         replies.into_iter().filter_map(reply).collect()
     }
 
-    /// What the session has been pushed since it was asked last; what else was heard stays.
+    /// Takes the session's pushes out of the outputs; the other outputs stay.
     pub fn events(&mut self, session: u64) -> Vec<Event> {
         let is_its =
             |effect: &Effect| matches!(effect, Effect::Push { sessions, .. } if sessions.contains(&SessionId(session)));
@@ -265,7 +265,7 @@ pub(in crate::shard) fn chunk_of(entry: &Entry) -> Option<&StreamChunk> {
 }
 
 impl Duo {
-    /// Puts back what was heard, but for the session's wish to be told that its socket has drained.
+    /// Puts the outputs back, except for the session's request to be told that its socket has drained.
     pub fn keep(&mut self, effects: Vec<Effect>, session: u64) {
         let wish = Effect::TellWhenDrained { session: SessionId(session) };
         self.outputs.extend(effects.into_iter().filter(|effect| *effect != wish));

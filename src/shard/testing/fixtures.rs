@@ -294,7 +294,7 @@ impl Cluster {
         self.outputs().into_iter().filter_map(reply).collect()
     }
 
-    /// Asks in a session of its own, and gives back the answer to that alone: what else is heard is kept.
+    /// Makes a request in a session of its own and returns only the answer to it: the other outputs are kept.
     pub fn ask(&mut self, id: &str, command: Command) -> Reply {
         self.next_session += 1;
         let session = self.next_session;

@@ -49,7 +49,7 @@ impl Ledger {
 struct VisiblePresence {
     /// Everybody's inbox.
     inboxes: BTreeMap<String, Vec<Entry>>,
-    /// Messages that somebody has heard to be taken back.
+    /// Messages of which a client has been told that they were taken back.
     revoked: BTreeSet<MessageId>,
 }
 

@@ -159,7 +159,7 @@ impl Driver {
         }
     }
 
-    /// The first parcel of any lane.
+    /// The first shard message of any lane.
     fn deliver_one(&mut self) {
         if self.cluster.lanes.is_empty() {
             return;
@@ -300,7 +300,7 @@ impl Driver {
     }
 
     pub fn check(&mut self) {
-        // A session that only looks is heard by nobody else.
+        // A session that only reads causes no output for others.
         oracle::check(&mut self.cluster, &PEOPLE, &GROUPS, &self.ledger);
         self.cluster.outputs();
     }

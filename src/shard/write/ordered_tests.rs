@@ -93,8 +93,10 @@ fn an_order_is_answered_when_its_message_is_durable_and_pushed_to_every_session(
     duo.input(home, Input::Ordered { ticket: Ticket(1), order: as_author(BOB, "one", to(BOB)) });
     assert!(duo.outputs().is_empty(), "nothing is durable yet");
     duo.settle();
-    let heard = duo.outputs();
-    assert!(heard.iter().any(|effect| matches!(effect, Effect::Answer { ticket: Ticket(1), answer: Answer::Sent(_) })));
+    let outputs = duo.outputs();
+    assert!(
+        outputs.iter().any(|effect| matches!(effect, Effect::Answer { ticket: Ticket(1), answer: Answer::Sent(_) }))
+    );
     duo.input(home, Input::Ordered { ticket: Ticket(2), order: as_author(BOB, "two", to(ALICE)) });
     duo.settle();
     assert_eq!((duo.entries(1).len(), duo.entries(2).len()), (1, 1), "the author's own session as well");

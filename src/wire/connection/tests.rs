@@ -349,7 +349,7 @@ fn each_phase_ends_at_its_deadline() {
         assert_eq!(
             peer.connection.deadline(NOW),
             NOW.plus(60_000 + idle_ms + 2_000).steady,
-            "time to read the goodbye"
+            "time to read the close frame"
         );
         assert_eq!(peer.close_code(), Some(4003));
     }
@@ -432,7 +432,7 @@ fn after_the_end_nothing_is_read_and_nothing_queued() {
 }
 
 #[test]
-fn a_goodbye_is_answered_in_kind() {
+fn a_close_frame_is_answered_with_one() {
     for (payload, answer, closing) in [
         (&[][..], &[][..], Closing::Normal),
         (&[0x03, 0xe8, b'b', b'y', b'e'], &[0x03, 0xe8], Closing::Normal),
@@ -460,14 +460,14 @@ fn one_who_asks_without_reading_the_answers_is_heard_no_further_than_there_is_ro
     loop {
         assert_eq!(peer.connection.closing(), None);
         assert!(peer.connection.outbox_bytes() < peer.context.limits.outbox_bytes_max / 2 + 128);
-        let heard = peer.frames();
-        if heard.is_empty() {
+        let frames = peer.frames();
+        if frames.is_empty() {
             break;
         }
-        pongs.extend(heard);
+        pongs.extend(frames);
         peer.feed(&[]);
     }
-    assert_eq!(pongs.len(), 4_000, "what was not heard is heard when the answers before it have been taken");
+    assert_eq!(pongs.len(), 4_000, "what was not read is read when the answers before it have been taken");
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(in crate::wire) const VALUES_MAX: usize = 65_536;
 /// The most bytes of a number; with `EXPONENT_MAX` every such number fits a double.
 pub(in crate::wire) const NUMBER_BYTES_MAX: usize = 64;
 pub(in crate::wire) const EXPONENT_MAX: u32 = 240;
-/// An integer of at most so many digits fits 64 bits.
+/// An integer of at most this many digits fits 64 bits.
 const SURE_DIGITS: usize = 18;
 
 /// The spans of a request's `id` and `params.payload`. Of equal keys the last counts.

@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Steps over what stands behind a value: closing brackets, or the comma. Whether all brackets are closed.
+    /// Passes over the closing brackets or the comma behind a value. Returns whether all brackets are closed.
     fn close(&mut self, closings: &mut Vec<u8>) -> Option<bool> {
         while let Some(closing) = closings.last().copied() {
             self.space();

@@ -29,7 +29,7 @@ pub(in crate::wire) fn push_entry(out: &mut Vec<u8>, audience: &Audience<'_>, en
     }
 }
 
-/// Appends `recv`'s params. How many bytes of them stand behind the inbox's seq, or behind where it would be.
+/// Appends the params of `recv`. Returns how many bytes of them follow the inbox seq, or the place where it would be.
 pub(in crate::wire) fn push_message(out: &mut Vec<u8>, audience: &Audience<'_>, message: &Message, seq: Seq) -> usize {
     let header = message.header();
     text(out, r#"{"header":"#);

@@ -68,7 +68,7 @@ struct MeasuredFrame {
 
 enum Measure {
     Whole(MeasuredFrame),
-    /// At least so many bytes are needed in all.
+    /// The frame needs at least this many bytes in total.
     Wanted(usize),
 }
 
