@@ -1,12 +1,12 @@
-//! How often a message allocates on its way from one socket's bytes to the others': decoded, handled by the shard,
-//! recorded, synced, encoded, and acknowledged. One shard, a pair or a group whose members are all online, everything
-//! warm; without sockets and disks, which the reactor's ring and mapped files stand for and which allocate nothing per
-//! message.
+//! The number of allocations of a message on its way from the bytes of one socket to those of others: decoded, handled
+//! by the shard, recorded, synced, encoded and acknowledged. There is one shard with a pair or a group whose members
+//! are all online, after warming up. Sockets and disks are left out: the reactor's ring and mapped files allocate
+//! nothing per message.
 //!
-//! An allocator that counts tells. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. Names as arguments (`binary`,
-//! `jsonrpc`; `pair`, `group`) measure what they name alone; what its messages cost in instructions, function by
-//! function, is what `valgrind --tool=callgrind --toggle-collect='allocations::serve*'` says of this bench then, twice
-//! the messages of a row of the table (warming up is served alike).
+//! A counting allocator measures this. `MUSHAN_BENCH_SMOKE=1` only proves that it runs. Names as arguments (`binary`,
+//! `jsonrpc`; `pair`, `group`) select measurements. To count instructions by function, run the bench with `valgrind
+//! --tool=callgrind --toggle-collect='allocations::serve*'`; the counts are for twice the messages of a row of the
+//! table, because the messages that warm up are counted too.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -25,28 +25,28 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The system's allocator, with books.
+/// The system's allocator with counters.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: it only counts, and hands on.
+// SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's part.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's part.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
-        // SAFETY: the caller's part.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.realloc(memory, layout, size) }
     }
 }
@@ -78,7 +78,7 @@ enum Protocol {
 struct Core {
     turn: Turn<MemoryStorage>,
     now: Moment,
-    /// Emptied outboxes, as the reactor keeps them.
+    /// Empty outboxes for reuse, as in the reactor.
     spares: Vec<Vec<u8>>,
     actions: Vec<Action>,
     written: u64,
@@ -121,7 +121,7 @@ impl Core {
         core
     }
 
-    /// Commits, and writes what is to be written.
+    /// Commits, and takes the bytes to be written.
     fn settle(&mut self) {
         loop {
             if let Some(batch) = self.turn.seal() {
@@ -181,7 +181,7 @@ impl Core {
         key
     }
 
-    /// The first of the users makes a group of them all.
+    /// The first user creates a group of all users.
     fn make_group(&mut self, users: &[String]) {
         let mut users: Vec<UserId> = users.iter().map(|user| UserId::new(user).expect("well formed")).collect();
         let (group, owner) = (GroupId::new(GROUP).expect("well formed"), users.remove(0));
@@ -218,7 +218,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// To whom messages go.
+/// The recipients of the messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum To {
     Bob,
@@ -251,8 +251,8 @@ fn message(protocol: Protocol, to: To, number: u64) -> Vec<u8> {
     }
 }
 
-/// The messages from `from` on, `batch` of them in each read. Made before: what the generator allocates is not the
-/// server's.
+/// The messages from `from` on, `batch` of them in each read. They are made before the measurement, so that only the
+/// server's allocations are counted.
 fn reads(protocol: Protocol, to: To, from: u64, count: u64, batch: u64) -> Vec<Vec<u8>> {
     let numbers: Vec<u64> = (from..from + count).collect();
     let read = |part: &[u64]| part.iter().flat_map(|&n| message(protocol, to, n)).collect();
@@ -263,19 +263,19 @@ fn binary_ack(seq: u64) -> Vec<u8> {
     binary(CommandType::CmdMsgAck, &MessageAck { message_id: String::new(), seq: seq.cast_signed() })
 }
 
-/// A JSON-RPC client names each message, and wants no answer.
+/// A JSON-RPC client acknowledges each message by its id, without an answer.
 fn json_rpc_ack(id: u64, seq: u64) -> Vec<u8> {
     frame(0x81, format!(r#"{{"method":"recvack","params":{{"messageId":"{id}","messageSeq":{seq}}}}}"#).as_bytes())
 }
 
-/// Allocations, and bytes of them.
+/// The number of allocations and their bytes.
 #[derive(Clone, Copy, Default)]
 struct Spent {
     allocations: f64,
     bytes: f64,
 }
 
-/// What `work` allocates for each of `count`.
+/// The allocations of `work` for each of `count`.
 fn spent(count: u64, work: impl FnOnce()) -> Spent {
     let before = counted();
     work();
@@ -284,7 +284,7 @@ fn spent(count: u64, work: impl FnOnce()) -> Spent {
     Spent { allocations: each(before.0, after.0), bytes: each(before.1, after.1) }
 }
 
-/// Per message of `count` after as many that warm up, `batch` of them in each read.
+/// The allocations per message of `count` messages, after as many that warm up, with `batch` of them in each read.
 fn measure_pair(protocol: Protocol, count: u64, batch: u64) -> Spent {
     let mut core = Core::new();
     let alice = core.log_in(protocol, "alice");
@@ -305,12 +305,12 @@ fn measure_pair(protocol: Protocol, count: u64, batch: u64) -> Spent {
     measured
 }
 
-/// What is measured: each read of the author and, where there is one, the reader's acknowledgement of it.
+/// The measured part: each read of the author and, if there is one, the reader's acknowledgement.
 #[inline(never)]
 fn serve_pair(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (reader, acks): (LinkKey, &mut [Vec<u8>])) {
     let mut acks = acks.iter_mut();
     for read in reads {
-        // A clock that stands while thousands of messages come is behind their ids, which a shard looks into.
+        // The clock must advance: otherwise thousands of messages would get ids ahead of it, which a shard checks.
         core.now = core.now.plus(1);
         core.give(author, read);
         core.settle();
@@ -321,15 +321,15 @@ fn serve_pair(core: &mut Core, (author, reads): (LinkKey, &mut [Vec<u8>]), (read
     }
 }
 
-/// Per delivery of `count` messages to the others of so many members, after as many that warm up, `batch` of them in
-/// each read. Every member acknowledges each read as clients do.
+/// The allocations per delivery of `count` messages to the other members of a group, after as many messages that warm
+/// up, with `batch` of them in each read. Every member acknowledges each read as clients do.
 fn measure_group(protocol: Protocol, members: usize, count: u64, batch: u64) -> Spent {
     let mut core = Core::new();
     let users: Vec<String> = (0..members).map(|number| format!("bench-member-{number}")).collect();
     let links: Vec<LinkKey> = users.iter().map(|user| core.log_in(protocol, user)).collect();
     core.make_group(&users);
-    // That there is a group has the first place of each inbox and the first id, and ids count up while the clock
-    // stands.
+    // The creation of the group has the first seq of each inbox and the first id; ids count up while the clock stands
+    // still.
     let first_id = (NOW.wall.0 << 21) + 1;
     let deliveries = count * (members as u64 - 1);
     let mut measured = Spent::default();
@@ -351,7 +351,7 @@ fn measure_group(protocol: Protocol, members: usize, count: u64, batch: u64) -> 
     measured
 }
 
-/// What is measured: each read of the author, who is the first, and each other member's acknowledgement of it.
+/// The measured part: each read of the author, who is the first member, and the acknowledgements of all others.
 #[inline(never)]
 fn serve_group(core: &mut Core, links: &[LinkKey], reads: &mut [Vec<u8>], acks: &[Vec<u8>]) {
     let mut received = Vec::new();
@@ -379,7 +379,7 @@ fn main() {
     println!("| | messages a read | allocations per delivered message | bytes of them |");
     println!("|---|---:|---:|---:|");
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    // Of names of one kind, none means all.
+    // Without a name of one kind, all of that kind are measured.
     let is_wanted = |name: &str, kind: &[&str]| {
         named.iter().any(|other| other == name) || !named.iter().any(|other| kind.contains(&other.as_str()))
     };

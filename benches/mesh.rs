@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
-/// As a reactor's turn gathers.
+/// The bound of one turn of a reactor.
 const GATHER_MAX: usize = 1_024;
 
-/// What a shard does when there is nothing to do.
+/// The behaviour of a shard without work.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
     Spin,
@@ -55,7 +55,7 @@ fn take(mesh: &Mesh) -> u64 {
     taken
 }
 
-/// As a reactor does: announce it, look once more, read the eventfd.
+/// Sleeps as a reactor does: announces it, checks its lanes again, and reads the eventfd.
 fn sleep(mesh: &Mesh, is_over: &AtomicBool) {
     mesh.waker().fall_asleep();
     if !mesh.has_incoming() && !is_over.load(Ordering::SeqCst) {
@@ -104,7 +104,7 @@ enum Answers {
     None,
 }
 
-/// There and back.
+/// A round trip.
 fn hop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mesh/there and back");
     for (name, rest) in [("to a core that spins", Rest::Spin), ("to a core that sleeps", Rest::Sleep)] {
@@ -114,7 +114,7 @@ fn hop(criterion: &mut Criterion) {
                     let mut spent = Duration::ZERO;
                     for through in 0..iterations {
                         if rest == Rest::Sleep {
-                            // Long enough that it has fallen asleep.
+                            // Long enough for the other core to fall asleep.
                             std::thread::sleep(Duration::from_micros(100));
                         }
                         let began = Instant::now();
@@ -133,7 +133,7 @@ fn hop(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Parcels through one lane, so many with each flush.
+/// Shard messages through one lane, in batches of several sizes.
 fn throughput(criterion: &mut Criterion) {
     const PARCELS: u64 = 16_384;
     let mut group = criterion.benchmark_group("mesh/one lane");

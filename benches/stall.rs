@@ -39,13 +39,13 @@ const SYNC: u64 = 0;
 /// How a turn's records get into the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// They do not: what the machine itself does to a thread that only copies.
+    /// They do not: the stalls that the machine itself causes to a thread that only copies.
     Nothing,
     /// Stores into the shared map, then fdatasync through the ring.
     Map,
     /// One buffered write of the batch through the ring; fdatasync when all before it have completed.
     Write,
-    /// One O_DIRECT and O_DSYNC write of all that has come since the last one.
+    /// One write with O_DIRECT and O_DSYNC of all records since the last one.
     Direct,
 }
 
@@ -62,7 +62,8 @@ struct Segment {
     image: MmapMut,
 }
 
-/// As src/server/disk/segment.rs makes one: allocated, filled with zeros, synced, renamed, mapped with its pages.
+/// Makes a segment as src/server/disk/segment.rs does: allocated, filled with zeros, synced, renamed, mapped with its
+/// pages.
 fn prepare(directory: &Path, number: usize, way: Way) -> io::Result<Segment> {
     let (temporary, path) = (directory.join("spare.tmp"), directory.join(format!("{number:08}.log")));
     let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
@@ -85,7 +86,7 @@ fn prepare(directory: &Path, number: usize, way: Way) -> io::Result<Segment> {
     Ok(Segment { file, image })
 }
 
-/// Makes segments until the receiver is gone, one ahead, on another core than the turns if there is one.
+/// Makes segments in advance until the receiver is dropped, on another core than the turns if there is one.
 struct Preparer {
     segments: Receiver<Segment>,
     cpu_ns: Arc<AtomicU64>,
@@ -286,20 +287,20 @@ impl Log {
     }
 }
 
-/// What a run has shown. Times in nanoseconds.
+/// The results of a run, with times in nanoseconds.
 struct Run {
     /// The copying, and for `Way::Write` its queueing.
     append: Histogram<u64>,
     /// The copying, and submitting what follows from it.
     turn: Histogram<u64>,
-    /// From a turn's end until it was durable.
+    /// From the end of a turn until its records were durable.
     latency: Histogram<u64>,
     records: u64,
     syncs: u64,
     seconds: f64,
     left_out: u64,
     thread_cpu: Duration,
-    /// The kernel's, on behalf of the ring.
+    /// The CPU time of the kernel for the ring.
     workers_cpu: Duration,
     preemptions: i64,
 }
@@ -311,7 +312,7 @@ fn histogram() -> Histogram<u64> {
 /// The CPU time of this thread.
 fn thread_clock() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: it fills what it is given.
+    // SAFETY: the call fills the struct that it is given.
     assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
@@ -320,7 +321,7 @@ fn thread_clock() -> Duration {
 fn usage(who: i32) -> (Duration, i64) {
     // SAFETY: all zero is a value of this plain struct.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: it fills what it is given.
+    // SAFETY: the call fills the struct that it is given.
     assert_eq!(unsafe { libc::getrusage(who, &raw mut usage) }, 0);
     let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
     (of(usage.ru_utime) + of(usage.ru_stime), usage.ru_nivcsw)
@@ -442,7 +443,7 @@ fn print_table(runs: &[(Way, Vec<Run>)]) {
     }
 }
 
-/// All that this process may use, however many of them a thread has been given.
+/// All cores that this process may use, independent of this thread's affinity.
 fn cores() -> &'static [core_affinity::CoreId] {
     static CORES: OnceLock<Vec<core_affinity::CoreId>> = OnceLock::new();
     CORES.get_or_init(|| core_affinity::get_core_ids().expect("this system has cores"))
@@ -471,7 +472,7 @@ fn main() {
     );
     let mut runs: Vec<(Way, Vec<Run>)> = WAYS.iter().map(|(way, _)| (*way, Vec::new())).collect();
     for round in 0..rounds {
-        // Each way runs first in one round: what a run leaves to the disk is not always the same one's burden.
+        // Each way runs first in one round, so that unfinished disk work of a run does not always burden the same way.
         for place in 0..runs.len() {
             let (way, runs) = &mut runs[(round + place) % WAYS.len()];
             let directory = tempfile::Builder::new().prefix("mushan-stall-").tempdir_in(&root).expect("a directory");

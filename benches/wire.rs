@@ -1,6 +1,6 @@
-//! What one message costs on the wire floor, without a socket: from masked bytes to vocabulary, and back to a frame.
+//! The cost of one message in `wire`, without a socket: from masked bytes to the model's types, and back to a frame.
 //!
-//! With MUSHAN_BENCH_SMOKE set, every measurement is as short as criterion allows: it only proves that they run.
+//! With MUSHAN_BENCH_SMOKE set every measurement is as short as criterion allows and only proves that it runs.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 const SIZES: [usize; 3] = [64, 1 << 10, 16 << 10];
 const LISTED: usize = 100;
-/// A connection has a bound on unanswered requests: before that it begins anew.
+/// The requests of one connection, below its bound on unanswered ones; then a new connection is used.
 const REQUESTS_PER_CONNECTION: usize = 5_000;
 
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ impl Protocol {
         }
     }
 
-    /// Every other request, and what it is called.
+    /// Every other request, with its name.
     fn requests(self) -> Vec<(&'static str, Vec<u8>)> {
         let ids: Vec<String> = (0..LISTED).map(|index| (1_234_567_890 + index).to_string()).collect();
         match self {
@@ -167,7 +167,7 @@ fn masked(protocol: Protocol, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A JSON object of so many bytes, which both protocols can carry.
+/// A JSON object of `bytes` bytes, which both protocols can carry.
 fn content(bytes: usize) -> Vec<u8> {
     format!(r#"{{"type":1,"content":"{}"}}"#, "x".repeat(bytes - 25)).into_bytes()
 }
@@ -263,7 +263,7 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Events that are no plain message.
+/// Events other than plain messages.
 fn events() -> Vec<(&'static str, Event)> {
     let fact = |fact| {
         let message = Message { fact: Some(Arc::new(fact)), content: MessageContent::new(), ..message(7, 64) };
@@ -366,7 +366,7 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a session pays that proves its messages: nothing is shared with it.
+/// The cost for a session with message keys, whose encoded events cannot be shared.
 fn proved(criterion: &mut Criterion) {
     let context = context();
     let key = ServerKey::of([9; 32]);

@@ -1,7 +1,7 @@
-//! What the benches share: with `MUSHAN_BENCH_SMOKE` set every measurement is as short as can be, and only proves that
-//! it runs.
+//! Code that all benches share. With `MUSHAN_BENCH_SMOKE` set every measurement is as short as possible and only proves
+//! that it runs.
 
-// Each bench uses its own part of this, and the world.
+// Each bench uses only a part of this module.
 #![allow(dead_code, clippy::disallowed_methods)]
 
 use criterion::Criterion;
@@ -11,7 +11,7 @@ pub fn is_smoke() -> bool {
     std::env::var_os("MUSHAN_BENCH_SMOKE").is_some()
 }
 
-/// Measures each function for so long, after a second to warm up.
+/// Measures each function for `measurement`, after a second of warming up.
 pub fn criterion(measurement: Duration) -> Criterion {
     let criterion = Criterion::default().without_plots();
     if is_smoke() {

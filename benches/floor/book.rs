@@ -1,11 +1,11 @@
-//! What every relay does with bytes, whatever brings them: some connections write, some read, by the order in which
-//! they come. What a writer says goes to its readers as it is; the writer gets an answer of a fixed form for each of
-//! its messages. Nothing is parsed: the length of a frame is read once per connection, from its first one. Each
-//! connection is welcomed when it has its place, so that the next one comes behind it.
+//! The work of every relay, independent of its I/O. The order of connecting decides which connections write and which
+//! read. A writer's bytes go to its readers unchanged, and the writer gets a fixed answer for each of its messages.
+//! Nothing is parsed: the length of a frame is read once per connection, from its first one. Each connection is
+//! welcomed after it has been numbered, so that the next one gets a later number.
 
 use std::ops::Range;
 
-/// As long as the generator takes an answer of a relay to be.
+/// The length of an answer, as the load generator expects it.
 const ANSWER_BYTES: usize = 48;
 const ANSWER: [u8; ANSWER_BYTES + 2] = {
     let mut frame = [b'A'; ANSWER_BYTES + 2];
@@ -14,28 +14,28 @@ const ANSWER: [u8; ANSWER_BYTES + 2] = {
     frame
 };
 
-/// What a connection is told first.
+/// The first bytes to a connection.
 pub const WELCOME: [u8; 3] = [0x82, 1, b'W'];
 
-/// One connection's place in the books.
+/// The state of one connection.
 #[derive(Clone, Copy, Default)]
 pub struct Account {
     frame_bytes: usize,
-    /// Received beyond the last whole message.
+    /// Bytes received after the last complete message.
     beyond: usize,
 }
 
-/// Who reads what a connection writes.
+/// Which connections receive a writer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The first of each two writes, the second reads.
+    /// In each pair the first connection writes and the second reads.
     Pairs,
-    /// The first of all writes, everybody else reads.
+    /// The first connection writes, and all others read.
     Group,
 }
 
 impl Route {
-    /// Of so many connections.
+    /// The readers of `connection` among `connections`.
     pub fn readers_of(self, connection: usize, connections: usize) -> Range<usize> {
         match self {
             Self::Pairs if connection.is_multiple_of(2) => connection + 1..connection + 2,
@@ -46,7 +46,7 @@ impl Route {
 }
 
 impl Account {
-    /// Appends the answers that `bytes` deserve.
+    /// Appends an answer for each message that `bytes` completes.
     pub fn answer(&mut self, bytes: &[u8], outbox: &mut Vec<u8>) {
         if self.frame_bytes == 0 {
             self.frame_bytes = frame_bytes(bytes);

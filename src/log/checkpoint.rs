@@ -8,7 +8,8 @@ use crate::model::{Millis, Position, ShardId};
 
 /// The version of the checkpoint format.
 pub const CHECKPOINT_VERSION: u16 = 3;
-/// Read too: it lacks the times of the oldest messages, and who was here.
+/// The oldest version that is still read: without the times of the oldest messages, and without the users who had
+/// sessions.
 pub const CHECKPOINT_VERSION_OLDEST: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;

@@ -172,8 +172,8 @@ impl Tail {
                 places.truncate(limit as usize);
                 return Ok(places);
             }
-            // The oldest entry that is left is newer than all that were asked for; or a repair had to leave them out,
-            // and nobody knows how many.
+            // The oldest remaining entry is newer than all requested ones; or a repair had to leave these out, and
+            // their number is unknown.
             after = if walk.seq() > top { Seq(walk.seq().0 - 1) } else { top };
             window = window.saturating_mul(2);
         }
@@ -260,7 +260,7 @@ impl Tail {
             if walk.go_to_message(*id)? == WalkStep::AtFloor {
                 break;
             }
-            // There or not, that is believed only of a record that is whole.
+            // Whether found or not: the result counts only if the record is undamaged.
             let Some(message) = view.message_at(walk.position)? else { break };
             found_bytes += message.content.len();
             *found = (message.id == *id).then_some((walk.position, message));
@@ -321,7 +321,8 @@ enum WalkStep {
 }
 
 impl<'a, S: Segments> InboxWalk<'a, S> {
-    /// The newest entries may be missing: that is believed only of a record that is whole.
+    /// Begins at the tail. A link to an older seq than the tail's means that the newest entries are missing; this
+    /// counts only if the record is undamaged.
     fn from_tail(tail: &Tail, view: View<'a, S>, thread: Thread<'a>) -> Result<Self, Unread> {
         let position = tail.last;
         let link = view.link_at(position, thread)?;
@@ -374,7 +375,8 @@ impl<'a, S: Segments> InboxWalk<'a, S> {
         Ok(WalkStep::Taken)
     }
 
-    /// The end of an inbox is believed only of a record that is whole: a flipped bit must not hide what is there.
+    /// Goes to the next older entry. The end of the inbox counts only if the record is undamaged, since a flipped bit
+    /// must not hide entries.
     fn step_back(&mut self) -> Result<WalkStep, Unread> {
         let near = Hop { expected: Seq(self.seq().0 - 1), position: self.link.previous };
         let step = self.hop(near, Seq(0))?;

@@ -139,7 +139,7 @@ impl<S: Storage> Journal<S> {
         self.said
     }
 
-    /// Ends the batch with a `Mark` and returns the range to sync; `None` when nobody waits for a sync.
+    /// Ends the batch with a `Mark` and returns the range to sync; `None` if no record waits for a sync.
     pub fn seal(&mut self) -> Option<Batch> {
         if !self.is_awaited {
             return None;

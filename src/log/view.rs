@@ -178,8 +178,8 @@ impl<'a, S: Segments> View<'a, S> {
         Ok(found)
     }
 
-    /// What stands at `position`: at least the record there. Of a cold segment a turn takes what is in memory; who
-    /// waits has it brought.
+    /// The bytes from `position` on: at least the record there. A turn reads only the resident records of a cold
+    /// segment; a caller that may wait reads them from the disk.
     fn bytes_from(&self, position: Position) -> Result<&'a [u8], Unread> {
         if self.is_non_blocking() && self.is_cold(position) {
             return self.resident_record(position).ok_or(Unread::Cold(position));

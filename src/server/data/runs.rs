@@ -89,7 +89,7 @@ impl Runs {
         let ends = self.runs.iter().rev().filter_map(|run| Some((run.number, run.end_of(shard)?)));
         for (later, (number, (log, end))) in ends.enumerate() {
             if log != found.log {
-                // The shard's directory was made anew with the run after this one: it has nothing older.
+                // The shard's directory was created again with the run after this one, so it has no older records.
                 return (later == 0).then_some(Misfit::Foreign);
             }
             if end < found.position {

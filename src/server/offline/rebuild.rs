@@ -260,8 +260,8 @@ impl Rebuild {
     }
 }
 
-/// A new directory has new runs: nothing would tell any more that logs contradict each other. Where one is damaged,
-/// nobody knows how far it had got.
+/// A new directory has new runs, so contradictions between the logs could not be detected later. If a log is damaged
+/// its end is unknown, and this is not checked.
 fn expect_history(archive: &Archive, pasts: &[SourceShard], logs: &[DamagedLog]) -> Result<(), StartError> {
     if pasts.iter().any(SourceShard::is_damaged) {
         return Ok(());

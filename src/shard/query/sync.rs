@@ -3,19 +3,19 @@
 use crate::log::{Page, PageBounds, Segments, Tail, Thread, Unread, View};
 use crate::model::{Entry, Room, Seq, Sync, SyncDirection, UserId};
 
-/// A page that was asked for, and the inbox as it was then.
+/// A request for a page, with the state of the inbox at that time.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::shard) struct SyncQuery {
     pub user: UserId,
     pub tail: Tail,
     pub sync: Sync,
-    /// That are read at once: more than are asked for, where none of them has been shown so far.
+    /// The entries to read at once: more than requested if none of the entries read so far was shown.
     pub entries_max: u32,
     pub room: Room,
 }
 
 impl SyncQuery {
-    /// What to ask for what follows the page, if anything does.
+    /// The request for the entries behind the page, if there are any.
     pub fn behind(&self, page: &Page) -> Option<Self> {
         let edge = self.edge_of(&page.entries)?;
         let direction = match self.sync.direction {
@@ -26,7 +26,7 @@ impl SyncQuery {
         page.has_more.then(|| Self { user: self.user.clone(), sync, ..*self })
     }
 
-    /// Where what follows the entries begins.
+    /// The seq of the entry behind which the next page continues.
     fn edge_of(&self, entries: &[Entry]) -> Option<Seq> {
         let edge = match self.sync.direction {
             SyncDirection::After(_) => entries.last(),
@@ -35,7 +35,7 @@ impl SyncQuery {
         edge.map(|entry| entry.seq)
     }
 
-    /// Leaves what was asked for; tells whether that leaves something out.
+    /// Truncates the entries to the request. Returns whether some were removed.
     #[must_use]
     pub fn cut(&self, entries: &mut Vec<Entry>) -> bool {
         let limit = self.sync.limit as usize;

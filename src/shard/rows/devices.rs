@@ -27,7 +27,7 @@ struct Device<'a> {
     flag: u8,
     freshness: DeviceState,
     delivered: Seq,
-    /// Where it begins, where its freshness stands, and where it ends.
+    /// The offsets of its begin, of its freshness, and of its end.
     from: usize,
     freshness_at: usize,
     end: usize,
@@ -57,8 +57,8 @@ impl Devices {
         self.devices().map(|device| (device.key(), device.delivered))
     }
 
-    /// The device moves to `position`, and to the end of the list. How fresh the position was that it had before;
-    /// `None` when it is there already, and nothing changes.
+    /// Moves the device to `position`, and to the end of the list. Returns the state of its previous position; `None`
+    /// if the device has this position already, and nothing changes.
     pub fn advance(&mut self, key: &DeviceKey, position: Seq, freshness: DeviceState) -> Option<DeviceState> {
         let Some(device) = self.devices().find(|device| device.is(key)) else {
             self.add(key, position, freshness);
@@ -68,7 +68,7 @@ impl Devices {
         if delivered >= position {
             return None;
         }
-        // Mostly the position is as long as before, and the device the last one: nothing moves.
+        // In most cases the position is as long as before, and the device is the last one: then no bytes move.
         let is_in_place = end == self.0.len() && number_bytes(position.0) == end - freshness_at - 1;
         if is_in_place {
             if freshness == DeviceState::Fresh {
@@ -89,7 +89,7 @@ impl Devices {
         Some(before)
     }
 
-    /// A position that the log does not know yet; it is taken to know it from here on.
+    /// Returns a position that is not logged yet, and marks it as logged.
     pub fn next_fresh(&mut self) -> Option<(DeviceKey, Seq)> {
         let device = self.devices().find(|device| device.freshness == DeviceState::Fresh)?;
         let (found, at) = ((device.key(), device.delivered), device.freshness_at);
@@ -141,7 +141,7 @@ fn put_number(bytes: &mut SmallVec<[u8; 16]>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// How long `put_number` makes it.
+/// The number of bytes that `put_number` writes.
 fn number_bytes(number: u64) -> usize {
     (number | 1).ilog2() as usize / 7 + 1
 }

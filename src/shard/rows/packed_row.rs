@@ -15,16 +15,16 @@ pub(in crate::shard) struct PackedRow {
     seats: Seats,
 }
 
-// There are as many as conversations that there have ever been.
+// Every conversation has one for ever.
 const _: () = assert!(size_of::<PackedRow>() <= 64);
 
 #[derive(Debug)]
 enum Seats {
-    /// Of a user that talks to itself.
+    /// The conversation of a user with itself.
     Own(ShortSeat),
-    /// Of two users of this shard.
+    /// The conversation of two users of this shard.
     Both([ShortSeat; 2]),
-    /// Of a user of this shard who talks to one of another.
+    /// The conversation of a user of this shard with a user of another one.
     One(ShortSeat, UserId),
     Any(Box<UnpackedRow>),
 }
@@ -48,12 +48,12 @@ impl UnpackedRow {
 #[derive(Debug)]
 pub(in crate::shard) struct ConversationFields {
     pub conversation: Conversation,
-    /// Its messages in this log; `tail.seq` is the newest place that this shard knows of.
+    /// Its messages in this log; `tail.seq` is the newest seq that this shard knows of.
     pub tail: Tail,
     pub seats: Vec<Membership>,
 }
 
-/// The rows of a message's author and of the one whom it is for, as far as they are known: then they are of this shard.
+/// The indexes of a message's author and recipient, each only if it is a user of this shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) struct PairMembers {
     pub author: Option<UserIndex>,
@@ -71,7 +71,7 @@ impl PairMembers {
     }
 }
 
-/// The seat of somebody who is in from the first message on, and stays.
+/// The seat of a member from the first message on who has not left.
 #[derive(Clone, Copy, Debug)]
 struct ShortSeat {
     user: UserIndex,
@@ -140,7 +140,7 @@ impl Seats {
     }
 }
 
-/// Whether the two users, who are not the same, are these two.
+/// Whether the two different users `one` and `other` are `a` and `b`, in any order.
 #[inline]
 fn is_of_both(inboxes: &InboxTable, one: UserIndex, other: UserIndex, a: &UserId, b: &UserId) -> bool {
     let (one, other) = (inboxes.user_at(one), inboxes.user_at(other));
@@ -163,7 +163,7 @@ impl PackedRow {
         }
     }
 
-    /// Whether it is this conversation's.
+    /// Whether the row is that of this conversation.
     #[inline]
     pub fn is_of(&self, conversation: &Conversation, inboxes: &InboxTable) -> bool {
         let (a, b) = match (conversation, &self.seats) {
@@ -182,7 +182,7 @@ impl PackedRow {
         }
     }
 
-    /// The group, if it is one's.
+    /// The group, if the row is that of a group.
     pub fn group(&self) -> Option<&Conversation> {
         match &self.seats {
             Seats::Any(full) if matches!(full.conversation, Conversation::Group(_)) => Some(&full.conversation),
@@ -209,7 +209,7 @@ impl PackedRow {
         short.iter().map(|seat| seat.seat()).chain(self.full_seats().iter().copied())
     }
 
-    /// A group's seats; of two people's conversation mostly none.
+    /// The seats of an unpacked row, such as a group's; none for a packed one.
     pub fn full_seats(&self) -> &[Membership] {
         match &self.seats {
             Seats::Any(full) => &full.seats,
@@ -224,12 +224,13 @@ impl PackedRow {
         }
     }
 
-    /// Who of this pair, of whom one is `author`, has a seat; nobody looks at all of a group's.
+    /// The members of this pair that have a seat, where `author` is one of the two. A group has too many seats to
+    /// search.
     #[inline]
     pub fn sides(&self, author: &UserId, inboxes: &InboxTable) -> PairMembers {
         let is_author = |place: UserIndex| inboxes.user_at(place) == author;
         match &self.seats {
-            // Who is not the author is the other one.
+            // The user who is not the author is the recipient.
             Seats::Both([one, other]) if is_author(one.user) => {
                 PairMembers { author: Some(one.user), peer: Some(other.user) }
             }
@@ -242,7 +243,7 @@ impl PackedRow {
         }
     }
 
-    /// Which seat is this user's, by looking at each.
+    /// The number of this user's seat, found by comparing all.
     #[inline]
     pub fn seat_of(&self, user_index: UserIndex) -> Option<u32> {
         let at = match &self.seats {
@@ -252,7 +253,7 @@ impl PackedRow {
         at.map(|seat| seat as u32)
     }
 
-    /// Changes a seat; its user stays who it is.
+    /// Changes a seat; the seat's user must stay the same.
     #[inline]
     pub fn change_seat<R>(
         &mut self,
@@ -272,7 +273,7 @@ impl PackedRow {
         changed
     }
 
-    /// One seat more. Its number.
+    /// Adds a seat and returns its number.
     pub fn add_seat(&mut self, seat: Membership, inboxes: &InboxTable) -> u32 {
         let full = self.open(inboxes);
         full.seats.push(seat);

@@ -1,14 +1,13 @@
-//! The seats that one user has, and what it calls some of the conversations: a word for a conversation of two, two for
-//! that of a group.
+//! The seats of one user: one word for the conversation of a pair, two for that of a group.
 //!
-//! Owned by a row of the inboxes. Invariant: a conversation's number has 30 bits. Of a group, the seat's number stands
-//! before the word that names the conversation: a list is read from its end.
+//! Owned by a row of the inboxes. Invariant: a conversation's number has 30 bits. For a group, the seat's number is
+//! in the word before the conversation's, since a list is read from its end.
 
 use crate::shard::rows::index::ConversationIndex;
 use crate::shard::rows::seat::SeatAt;
 use smallvec::SmallVec;
 
-/// The seat's number stands in the word before.
+/// The seat's number is in the word before.
 const HAS_NUMBER: u32 = 1 << 31;
 /// The seat is the second one.
 const IS_SECOND: u32 = 1 << 30;

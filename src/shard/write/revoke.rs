@@ -158,7 +158,7 @@ impl<S: Storage> Shard<S> {
         };
         let by = match authority {
             Authority::User => user,
-            // It is told as if its author had done it: the operator is no user.
+            // The operator is not a user, so the revocation names the message's author.
             Authority::System => &message.author,
         };
         if *authority == Authority::User

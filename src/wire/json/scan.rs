@@ -328,7 +328,7 @@ pub(in crate::wire) fn hexadecimal(digits: &[u8]) -> Option<u32> {
 
 /// Whether a key, with its escapes unresolved, spells an ASCII name.
 pub(in crate::wire) fn spells(raw: &[u8], name: &str) -> bool {
-    // An escape is longer than what it stands for.
+    // An escape is longer than the character that it encodes.
     if raw.len() <= name.len() {
         return raw == name.as_bytes();
     }

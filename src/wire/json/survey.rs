@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An object; `member` takes each value, told its key as it stands.
+    /// An object; `member` reads each value and gets its key with escapes unresolved.
     fn members(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.expect(b'{')?;
         self.values += 1;

@@ -14,7 +14,7 @@ use crate::wire::jsonrpc::payload::push_payload;
 const VERSION_OF_STREAMS: u8 = 2;
 const VERSION_OF_EXPIRY: u8 = 3;
 
-/// Appends what stands at one place of an inbox or of a history: a message as `recv` has it, or a fact with its `type`.
+/// Appends one entry of an inbox or of a history: a message in the form of `recv`, or a fact with its `type`.
 pub(in crate::wire) fn push_entry(out: &mut Vec<u8>, audience: &Audience<'_>, entry: &Entry) {
     match entry.message.fact.as_deref() {
         None => {

@@ -135,7 +135,7 @@ fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -
     answered(exchange)
 }
 
-/// JSON beyond the bounds, in an object; `id` as it stands there.
+/// Refuses an object beyond the bounds; `id` is the JSON text of its id.
 #[cold]
 fn too_much(excess: Excess, id: Option<&[u8]>, exchange: &mut Exchange<'_>) -> Outcome {
     let refused = excess.refused();

@@ -7,7 +7,7 @@ use crate::wire::protobuf::name::name_of;
 use bytes::Bytes;
 use prost::Message as _;
 
-/// `by` is the entry of the inbox that tells it: who did it, when, and where.
+/// `by` is the inbox entry of the revocation: its author, time and conversation.
 pub(in crate::wire) fn revoked(
     by: &Message,
     name: Option<&ConversationName>,
