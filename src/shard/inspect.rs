@@ -2,7 +2,7 @@
 
 use super::{Shard, Stats, Unfinished};
 use crate::log::{Journal, Storage};
-use crate::model::{DeviceKey, Limits, Seq, SessionId, UserId};
+use crate::model::{DeviceKey, Limits, Position, Seq, SessionId, UserId};
 use crate::shard::table::cost::{self, Cost};
 
 impl<S: Storage> Shard<S> {
@@ -39,6 +39,11 @@ impl<S: Storage> Shard<S> {
     /// The shard's log.
     pub fn journal(&self) -> &Journal<S> {
         &self.log.journal
+    }
+
+    /// Records that begin before this position are acknowledged: their effects have left.
+    pub fn acknowledged(&self) -> Position {
+        self.log.acknowledged
     }
 
     /// The storage, for its owner, who allocates and syncs.

@@ -18,7 +18,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 6] = [
     (
         "server",
         &[
-            "base", "config", "auth", "turn", "ring", "disk", "data", "host", "state", "reactor", "start", "backup",
+            "base", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state", "reactor", "start", "backup",
             "offline",
         ],
     ),

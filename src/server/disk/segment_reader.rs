@@ -31,7 +31,7 @@ impl SegmentReader {
         let length = written_end.min(self.map.len());
         // SAFETY: `length` bytes lie in the map, which lives as long as `self`. Other maps of the file are the shard's
         // (`Segment`), which stores only after the log's end, and a concurrent audit's (`FrozenLog`), which only reads.
-        // The shard sent its log's end through a channel after it had stored everything before that end: those bytes
+        // The shard sent or published its log's end after it had stored everything before that end: those bytes
         // are visible here and never written again. Retention unlinks the file and never shortens it: the directory is
         // ours alone (locked, mode 0700).
         unsafe { std::slice::from_raw_parts(self.map.as_ptr(), length) }

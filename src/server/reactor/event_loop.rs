@@ -292,6 +292,7 @@ impl Reactor {
             self.mesh.wake_all();
         }
         self.publish_settled();
+        self.publish_end();
     }
 
     /// Logs the losses in logs that this shard knows of, and what was restored.

@@ -2,6 +2,7 @@
 
 use crate::model::Answer;
 use crate::model::Moment;
+use crate::server::follow::log_follower::LogEnd;
 use crate::server::reactor::event_loop::Reactor;
 use crate::shard::Ticket;
 
@@ -19,6 +20,13 @@ impl Reactor {
 
     pub(in crate::server) fn answer(&self, ticket: Ticket, answer: Answer) {
         self.endpoint.answer(ticket, answer);
+    }
+
+    /// Publishes where the log ends, for followers.
+    pub(in crate::server) fn publish_end(&mut self) {
+        let shard = self.turn.shard();
+        let end = LogEnd { acknowledged: shard.acknowledged(), written: shard.journal().end() };
+        self.endpoint.publish_end(end);
     }
 
     /// Publishes the shard's numbers for the control thread.

@@ -6,15 +6,17 @@
 //! channel is ever full; no shard waits for the control thread; shards that stop wait, within their deadline, until the
 //! control thread has all its answers.
 
-use crate::model::{Addressee, Answer, Order, ShardId};
+use crate::model::{Addressee, Answer, Order, Position, ShardId};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
+use crate::server::follow::log_follower::LogEnd;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
 use crate::shard::{Placement, Ticket};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// Everything that the control thread is given at the start of a server.
@@ -34,6 +36,7 @@ pub struct ControlLanes {
     wakers: Arc<[Waker]>,
     orders: Vec<Sender<(Ticket, Order)>>,
     shown: Arc<[ArcSwapOption<Snapshot>]>,
+    ends: Arc<[PublishedEnd]>,
 }
 
 /// The shards' answers. The channel ends when every shard has ended.
@@ -65,6 +68,30 @@ pub struct ControlEndpoint {
     pub orders: Receiver<(Ticket, Order)>,
     answers: mpsc::Sender<(Ticket, Answer)>,
     shown: Arc<[ArcSwapOption<Snapshot>]>,
+    ends: Arc<[PublishedEnd]>,
+    /// What was published last.
+    end: LogEnd,
+}
+
+/// Where one shard's log ends, for readers on other cores; a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct PublishedEnd {
+    acknowledged: AtomicU64,
+    written: AtomicU64,
+}
+
+impl PublishedEnd {
+    fn write(&self, end: LogEnd) {
+        self.written.store(end.written.0, Ordering::Release);
+        self.acknowledged.store(end.acknowledged.0, Ordering::Release);
+    }
+
+    /// What is written is read last: it covers at least what is acknowledged.
+    fn read(&self) -> LogEnd {
+        let acknowledged = Position(self.acknowledged.load(Ordering::Acquire));
+        LogEnd { acknowledged, written: Position(self.written.load(Ordering::Acquire)) }
+    }
 }
 
 /// The control thread's ends, and every shard's, in order.
@@ -76,18 +103,21 @@ pub fn connect(
 ) -> (Control, Vec<ControlEndpoint>) {
     let placement = Placement::new(u16::try_from(wakers.len()).expect("at most 1,024 shards"));
     let shown: Arc<[_]> = placement.all().map(|_shard| ArcSwapOption::empty()).collect();
+    let ends: Arc<[_]> = placement.all().map(|_shard| PublishedEnd::default()).collect();
     let orders_max = options.admin.orders_max;
     let (answers, answered) = mpsc::channel(orders_max);
     let (orders, endpoints) = placement
         .all()
         .map(|me| {
             let (sender, orders) = bounded(orders_max);
-            (sender, ControlEndpoint { me, orders, answers: answers.clone(), shown: shown.clone() })
+            let (shown, ends) = (shown.clone(), ends.clone());
+            let end = LogEnd::default();
+            (sender, ControlEndpoint { me, orders, answers: answers.clone(), shown, ends, end })
         })
         .unzip();
     let (shared, wakers) = (shared.clone(), wakers.clone());
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
-    let lanes = ControlLanes { placement, shared, wakers, orders, shown };
+    let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone() };
     (Control { options, core, lanes, answers: Answers(answered), keep_serving }, endpoints)
 }
 
@@ -120,6 +150,11 @@ impl ControlLanes {
     /// Returns when the server begins to stop. Only one task may wait at a time.
     pub async fn told_to_stop(&self) {
         self.shared.told_to_stop().await;
+    }
+
+    /// Where each shard's log ends, in order.
+    pub fn log_ends(&self) -> Vec<LogEnd> {
+        self.ends.iter().map(PublishedEnd::read).collect()
     }
 
     /// The numbers that each shard last published, in order; `None` for a shard that does not run yet.
@@ -159,6 +194,14 @@ impl ControlEndpoint {
             // Nobody waits for the answer if the control thread has ended.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(_)) => panic!("each order is answered once"),
+        }
+    }
+
+    /// Tells followers where the log ends now.
+    pub fn publish_end(&mut self, end: LogEnd) {
+        if end != self.end {
+            self.end = end;
+            self.ends[usize::from(self.me.0)].write(end);
         }
     }
 

@@ -1,0 +1,82 @@
+//! A follower's place in all logs of a data directory, as a text that an application keeps.
+//!
+//! Invariant: a cursor is good for the logs that it was made for. Logs that were rewritten, restored, or have lost
+//! their end have other records at the same places, and another identity.
+
+use crate::model::{Position, ShardId};
+use crate::server::data::manifest::Manifest;
+use std::fmt;
+use std::str::FromStr;
+
+/// Which logs a cursor belongs to: a checksum of what changes with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogsId(u32);
+
+impl LogsId {
+    /// Of the data directory with this manifest.
+    pub fn of(manifest: &Manifest) -> Self {
+        let Manifest { id, shards, inbox_epoch, .. } = manifest;
+        Self(crc32c::crc32c(format!("{id}/{shards}/{inbox_epoch}").as_bytes()))
+    }
+}
+
+/// The next record of each shard's log, in the order of shards. Written as hexadecimal numbers: the identity of the
+/// logs, then segment and offset of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub logs: LogsId,
+    pub next: Vec<Position>,
+}
+
+impl Cursor {
+    pub fn set(&mut self, shard: ShardId, next: Position) {
+        self.next[usize::from(shard.0)] = next;
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:08x}", self.logs.0)?;
+        self.next.iter().try_for_each(|next| write!(out, ".{:x}-{:x}", next.segment(), next.offset()))
+    }
+}
+
+/// A text that no server wrote as a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cursor is not one that this server has given")]
+pub struct CursorMalformed;
+
+impl FromStr for Cursor {
+    type Err = CursorMalformed;
+
+    fn from_str(text: &str) -> Result<Self, CursorMalformed> {
+        let number = |digits: &str| {
+            let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            u32::from_str_radix(digits, 16).ok().filter(|_| is_plain).ok_or(CursorMalformed)
+        };
+        let mut parts = text.split('.');
+        let logs = LogsId(number(parts.next().unwrap_or_default())?);
+        let place = |part: &str| {
+            let (segment, offset) = part.split_once('-').ok_or(CursorMalformed)?;
+            Ok(Position::new(number(segment)?, number(offset)?))
+        };
+        Ok(Self { logs, next: parts.map(place).collect::<Result<_, _>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_nothing_else_is() {
+        let next = vec![Position::new(1, 64), Position::new(70_000, u32::MAX)];
+        let cursor = Cursor { logs: LogsId(7), next };
+        let text = cursor.to_string();
+        assert_eq!(text, "00000007.1-40.11170-ffffffff");
+        assert_eq!(text.parse(), Ok(cursor));
+        for text in ["", "x", "7.", "7.1", "7.1-", "7.-1", "7.+1-2", "7.1-100000000", "7.1-2.", "7..1-2", "7.1-2-3"] {
+            assert_eq!(text.parse::<Cursor>(), Err(CursorMalformed), "{text:?}");
+        }
+    }
+}
