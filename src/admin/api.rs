@@ -4,13 +4,18 @@ use super::orders::Orders;
 use super::token::AdminToken;
 use crate::server::Options;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 
 /// The state from which every request is answered.
 pub struct Api {
     pub options: Arc<Options>,
     pub orders: Orders,
     pub token: AdminToken,
+    /// A place for each event stream.
+    pub streams: Arc<Semaphore>,
+    pub events_sent: AtomicU64,
     /// Number of responses by status.
     pub answered: Mutex<BTreeMap<u16, u64>>,
     /// Messages that were to be sent, by whose permissions counted and what became of it.

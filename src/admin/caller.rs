@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 pub struct Caller {
     places: Arc<Places>,
     is_operator: AtomicBool,
+    has_stream: AtomicBool,
     eviction: Notify,
 }
 
@@ -28,8 +29,12 @@ struct TakenPlaces {
 impl Caller {
     /// Takes a place for a new connection. If all are taken, the oldest unauthenticated connection loses its place.
     pub fn enter(places: &Arc<Places>) -> Arc<Self> {
-        let caller =
-            Arc::new(Self { places: places.clone(), is_operator: AtomicBool::new(false), eviction: Notify::new() });
+        let caller = Arc::new(Self {
+            places: places.clone(),
+            is_operator: AtomicBool::default(),
+            has_stream: AtomicBool::default(),
+            eviction: Notify::new(),
+        });
         let mut taken = places.taken();
         taken.strangers.push_back(caller.clone());
         if taken.strangers.len() > places.connections_max
@@ -49,6 +54,15 @@ impl Caller {
         if !self.is_operator() && self.places.promote(self) {
             self.is_operator.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that a response on this connection goes on for as long as its client reads it.
+    pub fn has_begun_a_stream(&self) {
+        self.has_stream.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_stream(&self) -> bool {
+        self.has_stream.load(Ordering::Relaxed)
     }
 
     /// Tells the connection that its place belongs to another one.

@@ -110,6 +110,10 @@ async fn serve_one(stream: TcpStream, router: Router, connections: &Connections,
         if caller.is_operator() {
             tokio::time::sleep(LIFE.saturating_sub(LIFE_OF_STRANGERS)).await;
         }
+        // A stream ends by itself, when its client goes or the server stops.
+        if caller.has_stream() {
+            std::future::pending::<()>().await;
+        }
     };
     tokio::select! {
         // The peer knows why its connection failed.

@@ -36,6 +36,17 @@ pub enum ApiError {
          safe"
     )]
     Timeout { order_ms: u64 },
+    #[error("too many event streams are open, try again later")]
+    TooManyStreams,
+    #[error("events behind this cursor have expired: go on with after=begin, and read what was missed from histories")]
+    CursorExpired,
+    #[error(
+        "the logs have changed since this cursor was given (resharded, repaired, restored, or cut by a crash): go on \
+         with after=begin"
+    )]
+    CursorSuperseded,
+    #[error("the logs cannot be read: {0}")]
+    Unreadable(String),
     #[error("these shards do not respond: {0}")]
     Stuck(String),
     /// A shard's answer does not fit the order: a bug of the server.
@@ -45,7 +56,7 @@ pub enum ApiError {
 
 /// Every code that is not the name of a refusal.
 #[cfg(test)]
-pub const CODES: [&str; 11] = [
+pub const CODES: [&str; 14] = [
     "unauthorized",
     "not_found",
     "method_not_allowed",
@@ -56,6 +67,9 @@ pub const CODES: [&str; 11] = [
     "stopping",
     "timeout",
     "stuck",
+    "cursor_expired",
+    "cursor_superseded",
+    "unreadable",
     "internal",
 ];
 
@@ -79,7 +93,10 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::PayloadTooLarge { .. } => "payload_too_large",
-            Self::Busy => "busy",
+            Self::Busy | Self::TooManyStreams => "busy",
+            Self::CursorExpired => "cursor_expired",
+            Self::CursorSuperseded => "cursor_superseded",
+            Self::Unreadable(_) => "unreadable",
             Self::Starting => "starting",
             Self::Stopping => "stopping",
             Self::Stopped | Self::Timeout { .. } => "timeout",
@@ -97,9 +114,12 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy | Self::Starting | Self::Stopping | Self::Stuck(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CursorExpired | Self::CursorSuperseded => StatusCode::GONE,
+            Self::Busy | Self::TooManyStreams | Self::Starting | Self::Stopping | Self::Stuck(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Stopped | Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

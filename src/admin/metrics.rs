@@ -19,6 +19,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 /// One number of each shard, labelled with the shard. Counters get the suffix `_total`.
@@ -101,6 +102,8 @@ struct Scrape {
     shards: Vec<(String, Arc<Snapshot>)>,
     durability: Durability,
     orders_under_way: u64,
+    event_streams: u64,
+    events_sent: u64,
     answered: Vec<(String, u64)>,
     /// Whose permissions counted, what became of it, how often.
     messages: Vec<(&'static str, &'static str, u64)>,
@@ -117,6 +120,8 @@ impl Scrape {
             shards: shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect(),
             durability: api.options.durability,
             orders_under_way: api.orders.count() as u64,
+            event_streams: (api.options.admin.event_streams_max - api.streams.available_permits()) as u64,
+            events_sent: api.events_sent.load(Ordering::Relaxed),
             process: Process::look(&api.options.data_dir),
             reserve_bytes: api.options.reserve_bytes,
             answered: answered.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
@@ -236,6 +241,14 @@ impl Scrape {
         let help = "Operators' orders that shards have not answered yet";
         let orders = encoder.encode_descriptor("mushan_admin_orders", help, None, MetricType::Gauge)?;
         gauge(self.orders_under_way).encode(orders)?;
+
+        let help = "Event streams of the HTTP API that are open";
+        let streams = encoder.encode_descriptor("mushan_event_streams", help, None, MetricType::Gauge)?;
+        gauge(self.event_streams).encode(streams)?;
+
+        let help = "Events sent to clients of event streams";
+        let events = encoder.encode_descriptor("mushan_events_sent", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.events_sent).encode(events)?;
 
         let help = "Responses of the HTTP API, by status";
         let mut family = encoder.encode_descriptor("mushan_admin_answers", help, None, MetricType::Counter)?;

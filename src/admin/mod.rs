@@ -12,6 +12,8 @@ mod api;
 mod caller;
 mod connections;
 mod error;
+mod event;
+mod events;
 mod groups;
 mod health;
 mod intake;

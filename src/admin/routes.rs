@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::caller::Caller;
 use super::error::ApiError;
-use super::{groups, health, messages, metrics, users};
+use super::{events, groups, health, messages, metrics, users};
 use crate::server::MetricsAccess;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -51,6 +51,7 @@ pub static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/messages", Access::Token, || post(messages::send)),
     route(Method::POST, "/v1/messages/batch", Access::Token, || post(messages::send_batch)),
     route(Method::DELETE, "/v1/messages/{message}", Access::Token, || delete(messages::revoke)),
+    route(Method::GET, "/v1/events", Access::Token, || get(events::follow)),
     route(Method::GET, "/v1/openapi.json", Access::Token, || get(describe)),
     route(Method::GET, "/metrics", Access::Metrics, || get(metrics::show)),
     route(Method::GET, "/healthz", Access::Everybody, || get(health::live)),

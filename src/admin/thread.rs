@@ -9,9 +9,11 @@ use crate::server::HostError;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use std::io;
 use std::net::TcpListener;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 
 /// After all orders are answered: time for the last bytes of responses, and for requests that had only begun.
 const LINGER: Duration = Duration::from_secs(3);
@@ -41,7 +43,16 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         .map_err(HostError::system("start the control thread"))?;
     let Control { core, lanes, answers, keep_serving, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
-    let api = Arc::new(Api { options, orders, token, answered: Mutex::default(), messages: Mutex::default() });
+    let streams = Arc::new(Semaphore::new(options.admin.event_streams_max));
+    let api = Arc::new(Api {
+        options,
+        orders,
+        token,
+        streams,
+        events_sent: AtomicU64::new(0),
+        answered: Mutex::default(),
+        messages: Mutex::default(),
+    });
     let work = move || run(&runtime, Listening { listener, written }, api, answers, keep_serving);
     let thread = spawn_helper("mushan-admin", core, work).map_err(HostError::system("start the control thread"))?;
     Ok(Some(Operator { address, thread }))

@@ -18,8 +18,8 @@ pub(super) const FLOORS: [(&str, &[&str]); 6] = [
     (
         "server",
         &[
-            "base", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state", "reactor", "start", "backup",
-            "offline",
+            "base", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state", "reactor", "start",
+            "backup", "offline",
         ],
     ),
     ("bench", &["load", "scenario"]),

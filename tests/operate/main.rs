@@ -11,6 +11,7 @@ mod audit;
 mod backend;
 mod backup;
 mod chat;
+mod events;
 mod log_tools;
 mod older_copy;
 mod ownership;

@@ -111,6 +111,7 @@ pub static KNOBS: &[Knob] = &[
     special("admin.metrics_open", KnobKind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
     number!("admin.connections_max", 1, 65_536, Usize, admin.connections_max, "connections to the HTTP API; further ones wait to be accepted"),
     number!("admin.orders_max", 1, 4_096, Usize, admin.orders_max, "orders that shards have not answered; further ones are refused"),
+    number!("admin.event_streams_max", 0, 1_024, Usize, admin.event_streams_max, "open event streams of the HTTP API; further ones are refused"),
     number!("admin.order_ms", 1, 10 * MINUTE_MS, U64, admin.order_ms, "how long a shard may take to answer an order"),
     number!("admin.read_ms", 100, 10 * MINUTE_MS, U64, admin.read_ms, "how long a request's head may take to arrive, and how long its body"),
     number!("admin.body_bytes_max", KIB, 64 * MIB, Usize, admin.body_bytes_max, "bytes of a request's body"),

@@ -64,6 +64,8 @@ pub struct AdminOptions {
     pub connections_max: usize,
     /// The most orders that shards have not answered.
     pub orders_max: usize,
+    /// The most event streams.
+    pub event_streams_max: usize,
     /// How long an order may take before the request fails with a timeout.
     pub order_ms: u64,
     /// How long a request may take to arrive.
@@ -92,6 +94,7 @@ impl Default for AdminOptions {
             metrics: MetricsAccess::Token,
             connections_max: 64,
             orders_max: 64,
+            event_streams_max: 8,
             order_ms: 10_000,
             read_ms: 10_000,
             body_bytes_max: 1 << 20,

@@ -3,7 +3,7 @@
 //! Invariant: a cursor is good for the logs that it was made for. Logs that were rewritten, restored, or have lost
 //! their end have other records at the same places, and another identity.
 
-use crate::model::{Position, ShardId};
+use crate::model::{Millis, Position, ShardId};
 use crate::server::data::manifest::Manifest;
 use std::fmt;
 use std::str::FromStr;
@@ -13,10 +13,10 @@ use std::str::FromStr;
 pub struct LogsId(u32);
 
 impl LogsId {
-    /// Of the data directory with this manifest.
-    pub fn of(manifest: &Manifest) -> Self {
+    /// Of the data directory with this manifest, whose logs were created at these times.
+    pub fn of(manifest: &Manifest, created: &[Option<Millis>]) -> Self {
         let Manifest { id, shards, inbox_epoch, .. } = manifest;
-        Self(crc32c::crc32c(format!("{id}/{shards}/{inbox_epoch}").as_bytes()))
+        Self(crc32c::crc32c(format!("{id}/{shards}/{inbox_epoch}/{created:?}").as_bytes()))
     }
 }
 

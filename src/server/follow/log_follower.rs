@@ -2,8 +2,8 @@
 //!
 //! Owned by one follower and used on a thread that may wait for a disk.
 
-use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, Unread, View};
-use crate::model::{Position, ShardId};
+use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, Unread, View, made_at};
+use crate::model::{Millis, Position, ShardId};
 use crate::server::data::directory::shard_path;
 use crate::server::disk::numbers_in;
 use crate::server::disk::segment_reader::SegmentReader;
@@ -72,6 +72,20 @@ impl LogFollower {
         let listed = numbers_in(&self.directory);
         let segments = listed.map_err(|source| FollowError::Disk { path: self.directory.clone(), source })?;
         Ok(first_of(segments.into_iter().min().unwrap_or(1)))
+    }
+
+    /// When this log was created: a log that takes its place was created at another time. `None`: it has no record yet.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be read.
+    pub fn created(&self) -> Result<Option<Millis>, FollowError> {
+        let mut first = Self { next: self.oldest()?, directory: self.directory.clone(), open: None, ..*self };
+        first.open_segment()?;
+        first.make_resident(0, SEGMENT_HEADER_BYTES)?;
+        let Some(OpenSegment { number, reader, .. }) = &first.open else { return Ok(None) };
+        let held = OneSegment { number: *number, bytes: reader.bytes(SEGMENT_HEADER_BYTES), reader };
+        Ok(made_at(&held, self.shard))
     }
 
     /// The place of the next record: what a cursor says.
@@ -203,5 +217,128 @@ impl Segments for OneSegment<'_> {
 
     fn is_readable(&self, _segment: u32, bytes: Range<usize>) -> bool {
         self.reader.populate(bytes).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Journal, MemoryStorage};
+    use tempfile::TempDir;
+
+    const SEGMENT_BYTES: u32 = 4_096;
+    const NOW: Millis = Millis(1_700_000_000_000);
+
+    /// A log of some segments in files, and where each of its numbered records stands.
+    struct Written {
+        home: TempDir,
+        journal: Journal<MemoryStorage>,
+        places: Vec<Position>,
+    }
+
+    impl Written {
+        fn new(records: u64) -> Self {
+            let home = tempfile::tempdir().expect("a directory");
+            std::fs::create_dir(shard_path(home.path(), ShardId(0))).expect("made");
+            let storage = MemoryStorage::new(SEGMENT_BYTES, 64);
+            let (journal, _) = Journal::open(storage, ShardId(0), NOW, None, |_, _| ()).expect("a new log");
+            let mut written = Self { home, journal, places: Vec::new() };
+            (1..=records).for_each(|number| written.append(number));
+            written
+        }
+
+        fn append(&mut self, through: u64) {
+            self.places.push(self.journal.append(&Record::Confirmed { target: ShardId(1), through }));
+            self.store();
+        }
+
+        fn store(&self) {
+            let directory = shard_path(self.home.path(), ShardId(0));
+            for number in self.journal.segments() {
+                let path = crate::server::disk::segment::path(&directory, number);
+                std::fs::write(path, self.journal.storage().bytes(number)).expect("written");
+            }
+        }
+
+        fn follower(&self, next: Position) -> LogFollower {
+            LogFollower::new(self.home.path(), ShardId(0), SEGMENT_BYTES, next)
+        }
+
+        fn end(&self) -> LogEnd {
+            LogEnd { acknowledged: self.journal.end(), written: self.journal.end() }
+        }
+    }
+
+    /// The numbers that a follower meets, and how its reading ended.
+    fn met(follower: &mut LogFollower, end: LogEnd, budget: usize) -> (Vec<u64>, Result<ReadProgress, FollowError>) {
+        let mut numbers = Vec::new();
+        let progress = follower.read(end, budget, &mut |_, record| {
+            if let Record::Confirmed { through, .. } = record {
+                numbers.push(through);
+            }
+            1
+        });
+        (numbers, progress)
+    }
+
+    #[test]
+    fn records_are_met_once_and_in_order_over_segments_in_pieces_of_any_size() {
+        let mut written = Written::new(300);
+        assert!(written.journal.end().segment() >= 3);
+        for budget in [1, 7, 1_000] {
+            let mut follower = written.follower(written.follower(Position::NONE).oldest().expect("listed"));
+            let mut all = Vec::new();
+            loop {
+                let (numbers, progress) = met(&mut follower, written.end(), budget);
+                all.extend(numbers);
+                match progress.expect("it goes on") {
+                    ReadProgress::AtEnd => break,
+                    ReadProgress::Budget => follower = written.follower(follower.next()),
+                }
+            }
+            assert!(all.iter().copied().eq(1..=300), "{budget}");
+        }
+        let mut follower = written.follower(written.end().written);
+        assert!(met(&mut follower, written.end(), 9).0.is_empty());
+        (301..=450).for_each(|number| written.append(number));
+        assert!(met(&mut follower, written.end(), 1_000).0.into_iter().eq(301..=450), "what came behind it");
+    }
+
+    #[test]
+    fn nothing_is_read_that_is_not_acknowledged() {
+        let written = Written::new(20);
+        let acknowledged = Position(written.places[9].0 + 1);
+        let mut follower = written.follower(written.follower(Position::NONE).oldest().expect("listed"));
+        let (numbers, progress) = met(&mut follower, LogEnd { acknowledged, ..written.end() }, 1_000);
+        assert!(numbers.into_iter().eq(1..=10) && matches!(progress, Ok(ReadProgress::AtEnd)));
+        assert_eq!(met(&mut follower, written.end(), 1_000).0.len(), 10);
+    }
+
+    #[test]
+    fn a_cursor_that_is_no_record_is_told_from_damage_and_from_what_retention_dropped() {
+        let written = Written::new(300);
+        let ended = |next: Position| met(&mut written.follower(next), written.end(), 1_000).1;
+        for next in [
+            Position(written.places[3].0 + 8),
+            Position(written.places[3].0 + 1),
+            Position(written.end().written.0 + 64),
+            Position::new(written.end().written.segment() + 5, 64),
+            Position::new(1, 8),
+        ] {
+            assert!(matches!(ended(next), Err(FollowError::NotInLog { .. })), "{next:?}");
+        }
+        let directory = shard_path(written.home.path(), ShardId(0));
+        std::fs::remove_file(crate::server::disk::segment::path(&directory, 1)).expect("removed");
+        assert!(matches!(ended(written.places[0]), Err(FollowError::Expired { oldest: 2, .. })));
+
+        let broken = written.places[200];
+        let path = crate::server::disk::segment::path(&directory, broken.segment());
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[broken.offset() as usize + 20] ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+        let (numbers, progress) = met(&mut written.follower(written.places[190]), written.end(), 1_000);
+        assert!(numbers.into_iter().eq(191..=200), "what stands before it is told");
+        let Err(FollowError::Damaged { source, .. }) = progress else { panic!("{progress:?}") };
+        assert_eq!(source.position, broken);
     }
 }
