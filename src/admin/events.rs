@@ -14,7 +14,7 @@ use crate::log::Record;
 use crate::model::{Conversation, GroupId, Position, ShardId, UserId};
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::{Cursor, LogsId};
-use crate::server::follow::log_follower::{LogEnd, LogFollower, ReadProgress};
+use crate::server::follow::log_follower::{CommittedEnd, LogFollower, ReadProgress};
 use crate::server::{Manifest, ServerPhase};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -267,12 +267,12 @@ impl EventStream {
         Ok(Self { followers, cursor: Cursor { logs, next }, filter, format })
     }
 
-    fn is_behind(&self, ends: &[LogEnd]) -> bool {
+    fn is_behind(&self, ends: &[CommittedEnd]) -> bool {
         self.cursor.next.iter().zip(ends).any(|(next, end)| *next < end.acknowledged)
     }
 
     /// Reads a bounded piece of each log.
-    fn look(&mut self, ends: &[LogEnd]) -> Result<Chunk, FollowError> {
+    fn look(&mut self, ends: &[CommittedEnd]) -> Result<Chunk, FollowError> {
         let mut chunk = Chunk { bytes: String::new(), events: 0, progress: ReadProgress::AtEnd };
         let Self { followers, cursor, filter, format } = self;
         for (follower, end) in followers.iter_mut().zip(ends) {

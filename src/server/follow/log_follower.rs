@@ -40,7 +40,7 @@ struct OpenSegment {
 
 /// What a shard publishes of its log's end, for every follower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogEnd {
+pub struct CommittedEnd {
     /// Records that begin before this position are acknowledged.
     pub acknowledged: Position,
     /// All bytes before this position are written, those of every acknowledged record among them.
@@ -84,7 +84,7 @@ impl LogFollower {
         first.open_segment()?;
         first.make_resident(0, SEGMENT_HEADER_BYTES)?;
         let Some(OpenSegment { number, reader, .. }) = &first.open else { return Ok(None) };
-        let held = OneSegment { number: *number, bytes: reader.bytes(SEGMENT_HEADER_BYTES), reader };
+        let held = FollowedSegment { number: *number, bytes: reader.bytes(SEGMENT_HEADER_BYTES), reader };
         Ok(made_at(&held, self.shard))
     }
 
@@ -105,7 +105,7 @@ impl LogFollower {
     /// The follower cannot go on; what `visit` was given before that holds.
     pub fn read(
         &mut self,
-        end: LogEnd,
+        end: CommittedEnd,
         budget: usize,
         visit: &mut dyn FnMut(Position, Record) -> usize,
     ) -> Result<ReadProgress, FollowError> {
@@ -143,7 +143,7 @@ impl LogFollower {
         if head.len() < RECORD_BYTES_MIN || head.iter().all(|byte| *byte == 0) {
             return if is_newest { Err(self.misplaced(written)) } else { Ok(None) };
         }
-        let held = OneSegment { number: open.number, bytes, reader: &open.reader };
+        let held = FollowedSegment { number: open.number, bytes, reader: &open.reader };
         let end = Position::new(open.number, u32::try_from(bytes.len()).expect("a segment is shorter than 4 GiB"));
         let read = View::new(&held, end, ReadMode::Unbounded).read(next);
         match read {
@@ -200,13 +200,13 @@ fn first_of(segment: u32) -> Position {
     Position::new(segment, SEGMENT_HEADER_BYTES as u32)
 }
 
-struct OneSegment<'a> {
+struct FollowedSegment<'a> {
     number: u32,
     bytes: &'a [u8],
     reader: &'a SegmentReader,
 }
 
-impl Segments for OneSegment<'_> {
+impl Segments for FollowedSegment<'_> {
     fn segments(&self) -> Range<u32> {
         self.number..self.number + 1
     }
@@ -264,13 +264,17 @@ mod tests {
             LogFollower::new(self.home.path(), ShardId(0), SEGMENT_BYTES, next)
         }
 
-        fn end(&self) -> LogEnd {
-            LogEnd { acknowledged: self.journal.end(), written: self.journal.end() }
+        fn end(&self) -> CommittedEnd {
+            CommittedEnd { acknowledged: self.journal.end(), written: self.journal.end() }
         }
     }
 
     /// The numbers that a follower meets, and how its reading ended.
-    fn met(follower: &mut LogFollower, end: LogEnd, budget: usize) -> (Vec<u64>, Result<ReadProgress, FollowError>) {
+    fn met(
+        follower: &mut LogFollower,
+        end: CommittedEnd,
+        budget: usize,
+    ) -> (Vec<u64>, Result<ReadProgress, FollowError>) {
         let mut numbers = Vec::new();
         let progress = follower.read(end, budget, &mut |_, record| {
             if let Record::Confirmed { through, .. } = record {
@@ -309,7 +313,7 @@ mod tests {
         let written = Written::new(20);
         let acknowledged = Position(written.places[9].0 + 1);
         let mut follower = written.follower(written.follower(Position::NONE).oldest().expect("listed"));
-        let (numbers, progress) = met(&mut follower, LogEnd { acknowledged, ..written.end() }, 1_000);
+        let (numbers, progress) = met(&mut follower, CommittedEnd { acknowledged, ..written.end() }, 1_000);
         assert!(numbers.into_iter().eq(1..=10) && matches!(progress, Ok(ReadProgress::AtEnd)));
         assert_eq!(met(&mut follower, written.end(), 1_000).0.len(), 10);
     }

@@ -2,7 +2,7 @@
 
 use crate::model::Answer;
 use crate::model::Moment;
-use crate::server::follow::log_follower::LogEnd;
+use crate::server::follow::log_follower::CommittedEnd;
 use crate::server::reactor::event_loop::Reactor;
 use crate::shard::Ticket;
 
@@ -25,7 +25,7 @@ impl Reactor {
     /// Publishes where the log ends, for followers.
     pub(in crate::server) fn publish_end(&mut self) {
         let shard = self.turn.shard();
-        let end = LogEnd { acknowledged: shard.acknowledged(), written: shard.journal().end() };
+        let end = CommittedEnd { acknowledged: shard.acknowledged(), written: shard.journal().end() };
         self.endpoint.publish_end(end);
     }
 

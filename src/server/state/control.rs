@@ -9,7 +9,7 @@
 use crate::model::{Addressee, Answer, Order, Position, ShardId};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
-use crate::server::follow::log_follower::LogEnd;
+use crate::server::follow::log_follower::CommittedEnd;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
 use crate::shard::{Placement, Ticket};
@@ -70,7 +70,7 @@ pub struct ControlEndpoint {
     shown: Arc<[ArcSwapOption<Snapshot>]>,
     ends: Arc<[PublishedEnd]>,
     /// What was published last.
-    end: LogEnd,
+    end: CommittedEnd,
 }
 
 /// Where one shard's log ends, for readers on other cores; a cache line of its own.
@@ -82,15 +82,15 @@ struct PublishedEnd {
 }
 
 impl PublishedEnd {
-    fn write(&self, end: LogEnd) {
+    fn write(&self, end: CommittedEnd) {
         self.written.store(end.written.0, Ordering::Release);
         self.acknowledged.store(end.acknowledged.0, Ordering::Release);
     }
 
     /// What is written is read last: it covers at least what is acknowledged.
-    fn read(&self) -> LogEnd {
+    fn read(&self) -> CommittedEnd {
         let acknowledged = Position(self.acknowledged.load(Ordering::Acquire));
-        LogEnd { acknowledged, written: Position(self.written.load(Ordering::Acquire)) }
+        CommittedEnd { acknowledged, written: Position(self.written.load(Ordering::Acquire)) }
     }
 }
 
@@ -111,7 +111,7 @@ pub fn connect(
         .map(|me| {
             let (sender, orders) = bounded(orders_max);
             let (shown, ends) = (shown.clone(), ends.clone());
-            let end = LogEnd::default();
+            let end = CommittedEnd::default();
             (sender, ControlEndpoint { me, orders, answers: answers.clone(), shown, ends, end })
         })
         .unzip();
@@ -153,7 +153,7 @@ impl ControlLanes {
     }
 
     /// Where each shard's log ends, in order.
-    pub fn log_ends(&self) -> Vec<LogEnd> {
+    pub fn log_ends(&self) -> Vec<CommittedEnd> {
         self.ends.iter().map(PublishedEnd::read).collect()
     }
 
@@ -198,7 +198,7 @@ impl ControlEndpoint {
     }
 
     /// Tells followers where the log ends now.
-    pub fn publish_end(&mut self, end: LogEnd) {
+    pub fn publish_end(&mut self, end: CommittedEnd) {
         if end != self.end {
             self.end = end;
             self.ends[usize::from(self.me.0)].write(end);
