@@ -191,6 +191,6 @@ fn shown_message(message: &Message) -> EventMessage<'_> {
         message_type: message.message_type,
         content: payload.is_none().then(|| BASE64.encode(bytes)),
         payload,
-        extra: message.extra.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect(),
+        extra: message.extra.iter().collect(),
     }
 }
