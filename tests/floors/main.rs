@@ -62,7 +62,7 @@ const ROOMS: [Room; 11] = [
         ]),
     },
     Room { name: "server", below: &["model", "wire", "log", "shard"], crates: None },
-    Room { name: "admin", below: &["model", "shard", "server"], crates: None },
+    Room { name: "admin", below: &["model", "log", "shard", "server"], crates: None },
     Room { name: "terminal", below: &["model", "wire", "log", "shard", "server", "admin"], crates: None },
     Room { name: "bench", below: &["model", "wire", "log", "shard", "server", "admin", "terminal"], crates: None },
     Room {
