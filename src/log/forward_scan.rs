@@ -22,11 +22,12 @@ impl<'a, S: Segments> View<'a, S> {
     }
 }
 
-/// A search of a log, some records at a time, for those whose numbers are above one. Such numbers ascend along the log.
+/// A search of a log, in steps of some records, for the records with a number above a given one. The numbers ascend
+/// along the log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogScan {
     after: u64,
-    /// The segment of which the first number is looked for: from the newest back to one that begins early enough.
+    /// The segment whose first number is read next: from the newest one back to one that begins early enough.
     back_in: Option<u32>,
     next: Position,
 }
@@ -36,13 +37,13 @@ fn beginning_of(segment: u32) -> Position {
 }
 
 impl LogScan {
-    /// A search that begins behind the number `after` on, in a log whose newest segment is this.
+    /// A search for numbers above `after` in a log whose newest segment is `newest`.
     pub fn new(after: u64, newest_segment: u32) -> Self {
         Self { after, back_in: Some(newest_segment), next: beginning_of(newest_segment) }
     }
 
-    /// Goes on until `take` or `is_enough` says to stop; whether the log has ended. For records without such a number
-    /// `number_of` returns `None`.
+    /// Continues until `take` or `is_enough` stops it. Returns whether the end of the log is reached. For records
+    /// without such a number `number_of` returns `None`.
     pub fn go_on<S: Segments>(
         &mut self,
         view: View<'_, S>,

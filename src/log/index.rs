@@ -13,7 +13,7 @@ pub(super) const RADIX: u64 = 64;
 const LEVELS: usize = 3;
 /// The most hops of a search within a turn. Each hop may be a cache miss.
 const HOPS_AT_ONCE_MAX: u64 = 1_000;
-/// Contents of messages that one search within a turn finds, in bytes; each is checked whole.
+/// The most bytes of message contents that one search within a turn reads; each content is checked completely.
 const FOUND_BYTES_AT_ONCE_MAX: usize = 1 << 20;
 /// Entries that are inspected together where none of the ones before still had its body: each inspection begins with a
 /// walk from the tail.

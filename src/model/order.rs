@@ -128,7 +128,7 @@ pub enum BlockState {
 }
 
 impl Order {
-    /// The most members of one order: they are named by one record of the log, which an input appends whole.
+    /// The most members of one order: one record of the log, which one input appends, names all of them.
     pub const MEMBERS_MAX: usize = 5_000;
     /// The most members of one page.
     pub const SHOWN_MEMBERS_MAX: usize = 2_000;

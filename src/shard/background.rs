@@ -5,9 +5,9 @@ use crate::log::Storage;
 use crate::shard::core::context::Ctx;
 use crate::shard::table::cost::Cost;
 
-/// Parts of what goes on, beside what waits for the log.
+/// The parts of background work, besides effects that wait for the log.
 const PARTS: u8 = 8;
-/// Rows after which a turn begins no further part.
+/// After this many rows a turn begins no further part.
 const ROWS_A_TURN: u32 = 1_024;
 
 impl<S: Storage> Shard<S> {

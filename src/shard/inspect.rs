@@ -85,7 +85,7 @@ impl<S: Storage> Shard<S> {
         self.meters.cost
     }
 
-    /// Whether the current input has read and written so much that what can wait is left for later.
+    /// Whether the current input has spent its share of reads and writes, so that deferrable work is left for later.
     pub(super) fn has_done_its_share(&self) -> bool {
         !self.cost_so_far().is_within(Cost::SHARE)
     }

@@ -1,8 +1,8 @@
-//! Operators' orders about groups that go on from turn to turn, or wait for one that does: each is carried out when those
-//! before it are done.
+//! Operators' orders about groups that take several turns, and the orders behind them: each is executed when those
+//! before it are finished.
 //!
-//! In memory only: an order that a crash takes was not answered, and can be repeated. Invariant: while an order waits, no
-//! other changes a group of this shard, so that what was looked up for it holds.
+//! In memory only: an order that a crash interrupts was not answered, and can be repeated. Invariant: while an order
+//! waits, no other order changes a group of this shard, so the members looked up for it stay valid.
 
 use crate::model::{GroupId, Order, Position, UserId};
 use crate::shard::peers::ticket::Ticket;
@@ -14,19 +14,19 @@ pub(in crate::shard) struct WaitingOrders(pub VecDeque<WaitingOrder>);
 #[derive(Debug)]
 pub(in crate::shard) struct WaitingOrder {
     pub ticket: Ticket,
-    /// The newest record when the order came.
+    /// The newest record when the order arrived.
     pub before: Position,
     pub task: OrderTask,
 }
 
 #[derive(Debug)]
 pub(in crate::shard) enum OrderTask {
-    /// One step.
+    /// An order of one step.
     Whole(Order),
     Members(MemberSelection),
 }
 
-/// Members who are to be added and removed.
+/// The members to add and to remove.
 #[derive(Debug)]
 pub(in crate::shard) struct MemberSelection {
     pub group: GroupId,
@@ -36,7 +36,7 @@ pub(in crate::shard) struct MemberSelection {
     pub has_changed: bool,
 }
 
-/// Users of whom some are to be chosen.
+/// A list of users of whom some are chosen, step by step.
 #[derive(Debug)]
 pub(in crate::shard) struct Selection {
     left: std::vec::IntoIter<UserId>,
@@ -44,24 +44,24 @@ pub(in crate::shard) struct Selection {
 }
 
 impl Selection {
-    /// `users` are in order, each once.
+    /// `users` are sorted and without duplicates.
     pub fn new(users: Vec<UserId>) -> Self {
         Self { left: users.into_iter(), chosen: Vec::new() }
     }
 
-    /// The users who have not been looked at.
+    /// The users who have not been examined.
     pub fn left(&self) -> &[UserId] {
         self.left.as_slice()
     }
 
-    /// Looks at so many more; how many these were.
+    /// Examines `count` more users, or the rest. Returns how many these were.
     pub fn choose_some(&mut self, count: usize, is_chosen: impl Fn(&UserId) -> bool) -> usize {
         let before = self.left.len();
         self.chosen.extend(self.left.by_ref().take(count).filter(|user| is_chosen(user)));
         before - self.left.len()
     }
 
-    /// Those who were chosen, once.
+    /// Takes the chosen users out.
     pub fn take(&mut self) -> Vec<UserId> {
         std::mem::take(&mut self.chosen)
     }

@@ -1,7 +1,7 @@
-//! Orders that add and remove thousands of members: looked up in the roster a part at a time, then logged as one change of
-//! the group, which the roster merges a part at a time.
+//! Orders that add and remove thousands of members. The members are looked up in the roster in parts, then logged as
+//! one change of the group, which the roster merges in parts.
 //!
-//! Invariant: what one half has done stays done where there is no room for the other; a repetition does the rest.
+//! Invariant: if the log has no room for both halves, the first one stays, and a repetition does the rest.
 
 use crate::log::Storage;
 use crate::model::{Answer, GroupChange, GroupId, Moment, Order, Refusal, Refused, UserId};
@@ -10,10 +10,10 @@ use crate::shard::core::waiting_orders::{MemberSelection, OrderTask, Selection};
 
 pub(in crate::shard) const OWNER_STAYS: &str =
     "this user owns the group: make another member the owner first, or dissolve the group";
-/// Users whom a turn looks up in a roster.
+/// The most users whom one turn looks up in a roster.
 const LOOKED_UP_A_TURN_MAX: usize = 512;
 
-/// Each once, in order. Whoever takes orders from clients has sorted them already.
+/// Sorted and without duplicates. The HTTP API has sorted them already.
 pub(in crate::shard) fn in_order(mut users: Vec<UserId>) -> Vec<UserId> {
     if !users.is_sorted_by(|one, other| one < other) {
         users.sort_unstable();
@@ -39,7 +39,7 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
     }
 }
 
-/// Whether the order takes more than a turn.
+/// Whether the order takes more than one turn.
 pub(in crate::shard) fn names_many(order: &Order) -> bool {
     matches!(order, Order::ChangeMembers { add, remove, .. } if add.len() + remove.len() > LOOKED_UP_A_TURN_MAX)
 }
@@ -61,7 +61,7 @@ impl MemberSelection {
 }
 
 impl<S: Storage> Shard<S> {
-    /// A change that does not take more than a turn.
+    /// Executes a change that takes one turn.
     pub(in crate::shard) fn change_members(&mut self, now: Moment, mut change: MemberSelection) -> Answer {
         loop {
             if let Some(answer) = self.continue_change(now, &mut change) {
@@ -70,7 +70,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Does one step of a change; `None`: there is more to be done, in a turn in which the roster is merged.
+    /// Executes one step of a change. `None`: another step is needed, in a turn in which the roster is merged.
     pub(in crate::shard) fn continue_change(&mut self, now: Moment, change: &mut MemberSelection) -> Option<Answer> {
         self.change_step(now, change).unwrap_or_else(|refused| Some(Answer::Refused(refused)))
     }

@@ -208,8 +208,8 @@ impl<S: Storage> Shard<S> {
         deliveries
     }
 
-    /// Dissolves groups whose members are unknown, also for users with a seat there. Only a group's first changes can be
-    /// lost in that way, because the shards of its first members had them. Returns whether the log had room.
+    /// Dissolves groups whose members are unknown, also for users with a seat there. Only a group's first changes can
+    /// be lost in that way, because the shards of its first members had them. Returns whether the log had room.
     fn dissolve_unmade(&mut self, now: Moment) -> bool {
         while let Some((conversation, author)) = self.state.groups.unmade.first() {
             let fact = Fact::Group(GroupChange::Dissolved);
@@ -280,7 +280,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Another shard's log has lost what it owed this one behind the number `after`, and asks for a part of it.
+    /// Another shard has lost its deliveries to this one with numbers above `after`, and asks for a part of them.
     pub(in crate::shard) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
         let newest_segment = self.log.journal.end().segment();
         let giving = &mut self.state.peers.outbound.peer(to).giving;
@@ -298,7 +298,7 @@ impl<S: Storage> Shard<S> {
         self.state.peers.outbound.others().for_each(|to| self.continue_giving(to, effects));
     }
 
-    /// A turn's share of the part that the other shard waits for.
+    /// Continues to collect the part for which the other shard waits.
     fn continue_giving(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let giving = &mut self.state.peers.outbound.peer(to).giving;
         let Some(mut giving) = giving.take_if(|giving| giving.is_asked) else { return };
@@ -318,7 +318,7 @@ impl<S: Storage> Shard<S> {
         }
     }
 
-    /// Reads on until the part is full; whether the log has ended.
+    /// Reads until the part is full. Returns whether the end of the log is reached.
     fn give_some(&self, to: ShardId, giving: &mut GivingBack) -> bool {
         let number_of = |record: &Record| match record {
             Record::Delivered { source, number, .. } if *source == to => Some(*number),
@@ -340,8 +340,8 @@ impl<S: Storage> Shard<S> {
         )
     }
 
-    /// How far conversations of that shard have got whose newest message retention has dropped here: its log may have
-    /// lost them, and nobody can give them back. Whether all have been looked at.
+    /// Collects the newest seqs of that shard's conversations whose newest message retention has dropped here: its log
+    /// may have lost these messages, and no log can return them. Returns whether all conversations have been examined.
     fn reach_some(&self, owner: ShardId, giving: &mut GivingBack) -> bool {
         let (view, placement) = (self.log.journal.view(ReadMode::None), self.settings.placement);
         let rows = self.state.tables.conversations.len() as u32;
@@ -361,7 +361,7 @@ impl<S: Storage> Shard<S> {
         through == rows
     }
 
-    /// Deliveries that our log takes for confirmed and other shards have lost.
+    /// The searches for deliveries that are confirmed in this log and that other shards have lost.
     fn lost_deliveries(&mut self) -> VecDeque<LostDeliveries> {
         let newest_segment = self.log.journal.end().segment();
         let mut all = VecDeque::new();
@@ -376,7 +376,8 @@ impl<S: Storage> Shard<S> {
         all
     }
 
-    /// A turn's share of the search for what others have lost; they are sent it when it is found. Whether that was all.
+    /// One turn's share of the search for deliveries that others have lost, which are sent to them when found. Returns
+    /// whether the search is complete.
     fn on_lost(&mut self, ctx: &mut Ctx<'_>, healing: &mut Healing) -> bool {
         healing.has_put_off = false;
         while let Some(lost) = healing.lost.front_mut() {
@@ -393,7 +394,7 @@ impl<S: Storage> Shard<S> {
         true
     }
 
-    /// Whether the log has ended, or all are found.
+    /// Returns whether the log has ended or all are found.
     fn search_lost(&self, lost: &mut LostDeliveries) -> bool {
         let LostDeliveries { by, first, last, scan, found } = lost;
         let number_of = |record: &Record| match record {
@@ -417,7 +418,7 @@ impl<S: Storage> Shard<S> {
         is_ended || is_past
     }
 
-    /// That shard is sent what it lacks.
+    /// Sends the missing deliveries to that shard.
     fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let taken = self.state.peers.outbound.peer(to).greeting().map_or(0, |greeting| greeting.taken);
         self.confirmed(to, taken);

@@ -1,18 +1,18 @@
-//! Deliveries that a shard's log has and the shard that made them has lost: searched for and given back a part at a time,
-//! so that no turn reads a whole log.
+//! Deliveries in a shard's log that the sending shard has lost. They are searched for and returned in parts, so that no
+//! turn reads a whole log.
 
 use crate::log::LogScan;
 use crate::model::{Conversation, ConversationSeq, Message};
 use std::sync::Arc;
 
-/// What this shard gives back to another one: a part at a time.
+/// The deliveries that this shard returns to another one, in parts.
 #[derive(Debug)]
 pub(in crate::shard) struct GivingBack {
     pub scan: LogScan,
-    /// The conversations before this row have been looked at.
+    /// The conversations before this row have been examined.
     pub next_row: u32,
     pub part: GivenPart,
-    /// The other shard waits for the next part.
+    /// Whether the other shard waits for the next part.
     pub is_asked: bool,
 }
 
@@ -20,7 +20,7 @@ pub(in crate::shard) struct GivingBack {
 #[derive(Debug, Default)]
 pub(in crate::shard) struct GivenPart {
     pub deliveries: Vec<(u64, Arc<Message>)>,
-    /// Of their messages.
+    /// The bytes of these messages.
     pub bytes: usize,
     pub reached: Vec<(Conversation, ConversationSeq)>,
 }

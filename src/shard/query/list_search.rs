@@ -1,20 +1,20 @@
-//! The search for the newest conversations of a user, who may have any number: a part in each turn.
+//! The search for a user's newest conversations, of which there may be very many: it is divided among turns.
 //!
-//! Invariant: seats that the user takes meanwhile are not among those that are looked at.
+//! Invariant: seats that are added during the search are not examined.
 
 use crate::model::{Conversations, RequestTag, Seq, SessionId};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::rows::seat::SeatAt;
 use std::cmp::Reverse;
 
-/// A list that is being made.
+/// The state of one search.
 #[derive(Debug)]
 pub(in crate::shard) struct ListSearch {
     pub session: SessionId,
     pub tag: RequestTag,
     pub place: UserIndex,
     pub list: Conversations,
-    /// The seats before this word of the user's seats are still to be looked at.
+    /// The seats before this word of the user's seat list are not examined yet.
     pub words_left: usize,
     newest: Vec<(Seq, SeatAt)>,
     has_more: bool,
@@ -25,14 +25,14 @@ impl ListSearch {
         Self { session, tag, place, list, words_left: words, newest: Vec::new(), has_more: false }
     }
 
-    /// Looks at a seat, whose conversation's newest entry in the inbox is this.
+    /// Examines a seat; `last` is the newest entry of its conversation in the inbox.
     pub fn look_at(&mut self, last: Seq, seat: SeatAt) {
         if last.0 > 0 && (self.list.before == Seq(0) || last < self.list.before) {
             self.newest.push((last, seat));
         }
     }
 
-    /// Keeps as many of the newest as are asked for.
+    /// Keeps the requested number of newest conversations.
     pub fn prune(&mut self) {
         let limit = self.list.limit as usize;
         if self.newest.len() > limit {
@@ -42,7 +42,7 @@ impl ListSearch {
         }
     }
 
-    /// The newest first, and whether there are more.
+    /// The result, newest first, and whether there are more conversations.
     pub fn finish(mut self) -> (Vec<(Seq, SeatAt)>, bool) {
         self.prune();
         self.newest.sort_unstable_by_key(|(last, _)| Reverse(*last));

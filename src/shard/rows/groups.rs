@@ -115,14 +115,14 @@ impl Groups {
         !self.unmerged.is_empty()
     }
 
-    /// A turn's share of what changes that conversation_key many take. How many members that concerns at the most.
+    /// Merges one turn's share of large changes. Returns the most members that this may have concerned.
     pub fn merge_some(&mut self) -> usize {
         let Some(conversation_key) = self.unmerged.front().copied() else { return 0 };
         self.merge(conversation_key, MERGED_A_TURN_MAX);
         MERGED_A_TURN_MAX
     }
 
-    /// All that is left of what changes take: where a log is read.
+    /// Merges all changes; for a replay.
     pub fn merge_all(&mut self) {
         while let Some(conversation_key) = self.unmerged.front().copied() {
             self.merge(conversation_key, usize::MAX);

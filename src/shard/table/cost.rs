@@ -25,8 +25,8 @@ impl Cost {
     /// `cargo bench --bench longest` shows that no input does.
     pub const BUDGET: Self = Self { records: 4_096, bytes: 3 << 20, rows: 12_288, effects: 2_560 };
 
-    /// Beyond any part of this, an input leaves what can wait for a later turn, or for the threads that fetch: the next
-    /// step may pass it by as much again. Rows do not count here: what walks many has a bound of its own.
+    /// An input that has spent any part of this leaves deferrable work to a later turn or to the threads that fetch.
+    /// The last step may exceed it by as much again. Rows do not count: walks over many rows have bounds of their own.
     pub const SHARE: Self = Self { records: 512, bytes: 1 << 20, rows: u32::MAX, effects: 1_024 };
 
     /// Whether no part exceeds `budget`.

@@ -1,8 +1,8 @@
-//! The members of one group and their roles. A change that names thousands counts at once, and gets into the map of
-//! members a part at a time, because no turn inserts thousands.
+//! The members of one group and their roles. A change of thousands of members takes effect at once, but is merged into
+//! the map of members in parts, so that no turn inserts thousands.
 //!
-//! Owned by a group. Invariants: at most one change is not in the map yet, and whoever asks for one member sees it done;
-//! who reads all members has merged it before.
+//! Owned by a group. Invariants: at most one change is unmerged, and look-ups of one member include it; callers that
+//! read all members merge it before.
 
 use crate::model::{Fact, GroupChange, Message, Millis, Role, UserId};
 use std::collections::BTreeMap;
@@ -19,24 +19,25 @@ pub(in crate::shard) struct MemberStatus {
 pub(in crate::shard) struct Roster {
     merged: BTreeMap<UserId, MemberStatus>,
     merging: Option<RosterChange>,
-    /// Members, the change done. Less than none are only in a log that contradicts itself, until its change is merged.
+    /// The number of members, the unmerged change included. It is negative only if the log contradicts itself, until
+    /// the change is merged.
     count: i64,
 }
 
-/// A change of which not all is in the map.
+/// A change that is not merged completely.
 #[derive(Clone, Debug)]
 struct RosterChange {
     message: Arc<Message>,
-    /// So many of those that it names are done.
+    /// The number of its users that are merged.
     done: usize,
 }
 
-/// What a merged part found otherwise than its change said: only logs that contradict themselves have any.
+/// Users for whom a merged part contradicts the map. Only logs that contradict themselves have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) struct Contradictions {
-    /// Added, and members before.
+    /// Users who were added and were members before.
     pub members: Vec<UserId>,
-    /// Removed, and no members.
+    /// Users who were removed and were not members.
     pub strangers: Vec<UserId>,
 }
 
@@ -52,7 +53,7 @@ impl RosterChange {
         self.change().map_or(&[], GroupChange::members)
     }
 
-    /// The role of a user whom the change names; `None`: it is a member no more.
+    /// The role of a user whom the change names; `None` if the user is not a member any more.
     fn status_of(&self, user: &UserId) -> Option<MemberStatus> {
         match self.change()? {
             GroupChange::Removed { .. } => None,
@@ -81,26 +82,26 @@ impl Roster {
         self.get(user).is_some()
     }
 
-    /// Whether every change is in the map.
+    /// Whether all changes are merged.
     pub fn is_merged(&self) -> bool {
         self.merging.is_none()
     }
 
     /// All members, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&UserId, &MemberStatus)> {
-        assert!(self.is_merged(), "who reads all members has merged the last change before");
+        assert!(self.is_merged(), "all changes are merged before all members are read");
         self.merged.iter()
     }
 
     /// The members whose ids are above `after`.
     pub fn after(&self, after: Option<&UserId>) -> impl Iterator<Item = (&UserId, &MemberStatus)> {
-        assert!(self.is_merged(), "who reads all members has merged the last change before");
+        assert!(self.is_merged(), "all changes are merged before all members are read");
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.merged.range::<UserId, _>((from, Bound::Unbounded))
     }
 
-    /// Makes a change that creates the group, adds or removes. Where the change before is not merged yet, it is merged
-    /// now: nobody who waits for that has such a turn.
+    /// Begins a change that creates the group, or adds or removes members. A previous change is merged completely
+    /// first; callers for which this would take too long wait until it is merged.
     pub fn begin(&mut self, message: &Arc<Message>) -> Contradictions {
         let found = self.merge_some(usize::MAX);
         let change = RosterChange { message: message.clone(), done: 0 };
@@ -113,7 +114,7 @@ impl Roster {
         found
     }
 
-    /// Brings the next `count` of those whom the change names into the map.
+    /// Merges the next `count` users of the change.
     pub fn merge_some(&mut self, count: usize) -> Contradictions {
         let mut found = Contradictions::default();
         let Some(mut change) = self.merging.take() else { return found };
@@ -138,19 +139,19 @@ impl Roster {
         found
     }
 
-    /// One member more, or as something else than before; whether it is one more.
+    /// Sets a member's role. Returns whether the user is a new member.
     pub fn insert(&mut self, user: &UserId, status: MemberStatus) -> bool {
         let is_new = self.merged.insert(user.clone(), status).is_none();
         self.count += i64::from(is_new);
         is_new
     }
 
-    /// The role of a member, where all changes are merged.
+    /// The role of a member; all changes must be merged.
     pub fn get_mut(&mut self, user: &UserId) -> Option<&mut MemberStatus> {
         self.merged.get_mut(user)
     }
 
-    /// The map, whose memory may be much.
+    /// The map of members, which may be large.
     pub fn into_map(self) -> BTreeMap<UserId, MemberStatus> {
         self.merged
     }
@@ -171,7 +172,7 @@ mod tests {
         numbers.map(|number| user(&format!("u{number:02}"))).collect()
     }
 
-    /// Every member, asked for one by one.
+    /// Every member, looked up one by one.
     fn members(roster: &Roster) -> Vec<UserId> {
         users(0..100).into_iter().filter(|user| roster.contains(user)).collect()
     }

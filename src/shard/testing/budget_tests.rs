@@ -1,5 +1,5 @@
-//! What is large is done a part at a time: no input costs more than its budget (`Cluster::input` holds every one against
-//! it), and what is to be done is done in the end.
+//! Large work is done in parts: no input costs more than its budget (`Cluster::input` checks every one), and all work
+//! is completed in the end.
 
 use crate::log::MemoryStorage;
 use crate::model::{
@@ -9,7 +9,7 @@ use crate::model::{
 use crate::shard::testing::fixtures::{self, Cluster, group, in_group, message, send_to, user};
 use crate::shard::*;
 
-/// Without any waiting, and with room for much.
+/// A cluster with high rates and large limits.
 fn cluster_of(shards: u16) -> Cluster {
     let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
     let disks: Vec<_> = (0..shards).map(|_| MemoryStorage::new(1 << 20, 1_000)).collect();
@@ -19,7 +19,7 @@ fn cluster_of(shards: u16) -> Cluster {
     cluster
 }
 
-/// The highest_cost of the inputs until nothing moves any more, part by part.
+/// Runs until nothing is left to do. Returns the highest cost of an input in each dimension.
 fn settle(cluster: &mut Cluster) -> Cost {
     cluster.highest_cost = Cost::default();
     cluster.settle();
