@@ -77,9 +77,14 @@ impl Runs {
     const FORMAT: u32 = 1;
 
     /// The first shard whose log is neither what the last run, whatever has cut it short, can have left, nor an older
-    /// copy of that. `found[n]` is shard n's.
+    /// copy of that. `found[n]` is shard n's. Logs of one run fit each other, whatever was listed since.
     pub fn misfit(&self, found: &[LogEnd]) -> Option<(ShardId, Misfit)> {
-        (0..).zip(found).find_map(|(shard, end)| Some((ShardId(shard), self.misfit_of(shard.into(), end)?)))
+        let is_excused = are_of_one_run(found);
+        self.misfits_with_list(found).find(|(_, misfit)| !is_excused || *misfit == Misfit::Foreign)
+    }
+
+    fn misfits_with_list(&self, found: &[LogEnd]) -> impl Iterator<Item = (ShardId, Misfit)> {
+        (0..).zip(found).filter_map(|(shard, end)| Some((ShardId(shard), self.misfit_of(shard.into(), end)?)))
     }
 
     fn misfit_of(&self, shard: usize, found: &LogEnd) -> Option<Misfit> {
@@ -110,6 +115,11 @@ impl Runs {
         let listed = self.runs.iter().map(|run| run.number);
         let newest = listed.chain(found.iter().map(|end| end.epoch)).max().unwrap_or_default();
         let number = newest.saturating_add(1).saturating_add(step.into());
+        if self.misfits_with_list(found).next().is_some() {
+            // The logs are of another time than the list: what it says of the time between is not theirs.
+            self.forgotten += self.runs.len() as u64;
+            self.runs.clear();
+        }
         let ends = found.iter().map(|end| (end.log.0, end.position.segment(), end.position.offset())).collect();
         self.runs.push(ListedRun { number, ends });
         if self.runs.len() > RUNS_MAX {
@@ -164,6 +174,13 @@ impl Runs {
         }
         Ok(runs)
     }
+}
+
+/// Whether all logs that have a record have the same newest run: then they are what one process has written.
+fn are_of_one_run(found: &[LogEnd]) -> bool {
+    let mut epochs = found.iter().filter(|end| !end.is_new()).map(|end| end.epoch);
+    let first = epochs.next();
+    epochs.all(|epoch| Some(epoch) == first)
 }
 
 impl ListedRun {

@@ -70,6 +70,24 @@ fn a_shard_whose_directory_was_removed_begins_again_and_its_old_one_does_not_com
 }
 
 #[test]
+fn logs_of_one_run_fit_each_other_and_what_was_listed_since_does_not_fit_them() {
+    let (mut runs, [_, second, third]) = history();
+    // Of one shard there is nothing to contradict it; the other one is empty.
+    assert_eq!(runs.misfit(&[end(0, 1, 64), end(second, 5, 64)]), None);
+    let copies = [end(second, 3, 700), end(second, 5, 64)];
+    assert_eq!(runs.misfit(&copies), None);
+    assert_eq!(runs.misfit(&[copies[0], other_log(second, 5, 64)]), Some((ShardId(1), Misfit::Foreign)));
+    let fourth = runs.begin(&copies, 2);
+    assert!(fourth > third);
+    let sound = end(fourth, 3, 756);
+    assert_eq!(runs.misfit(&[sound, end(fourth, 5, 120)]), None);
+    for stray in [end(third, 2, 776), end(third, 6, 64), end(second, 2, 500)] {
+        let found = runs.misfit(&[sound, stray]);
+        assert!(matches!(found, Some((ShardId(1), Misfit::Unlisted | Misfit::Forgotten))), "{stray:?}: {found:?}");
+    }
+}
+
+#[test]
 fn numbers_go_up_whatever_the_logs_say_and_are_not_given_twice() {
     let mut runs = Runs::default();
     assert_eq!(runs.begin(&[end(7, 1, 800), end(3, 1, 800)], 0), 8, "logs of before the first listed run");
@@ -87,16 +105,16 @@ fn numbers_go_up_whatever_the_logs_say_and_are_not_given_twice() {
 fn what_is_older_than_all_listed_runs_is_not_believed() {
     let mut runs = Runs::default();
     for n in 0..RUNS_MAX as u32 {
-        let epoch = u64::from(n);
-        runs.begin(&[end(epoch, 1 + n, 64 + n)], 0);
+        let found = end(n.into(), 1 + n, 64 + n);
+        runs.begin(&[found, found], 0);
     }
-    let newest = RUNS_MAX as u64;
-    assert_eq!(runs.misfit(&[end(1, 1, 65)]), None, "all is listed");
-    runs.begin(&[end(newest, RUNS_MAX as u32 + 1, 64)], 0);
+    let newest = end(RUNS_MAX as u64, RUNS_MAX as u32 + 1, 64);
+    assert_eq!(runs.misfit(&[end(1, 1, 65), newest]), None, "all is listed");
+    runs.begin(&[newest, newest], 0);
     assert_eq!(runs.runs.len(), RUNS_MAX);
-    assert_eq!(runs.misfit(&[end(2, 2, 100)]), None);
-    assert_eq!(runs.misfit(&[end(1, 1, 65)]), Some((ShardId(0), Misfit::Forgotten)));
-    assert_eq!(runs.misfit(&[end(0, 1, 64)]), None, "an empty log is no older one");
+    assert_eq!(runs.misfit(&[end(2, 2, 100), newest]), None);
+    assert_eq!(runs.misfit(&[end(1, 1, 65), newest]), Some((ShardId(0), Misfit::Forgotten)));
+    assert_eq!(runs.misfit(&[end(0, 1, 64), newest]), None, "an empty log is no older one");
 }
 
 #[test]
