@@ -2,6 +2,7 @@
 
 use super::orders::Orders;
 use super::token::AdminToken;
+use crate::model::Millis;
 use crate::server::Options;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -16,6 +17,8 @@ pub struct Api {
     /// A place for each event stream.
     pub streams: Arc<Semaphore>,
     pub events_sent: AtomicU64,
+    /// The wall-clock time at which this run of the server began: it tells cursors of different runs apart.
+    pub began: Millis,
     /// Number of responses by status.
     pub answered: Mutex<BTreeMap<u16, u64>>,
     /// Messages that were to be sent, by whose permissions counted and what became of it.

@@ -40,6 +40,8 @@ pub enum ApiError {
     TooManyStreams,
     #[error("events behind this cursor have expired: go on with after=begin, and read what was missed from histories")]
     CursorExpired,
+    #[error("the cursor is of an earlier run of the server: begin without it")]
+    ListCursorExpired,
     #[error(
         "the logs have changed since this cursor was given (resharded, repaired, restored, or cut by a crash): go on \
          with after=begin"
@@ -94,7 +96,7 @@ impl ApiError {
             Self::RequestTimeout => "request_timeout",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::Busy | Self::TooManyStreams => "busy",
-            Self::CursorExpired => "cursor_expired",
+            Self::CursorExpired | Self::ListCursorExpired => "cursor_expired",
             Self::CursorSuperseded => "cursor_superseded",
             Self::Unreadable(_) => "unreadable",
             Self::Starting => "starting",
@@ -114,7 +116,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CursorExpired | Self::CursorSuperseded => StatusCode::GONE,
+            Self::CursorExpired | Self::ListCursorExpired | Self::CursorSuperseded => StatusCode::GONE,
             Self::Busy | Self::TooManyStreams | Self::Starting | Self::Stopping | Self::Stuck(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

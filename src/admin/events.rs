@@ -6,7 +6,7 @@
 //! cursor that it has seen misses nothing and gets nothing twice.
 
 use super::api::Api;
-use super::caller::Caller;
+use super::connections::Caller;
 use super::error::ApiError;
 use super::event::{EVENT_TYPES, LogEvent};
 use super::intake;

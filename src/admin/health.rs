@@ -1,12 +1,13 @@
-//! Health checks: whether the process works, and whether it accepts clients.
+//! Health checks and numbers in short: whether the process works, whether it accepts clients, and how much it does.
 
 use super::api::Api;
 use super::error::{ApiError, json};
-use crate::server::ServerPhase;
+use crate::server::{ServerPhase, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::json as value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,29 @@ pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
         ServerPhase::Starting => Err(ApiError::Starting),
         ServerPhase::Stopping => Err(ApiError::Stopping),
     }
+}
+
+/// `GET /v1/stats`: the numbers in short, as the shards published them last. `/metrics` has all of them.
+pub async fn stats(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    let shown: Vec<Arc<Snapshot>> = api.orders.lanes.snapshots().into_iter().flatten().collect();
+    let sum = |read: fn(&Snapshot) -> u64| shown.iter().map(|snapshot| read(snapshot)).sum::<u64>();
+    let body = value!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": api.orders.lanes.phase() == ServerPhase::Ready,
+        "started": api.began.0,
+        "shards": api.orders.lanes.shards(),
+        "connections": sum(|it| it.connections),
+        "sessions": sum(|it| it.stats.sessions),
+        "users": sum(|it| it.stats.users),
+        "conversations": sum(|it| it.stats.conversations),
+        "groups": sum(|it| it.stats.groups),
+        "messages_committed": sum(|it| it.stats.committed),
+        "events_pushed": sum(|it| it.stats.pushed),
+        "log_segments": sum(|it| it.log.segments),
+        "log_bytes": sum(|it| it.log.bytes),
+        "storage_full": shown.iter().any(|it| it.log.is_full),
+    });
+    Ok(json(StatusCode::OK, &body))
 }
 
 #[cfg(test)]

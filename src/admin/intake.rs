@@ -3,7 +3,7 @@
 
 use super::api::Api;
 use super::error::ApiError;
-use crate::model::{GroupId, IdError, MessageId, UserId};
+use crate::model::{GroupId, IdError, UserId};
 use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::path::Path;
@@ -61,11 +61,11 @@ pub fn part<T: DeserializeOwned>(raw: &RawValue) -> Result<T, ApiError> {
         .map_err(|error| ApiError::invalid(format!("this element is not as it should be: {error}")))
 }
 
-/// A message's id, in decimal digits.
-pub fn message_id(text: &str) -> Result<MessageId, ApiError> {
+/// A number of 64 bits in decimal digits.
+pub fn decimal(what: &str, text: &str) -> Result<u64, ApiError> {
     let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let id = if is_decimal { text.parse().ok() } else { None };
-    id.map(MessageId).ok_or_else(|| ApiError::invalid("the message's id is not a decimal number of 64 bits"))
+    let number = if is_decimal { text.parse().ok() } else { None };
+    number.ok_or_else(|| ApiError::invalid(format!("{what} is not a decimal number of 64 bits")))
 }
 
 /// A request without a body: an empty body or an empty object is accepted.

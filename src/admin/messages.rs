@@ -1,18 +1,27 @@
-//! Messages over HTTP: sent in a user's name, one or many, and taken back by the operator.
+//! Messages over HTTP: sent in a user's name, one or many, and taken back by the operator. Every bound that a client of the two
+//! protocols has holds here, too.
 
 use super::api::Api;
 use super::error::{ApiError, json};
 use super::groups::done;
 use super::intake::{self, PathSegments};
-use super::new_message::{NewMessage, OutgoingMessage};
-use crate::model::{Answer, Authority, Order, SentMessage};
+use crate::model::{
+    Annotations, Answer, Authority, ClientMessageId, Extra, Fact, HeaderFlags, Limits, MessageContent, MessageId,
+    Order, Recipient, Refusal, Refused, Send, SentMessage, UserId, has_control_character,
+};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 /// The most messages of one batch.
@@ -170,8 +179,210 @@ pub async fn revoke(
     query: Result<Query<RevokeQuery>, QueryRejection>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let message = intake::message_id(&intake::segments(path)?)?;
+    let message = intake::decimal("the message's id", &intake::segments(path)?).map(MessageId)?;
     let user = intake::user("user", &intake::query(query)?.user)?;
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::Revoke { user, message }).await?)
+}
+
+/// RFC 4648 4, with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMessage {
+    from: String,
+    to: NewRecipient,
+    client_msg_id: String,
+    #[serde(rename = "type")]
+    message_type: Option<i32>,
+    payload: Option<Box<RawValue>>,
+    content: Option<String>,
+    #[serde(default)]
+    extra: BTreeMap<String, String>,
+    #[serde(default)]
+    expire: u32,
+    #[serde(default)]
+    no_persist: bool,
+    #[serde(default)]
+    sync_once: bool,
+    #[serde(rename = "as", default)]
+    authority: As,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRecipient {
+    user: Option<String>,
+    group: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum As {
+    #[default]
+    Author,
+    System,
+}
+
+/// What an order sends.
+struct OutgoingMessage {
+    author: UserId,
+    send: Box<Send>,
+    authority: Authority,
+}
+
+impl NewMessage {
+    fn outgoing(self, limits: &Limits) -> Result<OutgoingMessage, ApiError> {
+        let author = intake::user("from", &self.from)?;
+        let recipient = self.to.recipient()?;
+        let client_message_id = ClientMessageId::new(&self.client_msg_id)
+            .map_err(|error| ApiError::invalid(format!("client_msg_id {error}")))?;
+        let (content, payload_type) = content_of(self.payload.as_deref(), self.content.as_deref())?;
+        if content.len() > limits.content_bytes_max {
+            return Err(ApiError::Refused(Refusal::MessageTooLarge.into()));
+        }
+        let message_type = match self.message_type {
+            None => payload_type,
+            Some(given) if given >= 1 && !Fact::MESSAGE_TYPES.contains(&given) => given,
+            Some(_) => return Err(ApiError::invalid("type is below 1, or one of the server's own (1001 to 1099)")),
+        };
+        let annotations = Annotations {
+            header: HeaderFlags { no_persist: self.no_persist, sync_once: self.sync_once, ..HeaderFlags::default() },
+            expire_s: self.expire,
+            ..Annotations::default()
+        };
+        let send = Send {
+            client_message_id,
+            recipient,
+            conversation_name: None,
+            message_type,
+            content,
+            send_time: 0,
+            extra: extra_of(self.extra, limits)?,
+            annotations: (annotations != Annotations::default()).then(|| Box::new(annotations)),
+        };
+        let authority = match self.authority {
+            As::Author => Authority::User,
+            As::System => Authority::System,
+        };
+        Ok(OutgoingMessage { author, send: Box::new(send), authority })
+    }
+}
+
+impl NewRecipient {
+    fn recipient(&self) -> Result<Recipient, ApiError> {
+        match (&self.user, &self.group) {
+            (Some(user), None) => intake::user("to.user", user).map(Recipient::User),
+            (None, Some(group)) => intake::group(group).map(Recipient::Group),
+            _ => Err(ApiError::invalid("to names neither or both of user and group")),
+        }
+    }
+}
+
+/// An object, byte for byte as it was sent, or any bytes in base64; and the type that the object says.
+fn content_of(payload: Option<&RawValue>, content: Option<&str>) -> Result<(MessageContent, i32), ApiError> {
+    match (payload, content) {
+        (Some(payload), None) if payload.get().starts_with('{') => {
+            let text = payload.get();
+            Ok((text.as_bytes().to_vec().into(), type_in(text)))
+        }
+        (Some(_), None) => Err(ApiError::invalid("payload is no object: other content goes into content, in base64")),
+        (None, Some(content)) => {
+            let bytes = BASE64.decode(content).map_err(|_| ApiError::invalid("content is not base64"))?;
+            Ok((bytes.into(), DEFAULT_TYPE))
+        }
+        _ => Err(ApiError::invalid("neither or both of payload and content are given")),
+    }
+}
+
+const DEFAULT_TYPE: i32 = 1;
+
+/// As the JSON-RPC protocol reads it: `type`, when it is an integer of at least 1; else 1.
+fn type_in(object: &str) -> i32 {
+    let object: Option<Map<String, Value>> = serde_json::from_str(object).ok();
+    let number = object.and_then(|object| object.get("type")?.as_i64()).and_then(|number| i32::try_from(number).ok());
+    number.filter(|number| *number >= 1).unwrap_or(DEFAULT_TYPE)
+}
+
+fn extra_of(pairs: BTreeMap<String, String>, limits: &Limits) -> Result<Extra, ApiError> {
+    let pairs = pairs.into_iter().map(|(key, value)| (CompactString::from(key), CompactString::from(value)));
+    let extra = Extra::new(pairs.collect());
+    if extra.bytes() > limits.extra_bytes_max {
+        return Err(ApiError::Refused(Refused::because(Refusal::MessageTooLarge, "extra is too large")));
+    }
+    if extra.iter().any(|(key, _)| has_control_character(key)) {
+        return Err(ApiError::invalid("a key of extra holds a control character"));
+    }
+    Ok(extra)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(text: &str) -> Result<OutgoingMessage, String> {
+        let new: NewMessage = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        new.outgoing(&Limits::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_object_is_the_content_byte_for_byte_and_says_the_type() {
+        let text = r#"{"from":"a","to":{"user":"b"},"client_msg_id":"1","payload":{ "type":3, "a":"\u00e4" }}"#;
+        let sent = outgoing(text).expect("well formed").send;
+        assert_eq!(sent.content, br#"{ "type":3, "a":"\u00e4" }"#[..]);
+        assert_eq!((sent.message_type, sent.annotations.is_none(), sent.send_time), (3, true, 0));
+        for (kind, expected) in [("0", 1), ("\"3\"", 1), ("1.5", 1), ("4294967296", 1), ("7", 7)] {
+            let text = format!(r#"{{"from":"a","to":{{"user":"b"}},"client_msg_id":"1","payload":{{"type":{kind}}}}}"#);
+            assert_eq!(outgoing(&text).expect("well formed").send.message_type, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn base64_is_any_content_and_a_given_type_counts() {
+        for content in ["AAH/", "aGk=", "aGk"] {
+            let text = format!(
+                r#"{{"from":"a","to":{{"group":"g"}},"client_msg_id":"1","content":"{content}","type":5,"as":"system"}}"#
+            );
+            let OutgoingMessage { send, authority, .. } = outgoing(&text).expect("well formed");
+            assert_eq!((send.message_type, authority), (5, Authority::System));
+            let expected: &[u8] = if content == "AAH/" { &[0, 1, 255] } else { b"hi" };
+            assert_eq!(send.content, *expected);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let most = "x".repeat(129);
+        for (rest, said) in [
+            (r#""content":"@@""#.to_owned(), "content is not base64"),
+            (r#""content":"aGk=","payload":{}"#.to_owned(), "neither or both of payload and content"),
+            (r#""type":1"#.to_owned(), "neither or both of payload and content"),
+            (r#""payload":"text""#.to_owned(), "payload is no object"),
+            (r#""payload":{},"type":0"#.to_owned(), "type is below 1"),
+            (r#""payload":{},"type":1001"#.to_owned(), "the server's own"),
+            (r#""payload":{},"as":"root""#.to_owned(), "unknown variant"),
+            (r#""payload":{},"color":"red""#.to_owned(), "unknown field"),
+            (r#""payload":{},"expire":-1"#.to_owned(), "-1"),
+            (r#""payload":{},"extra":{"a\n":"1"}"#.to_owned(), "a key of extra"),
+            (format!(r#""payload":{{}},"extra":{{"a":"{}"}}"#, "x".repeat(9_000)), "extra is too large"),
+            (format!(r#""content":"{}""#, "A".repeat(90_000)), "too large"),
+        ] {
+            let text = format!(r#"{{"from":"a","to":{{"user":"b"}},"client_msg_id":"1",{rest}}}"#);
+            let refused = outgoing(&text).err().unwrap_or_default();
+            assert!(refused.contains(said), "{rest}: {refused}");
+        }
+        for (text, said) in [
+            (r#"{"from":"","to":{"user":"b"},"client_msg_id":"1","payload":{}}"#.to_owned(), "from is empty"),
+            (r#"{"from":"a","to":{},"client_msg_id":"1","payload":{}}"#.to_owned(), "to names neither"),
+            (r#"{"from":"a","to":{"user":"b","group":"g"},"client_msg_id":"1","payload":{}}"#.to_owned(), "both"),
+            (format!(r#"{{"from":"a","to":{{"user":"b"}},"client_msg_id":"{most}","payload":{{}}}}"#), "client_msg_id"),
+        ] {
+            let refused = outgoing(&text).err().unwrap_or_default();
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+    }
 }

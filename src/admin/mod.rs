@@ -9,7 +9,6 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod api;
-mod caller;
 mod connections;
 mod error;
 mod event;
@@ -19,10 +18,11 @@ mod health;
 mod intake;
 mod messages;
 mod metrics;
-mod new_message;
 mod orders;
 mod process;
+mod reading;
 mod routes;
+mod sessions;
 mod thread;
 mod token;
 mod users;

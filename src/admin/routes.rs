@@ -1,9 +1,9 @@
 //! The table of routes, and the steps of every request: checking the token, counting the response.
 
 use super::api::Api;
-use super::caller::Caller;
+use super::connections::Caller;
 use super::error::ApiError;
-use super::{events, groups, health, messages, metrics, users};
+use super::{events, groups, health, messages, metrics, reading, sessions, users};
 use crate::server::MetricsAccess;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -52,6 +52,18 @@ pub static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/messages/batch", Access::Token, || post(messages::send_batch)),
     route(Method::DELETE, "/v1/messages/{message}", Access::Token, || delete(messages::revoke)),
     route(Method::GET, "/v1/events", Access::Token, || get(events::follow)),
+    route(Method::GET, "/v1/users", Access::Token, || get(reading::list_users)),
+    route(Method::GET, "/v1/groups", Access::Token, || get(reading::list_groups)),
+    route(Method::GET, "/v1/users/{user}/inbox", Access::Token, || get(reading::inbox)),
+    route(Method::GET, "/v1/users/{user}/conversations", Access::Token, || get(reading::conversations)),
+    route(Method::GET, "/v1/users/{user}/history/{other}", Access::Token, || get(reading::pair_history)),
+    route(Method::GET, "/v1/groups/{group}/history", Access::Token, || get(reading::group_history)),
+    route(Method::GET, "/v1/users/{user}/sessions", Access::Token, || get(sessions::list)),
+    route(Method::DELETE, "/v1/users/{user}/sessions", Access::Token, || delete(sessions::end_all)),
+    route(Method::DELETE, "/v1/users/{user}/sessions/{session}", Access::Token, || delete(sessions::end_one)),
+    route(Method::POST, "/v1/presence", Access::Token, || post(sessions::presence)),
+    route(Method::POST, "/v1/tokens", Access::Token, || post(sessions::mint_token)),
+    route(Method::GET, "/v1/stats", Access::Token, || get(health::stats)),
     route(Method::GET, "/v1/openapi.json", Access::Token, || get(describe)),
     route(Method::GET, "/metrics", Access::Metrics, || get(metrics::show)),
     route(Method::GET, "/healthz", Access::Everybody, || get(health::live)),

@@ -4,6 +4,7 @@ use super::api::Api;
 use super::connections::{self, Connections};
 use super::orders::Orders;
 use super::routes::router;
+use super::sessions::wall_now;
 use super::token::{AddressFile, AdminToken};
 use crate::server::HostError;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
@@ -50,6 +51,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         token,
         streams,
         events_sent: AtomicU64::new(0),
+        began: wall_now(),
         answered: Mutex::default(),
         messages: Mutex::default(),
     });

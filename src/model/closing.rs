@@ -36,6 +36,8 @@ pub enum Closing {
     TokenRevoked,
     /// An operator has disabled the account.
     AccountDisabled,
+    /// An operator has ended the session. The client may come back.
+    Kicked,
     /// The handshake was refused with an HTTP status, or was not finished in time.
     HandshakeRefused,
     /// No room: too many connections, or too many unauthenticated ones of one address. The client should retry later.
@@ -46,7 +48,7 @@ pub enum Closing {
 
 impl Closing {
     /// Every reason, in the order of the metrics.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Normal,
         Self::Stopping,
         Self::ProtocolError,
@@ -62,6 +64,7 @@ impl Closing {
         Self::TokenExpired,
         Self::TokenRevoked,
         Self::AccountDisabled,
+        Self::Kicked,
         Self::HandshakeRefused,
         Self::Crowded,
         Self::Gone,
@@ -96,6 +99,7 @@ impl Closing {
             Self::TooManyBadRequests => Some(4006),
             Self::TokenExpired | Self::TokenRevoked => Some(4007),
             Self::AccountDisabled => Some(4008),
+            Self::Kicked => Some(4009),
             Self::HandshakeRefused | Self::Gone => None,
         }
     }
@@ -118,6 +122,7 @@ impl Closing {
             Self::TokenExpired => "token_expired",
             Self::TokenRevoked => "token_revoked",
             Self::AccountDisabled => "account_disabled",
+            Self::Kicked => "kicked",
             Self::HandshakeRefused => "handshake_refused",
             Self::Crowded => "crowded",
             Self::Gone => "gone",
@@ -142,6 +147,7 @@ impl Closing {
             Self::TokenExpired => "token expired",
             Self::TokenRevoked => "token revoked",
             Self::AccountDisabled => "account disabled",
+            Self::Kicked => "ended by an operator",
             Self::HandshakeRefused => "handshake refused",
             Self::Crowded => "no room, try again later",
             Self::Gone => "gone",

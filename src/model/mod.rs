@@ -12,6 +12,7 @@ mod content;
 mod fact;
 mod ids;
 mod limits;
+mod listing;
 mod message;
 mod moment;
 mod order;
@@ -38,6 +39,7 @@ pub use ids::{
     ShardId, Slot, UserId, has_control_character,
 };
 pub use limits::Limits;
+pub use listing::{Listed, ListedGroup, ListedUser, SessionState};
 pub use message::{
     Annotations, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags, StreamChunk,
 };

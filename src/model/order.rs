@@ -1,6 +1,9 @@
 //! The operator's requests to a shard, and the shard's answers.
 
-use super::{Conversation, ConversationSeq, GroupId, GroupState, MessageId, Millis, Refused, Role, Send, UserId};
+use super::{
+    Conversation, ConversationSeq, Conversations, GroupId, GroupState, HistoryDirection, Listed, ListedGroup,
+    ListedUser, MessageId, Millis, Refused, Reply, Role, Send, SessionId, SessionState, ShardId, Sync, UserId,
+};
 
 /// An operator's request. It goes to the shard that owns the addressee.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,66 @@ pub enum Order {
         /// Whose permissions count.
         authority: Authority,
     },
+    /// Reads a page of a user's inbox, as the user would see it.
+    ShowInbox {
+        /// The user.
+        user: UserId,
+        /// The page.
+        sync: Sync,
+    },
+    /// Lists a user's conversations, as the user would see them.
+    ShowConversations {
+        /// The user.
+        user: UserId,
+        /// The page.
+        list: Conversations,
+    },
+    /// Reads a page of a conversation: all of it, whoever may see which part. Messages whose time is over are not shown.
+    ShowHistory {
+        /// The conversation.
+        conversation: Conversation,
+        /// The conversation seq at which the page begins, and the direction.
+        direction: HistoryDirection,
+        /// The most messages of the page.
+        limit: u32,
+    },
+    /// Lists a user's sessions.
+    ShowSessions {
+        /// The user.
+        user: UserId,
+    },
+    /// Ends a user's sessions. Its devices may log in again.
+    EndSessions {
+        /// The user.
+        user: UserId,
+        /// The session to end; `None`: all of them.
+        only: Option<SessionId>,
+    },
+    /// Reads the presence of users of one shard, at most `Order::LISTED_MAX`.
+    ShowPresence {
+        /// The shard.
+        shard: ShardId,
+        /// Its users.
+        users: Vec<UserId>,
+    },
+    /// Lists the users of a shard.
+    ListUsers {
+        /// The shard.
+        shard: ShardId,
+        /// The row at which the list begins. A row keeps its number while the server runs.
+        from: u32,
+        /// The most users, at most `Order::LISTED_MAX`.
+        limit: usize,
+    },
+    /// Lists the groups of a shard.
+    ListGroups {
+        /// The shard.
+        shard: ShardId,
+        /// The row at which the list begins. A row keeps its number while the server runs.
+        from: u32,
+        /// The most groups, at most `Order::LISTED_MAX`.
+        limit: usize,
+    },
     /// Takes a message back for all its readers, whoever wrote it and whenever.
     Revoke {
         /// A user who has the message: its author, or one of its readers.
@@ -132,6 +195,8 @@ impl Order {
     pub const MEMBERS_MAX: usize = 5_000;
     /// The most members of one page.
     pub const SHOWN_MEMBERS_MAX: usize = 2_000;
+    /// The most users or groups of one page, and of one question about presence.
+    pub const LISTED_MAX: usize = 1_000;
 
     /// The user or the conversation whose owner shard executes the order.
     pub fn addressee(&self) -> Addressee {
@@ -141,12 +206,20 @@ impl Order {
             | Self::ChangeMember { group, .. }
             | Self::DissolveGroup { group }
             | Self::ShowGroup { group, .. } => Addressee::Conversation(Conversation::Group(group.clone())),
+            Self::ShowHistory { conversation, .. } => Addressee::Conversation(conversation.clone()),
+            Self::ShowPresence { shard, .. } | Self::ListUsers { shard, .. } | Self::ListGroups { shard, .. } => {
+                Addressee::Shard(*shard)
+            }
             Self::Block { by, other, .. } => Addressee::Conversation(Conversation::pair(by.clone(), other.clone())),
             Self::KnowUser { user }
             | Self::ShowUser { user }
             | Self::SetAccount { user, .. }
             | Self::RevokeTokens { user }
             | Self::Send { author: user, .. }
+            | Self::ShowInbox { user, .. }
+            | Self::ShowConversations { user, .. }
+            | Self::ShowSessions { user }
+            | Self::EndSessions { user, .. }
             | Self::Revoke { user, .. } => Addressee::User(user.clone()),
         }
     }
@@ -159,6 +232,8 @@ pub enum Addressee {
     Conversation(Conversation),
     /// The shard that owns this user.
     User(UserId),
+    /// This shard.
+    Shard(ShardId),
 }
 
 /// The answer to an order. Each order has exactly one.
@@ -174,6 +249,14 @@ pub enum Answer {
     User(Box<UserState>),
     /// The message is stored to the configured durability, as `Reply::Sent` says.
     Sent(SentMessage),
+    /// A page, or what else a session would get as a reply.
+    Page(Box<Reply>),
+    /// The user's sessions, oldest first.
+    Sessions(Vec<SessionState>),
+    /// Users of the shard.
+    Users(Listed<ListedUser>),
+    /// Groups of the shard.
+    Groups(Listed<ListedGroup>),
     /// Refused, and nothing was changed.
     Refused(Refused),
 }

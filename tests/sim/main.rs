@@ -176,6 +176,7 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("turns that went on", world.went_on);
     totals.insert("backend's orders answered", world.operator.backend.answered);
     totals.insert("backend's sends that were known", world.operator.backend.repeated);
+    totals.insert("backend's pages", world.operator.backend.pages);
     totals.insert("backend's revocations", world.operator.backend.revoked);
     totals.insert("orders answered", world.operator.answered);
     totals.insert("orders given again after a crash", world.operator.repeated);

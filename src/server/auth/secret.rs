@@ -3,9 +3,11 @@
 //!
 //! A secret is never printed or logged; `Secret` has no way to display it.
 
+use crate::model::{Millis, UserId};
 use crate::server::StartError;
 use crate::server::base::error::{ConfigurationError, DiskError, HostError};
 use crate::server::base::files;
+use crate::wire::token::mint_for_platform;
 use std::io;
 use std::path::Path;
 
@@ -27,6 +29,11 @@ impl std::fmt::Debug for Secret {
 impl Secret {
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// A token for the user, for one platform only if there is one.
+    pub fn mint(&self, user: &UserId, platform: Option<&str>, issued: Millis, expires: Millis) -> String {
+        mint_for_platform(self.bytes(), user, platform, issued, expires)
     }
 
     /// The secret of a data directory; `None` if there is none yet.

@@ -123,6 +123,11 @@ impl AuthOptions {
         self.algorithms.contains(&algorithm)
     }
 
+    /// Whether tokens signed with the data directory's secret are accepted.
+    pub fn allows_own_tokens(&self) -> bool {
+        self.allows(TokenAlgorithm::Hs256)
+    }
+
     pub fn shown_algorithms(&self) -> String {
         self.algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(",")
     }

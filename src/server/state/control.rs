@@ -6,7 +6,7 @@
 //! channel is ever full; no shard waits for the control thread; shards that stop wait, within their deadline, until the
 //! control thread has all its answers.
 
-use crate::model::{Addressee, Answer, Order, Position, ShardId};
+use crate::model::{Addressee, Answer, Order, Position, ShardId, UserId};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
 use crate::server::follow::log_follower::CommittedEnd;
@@ -127,6 +127,7 @@ impl ControlLanes {
         let to = match order.addressee() {
             Addressee::Conversation(conversation) => self.placement.owner_of_conversation(&conversation),
             Addressee::User(user) => self.placement.owner_of(&user),
+            Addressee::Shard(shard) => shard,
         };
         let to = usize::from(to.0);
         match self.orders[to].try_send((ticket, order)) {
@@ -135,6 +136,14 @@ impl ControlLanes {
             Err(TrySendError::Full(_)) => panic!("no more orders are under way than each lane holds"),
         }
         Ok(())
+    }
+
+    pub fn shards(&self) -> u16 {
+        self.placement.shards()
+    }
+
+    pub fn owner_of(&self, user: &UserId) -> ShardId {
+        self.placement.owner_of(user)
     }
 
     pub fn phase(&self) -> ServerPhase {
@@ -243,7 +252,6 @@ impl ControlEndpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::UserId;
     use crate::server::AdminOptions;
 
     fn rig(orders_max: usize) -> (Control, Vec<ControlEndpoint>, Arc<Shared>) {

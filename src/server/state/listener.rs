@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixListener};
 use std::time::{Duration, Instant};
@@ -145,7 +145,7 @@ impl Listener {
 }
 
 /// The remote address of an accepted connection.
-pub fn peer_of(socket: &OwnedFd) -> io::Result<SocketAddr> {
+pub fn peer_of(socket: impl AsFd) -> io::Result<SocketAddr> {
     let address = rustix::net::getpeername(socket)?;
     SocketAddr::try_from(address.ok_or(io::ErrorKind::NotConnected)?).map_err(io::Error::from)
 }
@@ -214,7 +214,7 @@ mod tests {
         assert!(accepted.tcp_nodelay().expect("readable"));
         assert!(accepted.keepalive().expect("readable"));
         assert_eq!(accepted.tcp_user_timeout().expect("readable"), Some(Duration::from_secs(30)));
-        assert_eq!(peer_of(&accepted.into()).expect("connected"), client.local_addr().expect("bound"));
+        assert_eq!(peer_of(&accepted).expect("connected"), client.local_addr().expect("bound"));
     }
 
     #[test]

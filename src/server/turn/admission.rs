@@ -94,6 +94,7 @@ impl<S: Storage> Turn<S> {
         }
         self.traffic.opened += 1;
         link.stage = LinkStage::Open;
+        link.opened = now.wall;
         let session = link.session;
         let (catch_up, sizing) = match self.links[key].connection.encoding() {
             Some(Encoding::Binary) => (CatchUp::Sync, Sizing::Verbatim),

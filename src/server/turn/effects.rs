@@ -1,7 +1,7 @@
 //! Applies a shard's effects to their links, and updates a link after a change.
 
 use crate::log::Storage;
-use crate::model::{Closing, Event, Moment, Reply, SessionId, UserId};
+use crate::model::{Answer, Closing, Event, Moment, Reply, SessionId, UserId};
 use crate::server::turn::deadlines::Due;
 use crate::server::turn::link::{LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
@@ -38,7 +38,12 @@ impl<S: Storage> Turn<S> {
                     self.shard.recycle_event(event);
                 }
                 Effect::Forward { to, shard_message } => self.actions.push(Action::Forward(to, shard_message)),
-                Effect::Answer { ticket, answer } => self.actions.push(Action::Answer(ticket, answer)),
+                Effect::Answer { ticket, mut answer } => {
+                    if let Answer::Sessions(sessions) = &mut answer {
+                        self.complete_sessions(sessions);
+                    }
+                    self.actions.push(Action::Answer(ticket, answer));
+                }
                 Effect::RenewInboxEpoch => self.actions.push(Action::RenewInboxEpoch),
                 Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),
                 Effect::Close { session, closing } => {
@@ -74,7 +79,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// The link of a session that is open on this core.
-    fn open_link(&self, session: SessionId) -> Option<LinkKey> {
+    pub(in crate::server) fn open_link(&self, session: SessionId) -> Option<LinkKey> {
         let (key, link) = self.links.find(session)?;
         matches!(link.stage, LinkStage::Open).then_some(key)
     }

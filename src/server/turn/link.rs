@@ -66,6 +66,8 @@ pub(in crate::server) struct Link {
     pub in_flight_bytes: usize,
     /// The earliest entry of this link among the deadlines.
     pub scheduled: Steady,
+    /// The wall-clock time at which its session was opened.
+    pub opened: Millis,
 }
 
 /// All links of a core.
@@ -137,6 +139,7 @@ impl Link {
             is_dirty: false,
             in_flight_bytes: 0,
             scheduled: Steady::NEVER,
+            opened: Millis(0),
         }
     }
 

@@ -9,6 +9,7 @@ pub(super) mod admission;
 pub(super) mod deadlines;
 pub(super) mod effects;
 pub(super) mod link;
+pub(super) mod sessions;
 pub(super) mod traffic;
 pub(super) mod withheld;
 

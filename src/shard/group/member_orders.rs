@@ -35,6 +35,14 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
         | Order::SetAccount { .. }
         | Order::RevokeTokens { .. }
         | Order::Send { .. }
+        | Order::ShowInbox { .. }
+        | Order::ShowConversations { .. }
+        | Order::ShowHistory { .. }
+        | Order::ShowSessions { .. }
+        | Order::EndSessions { .. }
+        | Order::ShowPresence { .. }
+        | Order::ListUsers { .. }
+        | Order::ListGroups { .. }
         | Order::Revoke { .. } => false,
     }
 }

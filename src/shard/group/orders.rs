@@ -93,6 +93,23 @@ impl<S: Storage> Shard<S> {
                 self.revoke_ordered(ctx, ticket, user, message);
                 return None;
             }
+            Order::ShowInbox { user, sync } => {
+                self.show_inbox(ctx, ticket, user, sync);
+                return None;
+            }
+            Order::ShowConversations { user, list } => {
+                self.show_conversations(ctx, ticket, &user, list);
+                return None;
+            }
+            Order::ShowHistory { conversation, direction, limit } => {
+                self.show_history(ctx, ticket, conversation, (direction, limit));
+                return None;
+            }
+            Order::ShowSessions { user } => Ok(self.show_sessions(&user)),
+            Order::EndSessions { user, only } => Ok(self.end_sessions(ctx, &user, only)),
+            Order::ShowPresence { users, .. } => Ok(self.answer_presence(users)),
+            Order::ListUsers { from, limit, .. } => Ok(self.list_users(from, limit)),
+            Order::ListGroups { from, limit, .. } => Ok(self.list_groups(from, limit)),
         };
         Some(done.unwrap_or_else(|refusal| Answer::Refused(refusal.into())))
     }
@@ -262,6 +279,7 @@ impl<S: Storage> Shard<S> {
         let owner = match order.addressee() {
             Addressee::Conversation(conversation) => placement.owner_of_conversation(&conversation),
             Addressee::User(user) => placement.owner_of(&user),
+            Addressee::Shard(shard) => shard,
         };
         owner == self.settings.me
     }

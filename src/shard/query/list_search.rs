@@ -2,7 +2,8 @@
 //!
 //! Invariant: seats that are added during the search are not examined.
 
-use crate::model::{Conversations, RequestTag, Seq, SessionId};
+use crate::model::{Conversations, Seq};
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::rows::index::UserIndex;
 use crate::shard::rows::seat::SeatAt;
 use std::cmp::Reverse;
@@ -10,8 +11,7 @@ use std::cmp::Reverse;
 /// The state of one search.
 #[derive(Debug)]
 pub(in crate::shard) struct ListSearch {
-    pub session: SessionId,
-    pub tag: RequestTag,
+    pub waiter: Requester,
     pub place: UserIndex,
     pub list: Conversations,
     /// The seats before this word of the user's seat list are not examined yet.
@@ -21,8 +21,8 @@ pub(in crate::shard) struct ListSearch {
 }
 
 impl ListSearch {
-    pub fn new((session, tag): (SessionId, RequestTag), place: UserIndex, list: Conversations, words: usize) -> Self {
-        Self { session, tag, place, list, words_left: words, newest: Vec::new(), has_more: false }
+    pub fn new(waiter: Requester, place: UserIndex, list: Conversations, words: usize) -> Self {
+        Self { waiter, place, list, words_left: words, newest: Vec::new(), has_more: false }
     }
 
     /// Examines a seat; `last` is the newest entry of its conversation in the inbox.

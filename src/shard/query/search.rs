@@ -11,12 +11,10 @@ const SEARCHED_A_STEP: usize = 64;
 pub(in crate::shard) struct MessageSearch {
     pub message: MessageId,
     pub conversations: Vec<(Conversation, Tail)>,
-    /// Conversations of the user that were searched before these.
-    pub passed: usize,
+    /// The user's seats before this word are searched after these.
+    pub words_left: usize,
     /// How many of these have been searched.
     pub searched: usize,
-    /// The user has no others.
-    pub is_last: bool,
 }
 
 impl MessageSearch {

@@ -89,12 +89,7 @@ fn answer_of(reply: Reply, is_repeated: bool) -> Answer {
             Answer::Sent(SentMessage { id, conversation_seq, server_time, is_repeated })
         }
         Reply::Refused(refused) => Answer::Refused(refused),
-        Reply::Done
-        | Reply::Welcome { .. }
-        | Reply::Reauthenticated { .. }
-        | Reply::Synced { .. }
-        | Reply::History { .. }
-        | Reply::Conversations { .. }
-        | Reply::Presence(_) => Answer::Done,
+        Reply::Done => Answer::Done,
+        reply => Answer::Page(Box::new(reply)),
     }
 }

@@ -1,7 +1,7 @@
 //! The list of a user's conversations: those with the newest entries first, each with its last message.
 
 use crate::log::{ReadMode, Storage, Unread};
-use crate::model::{Conversations, MessageId, Millis, Refusal, Reply, RequestTag, Room, Seq, SessionId};
+use crate::model::{Conversations, MessageId, Millis, Refusal, Reply, RequestTag, Room, Seq, SessionId, UserId};
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
@@ -9,7 +9,7 @@ use crate::shard::query::list::{ListQuestion, ListRow, ListedRow};
 use crate::shard::query::list_search::ListSearch;
 use crate::shard::rows::index::UserIndex;
 use crate::shard::rows::seat::{SeatAt, Seated};
-use crate::shard::{Effect, Shard};
+use crate::shard::{Effect, Shard, Ticket};
 
 /// A list visits all of a user's seats, so it is charged one more query for each of this many seats.
 const SEATS_A_QUERY: usize = 4_096;
@@ -30,11 +30,33 @@ impl<S: Storage> Shard<S> {
         if !self.may_query_for(ctx.now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
-        let mut listing = ListSearch::new((session, tag), place, list, seats);
+        let listing = ListSearch::new(Requester::Session { session, tag }, place, list, seats);
+        self.begin_listing(ctx, listing);
+    }
+
+    /// The same for an order: what the user would be shown.
+    pub(in crate::shard) fn show_conversations(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ticket: Ticket,
+        user: &UserId,
+        list: Conversations,
+    ) {
+        let waiter = Requester::order(ticket);
+        let Some(place) = self.state.tables.inboxes.find(user) else {
+            return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
+        };
+        let seats = self.state.tables.inboxes.seat_words_of(place);
+        self.begin_listing(ctx, ListSearch::new(waiter, place, list, seats));
+    }
+
+    fn begin_listing(&mut self, ctx: &mut Ctx<'_>, mut listing: ListSearch) {
         if self.list_some(&mut listing) {
             return self.answer_listing(ctx, listing);
         }
-        ctx.effects.push(Effect::Pause { session });
+        if let Some(session) = listing.waiter.session() {
+            ctx.effects.push(Effect::Pause { session });
+        }
         self.state.reads.listings.push_back(listing);
     }
 
@@ -45,12 +67,12 @@ impl<S: Storage> Shard<S> {
     /// A turn's share of the lists of users who have very many conversations; they take turns.
     pub(in crate::shard) fn continue_listings(&mut self, ctx: &mut Ctx<'_>) {
         let Some(mut listing) = self.state.reads.listings.pop_front() else { return };
-        let session = listing.session;
-        if self.state.live.sessions.find(session).is_none() {
+        let session = listing.waiter.session();
+        if session.is_some_and(|session| self.state.live.sessions.find(session).is_none()) {
             return;
         }
         if self.list_some(&mut listing) {
-            ctx.effects.push(Effect::Resume { session });
+            ctx.effects.extend(session.map(|session| Effect::Resume { session }));
             return self.answer_listing(ctx, listing);
         }
         self.state.reads.listings.push_back(listing);
@@ -74,14 +96,22 @@ impl<S: Storage> Shard<S> {
     }
 
     fn answer_listing(&mut self, ctx: &mut Ctx<'_>, listing: ListSearch) {
-        let (session, tag) = (listing.session, listing.tag.clone());
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (place, room) = (row.place, self.answer_room(row));
+        let (waiter, place) = (listing.waiter.clone(), listing.place);
+        let room = match waiter.session() {
+            Some(session) => {
+                let Some(row) = self.state.live.sessions.find(session) else { return };
+                self.answer_room(row)
+            }
+            None => self.order_room(),
+        };
         let question = self.list_question(ctx.now.wall, (place, room), listing.finish());
         match question.answer(self.log.journal.view(ReadMode::None)) {
-            Ok(rows) => self.reply_conversations(ctx, Requester::Session { session, tag }, &question, rows),
-            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
-            Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::List(question), ctx.effects),
+            Ok(rows) => self.reply_conversations(ctx, waiter, &question, rows),
+            Err(Unread::Damaged(_)) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Cold(_)) => {
+                let user = question.user.clone();
+                self.fetch_for(waiter, &user, ColdRead::List(question), ctx.effects);
+            }
         }
     }
 

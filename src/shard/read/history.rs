@@ -1,12 +1,14 @@
 //! History (PROTOCOL 3.16): replies with a page of one conversation.
 
 use crate::log::{ReadMode, Storage, Unread};
-use crate::model::{History, Refusal, Reply, RequestTag, Seq, SessionId};
-use crate::shard::Shard;
+use crate::model::{
+    Conversation, ConversationSeq, History, HistoryDirection, Refusal, Reply, RequestTag, Seq, SessionId, UserId,
+};
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::history::{HistoryPage, HistoryQuestion};
+use crate::shard::{Shard, Ticket};
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn history(
@@ -42,6 +44,43 @@ impl<S: Storage> Shard<S> {
         }
     }
 
+    /// All of a conversation for an order, at its owner, whoever may see which part.
+    pub(in crate::shard) fn show_history(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        ticket: Ticket,
+        conversation: Conversation,
+        (direction, limit): (HistoryDirection, u32),
+    ) {
+        let waiter = Requester::order(ticket);
+        let Some(at) = self.state.find_row(&conversation) else {
+            return self.refuse_requester(waiter, Refusal::ConversationNotExist, ctx.effects);
+        };
+        let tail = self.state.tables.conversations.at(at).tail.tail();
+        // Reads take turns by users: those of one conversation are its own.
+        let user = match &conversation {
+            Conversation::Pair(smaller, _) => Some(smaller.clone()),
+            Conversation::Group(group) => UserId::new(group.as_str()).ok(),
+        };
+        let question = HistoryQuestion {
+            conversation,
+            tail,
+            direction,
+            limit,
+            topic: None,
+            joined: ConversationSeq(0),
+            newest: ConversationSeq(tail.seq.0),
+            room: self.order_room(),
+        };
+        match (question.answer(self.log.journal.view(ReadMode::None)), user) {
+            (Ok(page), _) => self.reply_history(ctx, waiter, &question, page),
+            (Err(Unread::Cold(_)), Some(user)) => {
+                self.fetch_for(waiter, &user, ColdRead::History(question), ctx.effects);
+            }
+            (Err(_), _) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
+        }
+    }
+
     pub(in crate::shard) fn reply_history(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -49,17 +88,24 @@ impl<S: Storage> Shard<S> {
         question: &HistoryQuestion,
         page: HistoryPage,
     ) {
-        let Requester::Session { session, tag } = waiter else { return };
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let place = row.place;
+        let viewer = match waiter.session() {
+            Some(session) => {
+                let Some(row) = self.state.live.sessions.find(session) else { return };
+                Some(row.place)
+            }
+            None => None,
+        };
         let mut messages = page.entries;
         messages.retain_mut(|entry| {
             entry.seq = Seq(0);
-            self.state.present(ctx.now.wall, place, entry)
+            match viewer {
+                Some(user) => self.state.present(ctx.now.wall, user, entry),
+                None => self.state.present_to_operator(ctx.now.wall, entry),
+            }
         });
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
         let depends_on = question.tail.last.max(self.state.tables.revoked.newest_record());
-        self.reply_page_when_acknowledged(ctx, depends_on, (session, tag), reply);
+        self.answer_page(ctx, depends_on, waiter, reply);
     }
 }

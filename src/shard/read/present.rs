@@ -19,6 +19,14 @@ impl State {
         true
     }
 
+    /// The same for the operator, who reads for nobody: what some user has consumed is shown.
+    pub(in crate::shard) fn present_to_operator(&self, now: Millis, entry: &mut Entry) -> bool {
+        if self.tables.revoked.contains(entry.message.id) {
+            take_back(entry);
+        }
+        !entry.message.is_expired(now)
+    }
+
     /// The same for an entry that is pushed at once: revocations that a crash could undo are not applied; they are
     /// pushed when they are acknowledged.
     pub(in crate::shard) fn present_at_once(&self, user_index: UserIndex, entry: &mut Entry) {

@@ -1,12 +1,12 @@
 //! Sync (PROTOCOL 2.5): replies with a page of the user's inbox.
 
 use crate::log::{Page, ReadMode, Storage, Unread};
-use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync};
-use crate::shard::Shard;
+use crate::model::{Refusal, Reply, RequestTag, SessionId, Sync, UserId};
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::ColdRead;
 use crate::shard::query::sync::SyncQuery;
+use crate::shard::{Shard, Ticket};
 
 /// After this many entries without a shown one, a turn leaves the search to the fetch threads.
 const PASSED_AT_ONCE_MAX: usize = 256;
@@ -26,6 +26,17 @@ impl<S: Storage> Shard<S> {
         let tail = self.state.tables.inboxes.tail_at(place);
         let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room };
         self.find_page(ctx, Requester::Session { session, tag }, question);
+    }
+
+    /// The same for an order: what the user would be shown.
+    pub(in crate::shard) fn show_inbox(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, user: UserId, sync: Sync) {
+        let waiter = Requester::order(ticket);
+        let Some(place) = self.state.tables.inboxes.find(&user) else {
+            return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
+        };
+        let tail = self.state.tables.inboxes.tail_at(place);
+        let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room: self.order_room() };
+        self.find_page(ctx, waiter, question);
     }
 
     /// The first page with a shown entry, or the last page. A long search continues off the core.

@@ -56,13 +56,15 @@ impl<S: Storage> Shard<S> {
         user: UserId,
         message: MessageId,
     ) {
-        self.search(ctx, ticket, (user, message), 0);
+        let place = self.state.tables.inboxes.find(&user);
+        let words = place.map_or(0, |place| self.state.tables.inboxes.seat_words_of(place));
+        self.search(ctx, ticket, (user, message), words);
     }
 
-    /// Off the core, some conversations at a time; the newest of the user's first. Those that are begun meanwhile come
-    /// before the ones that were passed, so none is left out. At last, those of groups whose changes are still on their
+    /// Off the core, some conversations at a time; the newest of the user's first. A message that is there
+    /// already is in none that is begun meanwhile. At last, those of groups whose changes are still on their
     /// way to members here: the user may be about to have a seat.
-    fn search(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, (user, message): (UserId, MessageId), passed: usize) {
+    fn search(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, (user, message): (UserId, MessageId), words: usize) {
         let waiter = Requester::order(ticket);
         let Some(place) = self.state.tables.inboxes.find(&user) else {
             return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
@@ -71,14 +73,19 @@ impl<S: Storage> Shard<S> {
             let row = self.state.tables.conversations.at(at);
             (row.conversation(&self.state.tables.inboxes), row.tail.tail())
         };
-        let seats = self.state.tables.inboxes.seats_of(place).skip(passed).take(SEARCHED_AT_ONCE_MAX);
-        let mut conversations: Vec<_> = seats.map(|seat| conversation(seat.conversation)).collect();
-        let is_last = conversations.len() < SEARCHED_AT_ONCE_MAX;
-        if is_last {
+        let (mut conversations, mut words_left) = (Vec::new(), 0);
+        for (seat, words_before) in self.state.tables.inboxes.seats_before(place, words) {
+            if conversations.len() == SEARCHED_AT_ONCE_MAX {
+                break;
+            }
+            conversations.push(conversation(seat.conversation));
+            words_left = words_before;
+        }
+        if words_left == 0 {
             conversations.extend(self.state.groups.fan_out.groups().map(|(at, _)| conversation(at)));
         }
-        self.state.rows_visited.count(passed + conversations.len());
-        let search = MessageSearch { message, conversations, passed, searched: 0, is_last };
+        self.state.rows_visited.count(conversations.len());
+        let search = MessageSearch { message, conversations, words_left, searched: 0 };
         self.fetch_for(waiter, &user, ColdRead::Search(search), ctx.effects);
     }
 
@@ -94,10 +101,10 @@ impl<S: Storage> Shard<S> {
         let message = search.message;
         let conversation = match found {
             Some(conversation) => conversation,
-            None if search.is_last => {
+            None if search.words_left == 0 => {
                 return self.refuse_requester(waiter, Refusal::ConversationNotExist, ctx.effects);
             }
-            None => return self.search(ctx, ticket, (user, message), search.passed + search.conversations.len()),
+            None => return self.search(ctx, ticket, (user, message), search.words_left),
         };
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);

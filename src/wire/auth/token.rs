@@ -70,6 +70,8 @@ struct MintedClaims<'a> {
     /// Precise to the millisecond, so that a token minted in the second of a revocation, but after it, is valid.
     iat: f64,
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<&'a str>,
 }
 
 /// Verifies tokens with a set of keys.
@@ -193,7 +195,19 @@ fn to_millis(seconds: f64) -> Millis {
 
 /// A token for `user`, signed with `secret` (HS256), valid until `expires`.
 pub fn mint(secret: &[u8], user: &UserId, issued: Millis, expires: Millis) -> String {
-    let claims = MintedClaims { sub: user.as_str(), iat: issued.0 as f64 / 1_000.0, exp: expires.0 / 1_000 };
+    mint_for_platform(secret, user, None, issued, expires)
+}
+
+/// The same, for one platform of the binary protocol only.
+pub fn mint_for_platform(
+    secret: &[u8],
+    user: &UserId,
+    platform: Option<&str>,
+    issued: Millis,
+    expires: Millis,
+) -> String {
+    let (iat, exp) = (issued.0 as f64 / 1_000.0, expires.0 / 1_000);
+    let claims = MintedClaims { sub: user.as_str(), iat, exp, platform };
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret))
         .expect("HS256 signs any claims with any secret")
 }

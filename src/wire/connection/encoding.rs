@@ -27,6 +27,15 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// The stable word for the protocol in the operator's HTTP API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::JsonRpc { .. } => "jsonrpc",
+            Self::Wukong { .. } => "wukong",
+        }
+    }
+
     /// The dialect and the client's version of it; the binary protocol has only one version.
     fn spoken(self) -> (Dialect, u8) {
         match self {

@@ -11,8 +11,8 @@ use crate::client::speech::{Channel, Manner, No, SHORT_S, Told, body_bytes, extr
 use crate::world::World;
 use crate::world::operator::is_stranger;
 use mushan::model::{
-    Addressee, Annotations, Answer, Authority, ClientMessageId, Extra, GroupId, HeaderFlags, MessageId, Order,
-    Recipient, Refusal, Send, SentMessage, UserId,
+    Addressee, Annotations, Answer, Authority, ClientMessageId, Entry, Extra, GroupId, HeaderFlags, MessageId, Order,
+    Recipient, Refusal, Reply, Send, SentMessage, Seq, Sync, SyncDirection, UserId,
 };
 use mushan::shard::Ticket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ pub struct Backend {
     pub answered: u64,
     pub repeated: u64,
     pub revoked: u64,
+    pub pages: u64,
 }
 
 enum Asked {
@@ -43,6 +44,10 @@ enum Asked {
     Revoke {
         message: u64,
         is_in_group: bool,
+    },
+    Inbox {
+        user: String,
+        after: u64,
     },
 }
 
@@ -67,7 +72,7 @@ impl Backend {
         self.given_up.extend(under_way.keys());
         let intent = |asked: Asked| match asked {
             Asked::Send { intent, .. } => Some(intent),
-            Asked::Revoke { .. } => None,
+            Asked::Revoke { .. } | Asked::Inbox { .. } => None,
         };
         under_way.into_values().filter_map(intent).collect()
     }
@@ -81,8 +86,9 @@ impl World {
             return;
         }
         for _order in 0..self.chance.between(1, 4) {
-            match self.chance.below(8) {
+            match self.chance.below(10) {
                 0 => self.backend_revokes(),
+                8.. => self.backend_reads(),
                 1..3 => self.backend_repeats(),
                 _ => self.backend_sends(),
             }
@@ -165,6 +171,13 @@ impl World {
         self.backend_gives(order, Asked::Revoke { message, is_in_group });
     }
 
+    fn backend_reads(&mut self) {
+        let user = self.chance.pick(&self.users).clone();
+        let (after, limit) = (self.chance.below(30) as u64, self.chance.between(1, 20) as u32);
+        let sync = Sync { direction: SyncDirection::After(Seq(after)), limit };
+        self.backend_gives(Order::ShowInbox { user: id(&user), sync }, Asked::Inbox { user, after });
+    }
+
     fn backend_gives(&mut self, order: Order, asked: Asked) {
         self.operator.backend.tickets += 1;
         let ticket = FIRST_TICKET + self.operator.backend.tickets;
@@ -210,12 +223,34 @@ impl World {
                 let may_be_lost = self.has_lost || self.ledger.may_drop;
                 assert!(is_passing || may_be_lost, "what is there is not taken back: {refused:?}");
             }
+            (Asked::Inbox { user, after }, Answer::Page(reply)) => {
+                let Reply::Synced { entries, .. } = &**reply else { panic!("an inbox is shown as {reply:?}") };
+                self.operator.backend.pages += 1;
+                self.ledger.backend_is_shown(&user, after, entries);
+            }
+            // Of somebody who has not been here, or of a log that has lost it.
+            (Asked::Inbox { .. }, Answer::Refused(_)) => {}
             (_, answer) => panic!("a backend is answered {answer:?}"),
         }
     }
 }
 
 impl Ledger {
+    /// An inbox is shown in order, with what its user is shown there and what was said.
+    fn backend_is_shown(&self, user: &str, after: u64, entries: &[Entry]) {
+        let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq.0).collect();
+        let is_ordered = seqs.windows(2).all(|pair| pair[0] < pair[1]) && seqs.first().is_none_or(|seq| *seq > after);
+        assert!(is_ordered, "the inbox of {user} behind {after} is shown as {seqs:?}");
+        for Entry { seq, message, .. } in entries {
+            let known = self.shown.get(user).and_then(|shown| shown.get(&seq.0));
+            assert!(known.is_none_or(|known| known.message == message.id.0), "{user} was shown {known:?} at {seq}");
+            let intent = self.intent_of(message.author.as_str(), message.client_message_id.as_str());
+            let Some(intent) = intent.filter(|_| message.fact.is_none()).map(|at| &self.intents[at]) else { continue };
+            let is_same = message.content.is_empty() || message.content == *body_bytes(&intent.body);
+            assert!(is_same, "a body came out changed: {message:?}");
+        }
+    }
+
     fn backend_is_refused(&mut self, at: usize, refusal: Refusal, since: When) {
         let author = self.intents[at].author.clone();
         let no = match refusal {

@@ -196,7 +196,6 @@ impl Operator {
                     Outcome::Done
                 }
             }
-            Order::Send { .. } | Order::Revoke { .. } => unreachable!("the backend's"),
             Order::KnowUser { .. } | Order::ShowUser { .. } | Order::SetAccount { .. } | Order::RevokeTokens { .. } => {
                 if self.is_news(order) {
                     Outcome::Done
@@ -204,6 +203,7 @@ impl Operator {
                     Outcome::Unchanged
                 }
             }
+            other => unreachable!("the backend's: {other:?}"),
         }
     }
 
@@ -257,7 +257,7 @@ impl Operator {
             }
             Order::KnowUser { .. } | Order::SetAccount { .. } => self.apply_to_account(&order),
             Order::ShowGroup { .. } | Order::ShowUser { .. } | Order::RevokeTokens { .. } => {}
-            Order::Send { .. } | Order::Revoke { .. } => unreachable!("the backend's"),
+            other => unreachable!("the backend's: {other:?}"),
         }
     }
 
@@ -341,6 +341,7 @@ impl World {
         let owner = match order.addressee() {
             Addressee::Conversation(conversation) => self.placement.owner_of_conversation(&conversation),
             Addressee::User(user) => self.placement.owner_of(&user),
+            Addressee::Shard(shard) => shard,
         };
         self.operator.under_way.insert(ticket, task);
         self.ledger.bars.given(&order, self.ledger.moment.step, self.now.wall);
