@@ -214,3 +214,17 @@ fn a_start_answers_a_repetition_as_one_whose_first_was_dated_by_a_clock_that_was
         assert_eq!(duo.ask(1, BOB, message("behind", BOB)), first);
     }
 }
+
+#[test]
+fn a_start_knows_that_the_clock_was_behind_when_the_first_message_came_by_when_the_log_was_begun() {
+    let mut duo = Duo::with(|settings| settings.limits.dedupe_window_ms = HOUR_MS);
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    set_wall(&mut duo, Millis(NOW.wall.0 - 2 * HOUR_MS));
+    let first = duo.ask(1, BOB, message("behind", BOB));
+    // The process ends before it has looked at its clocks.
+    set_wall(&mut duo, NOW.wall);
+    let mut duo = duo.restart();
+    duo.open(1, BOB, "desk", CatchUp::Sync);
+    duo.settle();
+    assert_eq!(duo.ask(1, BOB, message("behind", BOB)), first);
+}

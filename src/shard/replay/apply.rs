@@ -31,7 +31,7 @@ impl State {
     /// Applies one record of the log. To be called for each record, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
         match record {
-            Record::Start { .. } => self.end_presence(),
+            Record::Start { time, .. } => self.begin_run(time),
             Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.apply_order(&message);
@@ -380,9 +380,16 @@ impl State {
     /// The log says that it was `time`, and that the wall clock had just been set ahead by `jumped_ms`.
     pub(in crate::shard) fn tell_time(&mut self, time: Millis, jumped_ms: i64) {
         self.tables.presence.tell(time);
-        if jumped_ms != 0 {
-            self.segments.times.note_jump(time);
+        match jumped_ms {
+            0 => self.segments.times.tell(time),
+            _ => self.segments.times.note_jump(time),
         }
+    }
+
+    /// Another process opened the log at `time`: all sessions before had ended.
+    fn begin_run(&mut self, time: Millis) {
+        self.segments.times.tell(time);
+        self.end_presence();
     }
 
     /// Ends every session: the process that wrote the log so far has ended.

@@ -17,7 +17,7 @@ fn of_version_before(checkpoint: &[u8]) -> Vec<u8> {
     let (ages, rest) = rest.split_at(16 * u32::from_le_bytes(*count) as usize);
     let mut bytes = [head, count].concat();
     ages.chunks_exact(16).for_each(|age| bytes.extend(&age[..8]));
-    bytes.extend(&rest[..rest.len() - 8]);
+    bytes.extend(&rest[..rest.len() - 16]);
     bytes[8..10].copy_from_slice(&CHECKPOINT_VERSION_OLDEST.to_le_bytes());
     checkpoint::finish(&mut bytes);
     bytes

@@ -22,8 +22,14 @@ pub(in crate::shard) struct SegmentTimes {
     course: Course,
 }
 
+/// Two records say of no more elapsed time than this, whatever their times are. While somebody is here, the log tells
+/// the time more often.
+const STEP_MS_MAX: u64 = 60_000;
+/// The clock was never set, as far as the log shows.
+const NEVER_MS: u64 = u64::MAX;
+
 /// The course of the dates, in the order of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Course {
     /// The date of the last message; 0: there is none.
     latest: Millis,
@@ -31,16 +37,34 @@ struct Course {
     since: Millis,
     /// The earliest date around the jumps before that; 0: there was none.
     lowest: Millis,
-    /// The time to which the clock was set last, as far as the log shows it; 0: it was not set.
-    set_to: Millis,
+    /// Elapsed time, as far as records show it, since they have shown that the clock was set.
+    since_set_ms: u64,
+    /// The time that a record has told last.
+    told: Millis,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        let none = Millis(0);
+        Self { latest: none, since: none, lowest: none, since_set_ms: NEVER_MS, told: none }
+    }
 }
 
 impl Course {
-    fn note(&mut self, time: Millis) {
-        let Self { latest, since, lowest, .. } = *self;
-        if latest.since(time) > JUMP_MS {
-            self.set_to = time;
+    /// A record says that it was `time`. Times that go back say that the clock was set; times far apart may say so.
+    fn tell(&mut self, time: Millis) {
+        let Self { told, .. } = *self;
+        if told.0 != 0 {
+            let is_set = told.since(time) > JUMP_MS || time.since(told) > APART_MS;
+            let passed_ms = self.since_set_ms.saturating_add(time.since(told).min(STEP_MS_MAX));
+            self.since_set_ms = if is_set { 0 } else { passed_ms };
         }
+        self.told = time;
+    }
+
+    fn note(&mut self, time: Millis) {
+        self.tell(time);
+        let Self { latest, since, lowest, .. } = *self;
         if latest.0 == 0 {
             self.since = time;
         } else if time.0.abs_diff(latest.0) > APART_MS {
@@ -72,16 +96,21 @@ impl SegmentTimes {
         self.oldest[at] = self.oldest[at].min(time);
     }
 
+    /// A record that is no message says that it was `time`.
+    pub fn tell(&mut self, time: Millis) {
+        self.course.tell(time);
+    }
+
     /// The clock was set to this time.
     pub fn note_jump(&mut self, time: Millis) {
-        self.course.set_to = time;
+        self.course.told = time;
+        self.course.since_set_ms = 0;
     }
 
     /// Whether the clock was set less than `doubted_ms` before the last message, so that dates do not show how old
     /// messages are.
     pub fn are_doubtful(&self, doubted_ms: u64) -> bool {
-        let Course { latest, set_to, .. } = self.course;
-        set_to.0 != 0 && latest.since(set_to) < doubted_ms
+        self.course.since_set_ms < doubted_ms
     }
 
     /// The newest message of `segment`, or of one before it where it has none; `None` when nothing is known of it.
@@ -155,15 +184,16 @@ impl SegmentTimes {
 
     /// At the end of a checkpoint. One of an earlier server ends before it.
     pub fn put_course(&self, out: &mut Vec<u8>) {
-        let Course { latest, since, lowest, set_to } = self.course;
-        [latest, since, lowest, set_to].into_iter().for_each(|time| out.put_u64(time.0));
+        let Course { latest, since, lowest, since_set_ms, told } = self.course;
+        [latest.0, since.0, lowest.0, since_set_ms, told.0].into_iter().for_each(|value| out.put_u64(value));
     }
 
     pub fn read_course(&mut self, version: u16, reader: &mut Reader<'_>) -> Option<()> {
         let mut time = || reader.u64().map(Millis);
         let (latest, since, lowest) = (time()?, time()?, time()?);
-        let set_to = if version <= CHECKPOINT_VERSION_OLDEST { Millis(0) } else { time()? };
-        self.course = Course { latest, since, lowest, set_to };
+        let is_old = version <= CHECKPOINT_VERSION_OLDEST;
+        let (since_set_ms, told) = if is_old { (NEVER_MS, latest) } else { (time()?.0, time()?) };
+        self.course = Course { latest, since, lowest, since_set_ms, told };
         Some(())
     }
 }
@@ -198,25 +228,35 @@ mod tests {
         assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "back, and none of them has gone on for long");
     }
 
-    #[test]
-    fn dates_are_doubtful_for_a_while_after_the_clock_was_set() {
-        let doubted_ms = 7_200_000;
-        let mut told = SegmentTimes::default();
-        told.note(1, Millis(APART_MS));
-        assert!(!told.are_doubtful(doubted_ms));
-        told.note_jump(Millis(2 * APART_MS - 1));
+    fn read_back(times: &SegmentTimes) -> SegmentTimes {
         let mut out = Vec::new();
-        told.put(&mut out);
-        told.put_course(&mut out);
+        times.put(&mut out);
+        times.put_course(&mut out);
         let mut reader = Reader::new(&out);
         let mut read = SegmentTimes::read(CHECKPOINT_VERSION, &mut reader).expect("as written");
         read.read_course(CHECKPOINT_VERSION, &mut reader).expect("as written");
-        read.note(1, Millis(2 * APART_MS));
-        assert!(read.are_doubtful(doubted_ms));
-        read.note(1, Millis(2 * APART_MS + doubted_ms));
+        read
+    }
+
+    #[test]
+    fn dates_are_doubtful_until_as_much_time_has_passed_as_records_show() {
+        let (doubted_ms, begin) = (7_200_000, Millis(APART_MS));
+        let mut told = SegmentTimes::default();
+        told.tell(begin);
+        told.note(1, begin.plus(5_000));
+        assert!(!told.are_doubtful(doubted_ms));
+        told.note_jump(begin.plus(40_000));
+        let mut read = read_back(&told);
+        read.note(1, begin.plus(50 * APART_MS));
+        assert!(read.are_doubtful(doubted_ms), "far ahead, and no time has passed");
+        let mut now = begin.plus(50 * APART_MS);
+        for _minute in 0..121 {
+            now = now.plus(60_000);
+            read.tell(now);
+        }
         assert!(!read.are_doubtful(doubted_ms), "nothing is remembered that is older");
-        read.note(1, Millis(2 * APART_MS));
-        assert!(read.are_doubtful(doubted_ms), "nobody tells, and dates went back");
+        read.note(1, Millis(now.0 - 20_000));
+        assert!(read_back(&read).are_doubtful(doubted_ms), "nobody tells, and dates went back");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub const BEGIN: Millis = Millis(1_700_000_000_000);
 pub const TOKENS_END: Millis = Millis(1_900_000_000_000);
 
 const DAY_MS: u64 = 24 * HOUR_MS;
+/// How far a clock that is set a little is set at most.
+pub const SET_A_LITTLE_MS: u64 = 20_000;
 /// A clock may be off by less than a jump, ahead or back.
 const SLEWED_MS: u64 = 20_000;
 
@@ -59,7 +61,7 @@ impl World {
     /// on.
     pub fn set_clock(&mut self) {
         let right = self.right();
-        let far_ms = *self.chance.pick(&[5_000, 20_000, HOUR_MS, 30 * DAY_MS, 400 * DAY_MS, 4_000 * DAY_MS]);
+        let far_ms = *self.chance.pick(&[5_000, SET_A_LITTLE_MS, HOUR_MS, 30 * DAY_MS, 400 * DAY_MS, 4_000 * DAY_MS]);
         let by_ms = self.chance.below(far_ms as usize) as u64;
         let wall = match self.chance.below(6) {
             0..2 => right,

@@ -3,6 +3,7 @@
 use crate::client::Phase;
 use crate::client::speech::SHORT_S;
 use crate::world::World;
+use crate::world::clocks::SET_A_LITTLE_MS;
 use mushan::shard::Upkeep;
 
 pub const HOUR_MS: u64 = 3_600_000;
@@ -71,7 +72,9 @@ impl World {
             }
         }
         let passed_ms = if is_silence_needed { self.scale.limits.stream_idle_ms } else { 2 * SHORT_S * 1_000 };
-        self.pass(passed_ms);
+        // A clock that was a little ahead has dated messages that are over later.
+        let ahead_ms = if self.clocks.times_set > 0 { SET_A_LITTLE_MS } else { 0 };
+        self.pass(passed_ms + ahead_ms);
         self.calm();
         self.tick();
         self.calm();
