@@ -70,7 +70,6 @@ fn world_of(seed: u64) -> World {
     let mut world = World::new(seed, scale);
     world.clocks.may_be_set = has_clocks_set;
     world.ledger.is_rated = has_clocks_set;
-    world.ledger.may_doubt_dates = has_clocks_set;
     world.operator.may_judge = chance.one_in(3);
     world.ledger.may_drop = scale.retention != Retention::Everything;
     world.is_waived = chance.one_in(5);

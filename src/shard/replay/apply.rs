@@ -151,6 +151,7 @@ impl State {
     /// Applies a message that this shard, the conversation's owner, has given a place.
     pub(in crate::shard) fn apply_order(&mut self, message: &Arc<Message>) {
         self.tables.conversations.skip_ids_to(message.id);
+        self.segments.times.tell(message.server_time);
         self.groups.unmade.ordered(message);
         match message.fact.as_deref() {
             Some(Fact::Group(_)) => {

@@ -63,7 +63,6 @@ impl Course {
     }
 
     fn note(&mut self, time: Millis) {
-        self.tell(time);
         let Self { latest, since, lowest, .. } = *self;
         if latest.0 == 0 {
             self.since = time;
@@ -96,7 +95,8 @@ impl SegmentTimes {
         self.oldest[at] = self.oldest[at].min(time);
     }
 
-    /// A record that is no message says that it was `time`.
+    /// A record that was written at `time` says so: a message that this shard ordered, or none. What another shard
+    /// ordered may have come late.
     pub fn tell(&mut self, time: Millis) {
         self.course.tell(time);
     }
@@ -243,11 +243,12 @@ mod tests {
         let (doubted_ms, begin) = (7_200_000, Millis(APART_MS));
         let mut told = SegmentTimes::default();
         told.tell(begin);
-        told.note(1, begin.plus(5_000));
+        told.tell(begin.plus(5_000));
+        told.note(1, Millis(begin.0 - 20_000));
         assert!(!told.are_doubtful(doubted_ms));
         told.note_jump(begin.plus(40_000));
         let mut read = read_back(&told);
-        read.note(1, begin.plus(50 * APART_MS));
+        read.tell(begin.plus(50 * APART_MS));
         assert!(read.are_doubtful(doubted_ms), "far ahead, and no time has passed");
         let mut now = begin.plus(50 * APART_MS);
         for _minute in 0..121 {
@@ -255,7 +256,7 @@ mod tests {
             read.tell(now);
         }
         assert!(!read.are_doubtful(doubted_ms), "nothing is remembered that is older");
-        read.note(1, Millis(now.0 - 20_000));
+        read.tell(Millis(now.0 - 20_000));
         assert!(read_back(&read).are_doubtful(doubted_ms), "nobody tells, and dates went back");
     }
 

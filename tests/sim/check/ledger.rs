@@ -105,8 +105,6 @@ pub struct Ledger {
     /// How often the disks were full.
     pub fills: u64,
     pub is_full: bool,
-    /// The wall clock of this world is set now and then.
-    pub may_doubt_dates: bool,
     /// Users send faster than they may.
     pub is_rated: bool,
     /// The wall clock shows a time at which no token is good, or did.
@@ -177,8 +175,8 @@ impl Ledger {
     pub fn answered_again(&mut self, intent: usize, message: u64) {
         let first = self.intents[intent].answer.message;
         let Some(known) = self.again.get_mut(&intent) else { return };
-        // While dates say nothing, the server knows the first one for as long as retention keeps it.
-        if self.may_doubt_dates && *known == first && first != Some(message) {
+        // The server may know the first one, where it trusts no dates, for as long as retention keeps it.
+        if *known == first && first != Some(message) {
             *known = None;
         }
         agree(known, Some(message), "message id");
