@@ -33,7 +33,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Bytes of events, roughly, that are made before the next ones wait for the client.
+/// Bytes of events of all shards together, roughly, that are made before the next ones wait for the client.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that wait for the client.
 const CHUNKS_MAX: usize = 4;
@@ -119,8 +119,11 @@ pub async fn follow(
     let (opened_by, ends) = (api.clone(), api.orders.lanes.log_ends());
     let opened = off_thread(move || {
         let mut stream = EventStream::open(&opened_by, after.as_deref(), filter, format)?;
-        let first = stream.look(&ends);
-        first.map(|chunk| (stream, chunk)).map_err(|error| refused(&error))
+        // A client may go on from here: the cursor stands before everything that the first look finds.
+        let begin = stream.heartbeat();
+        let mut first = stream.look(&ends).map_err(|error| refused(&error))?;
+        first.bytes.insert_str(0, &begin);
+        Ok::<_, ApiError>((stream, first))
     });
     let (stream, first) = opened.await??;
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
@@ -144,9 +147,6 @@ async fn run(
 ) {
     let mut chunk = first;
     let mut told_at = Instant::now();
-    if sender.send(Bytes::from(stream.heartbeat())).await.is_err() {
-        return;
-    }
     loop {
         if !chunk.bytes.is_empty() {
             told_at = Instant::now();
@@ -275,6 +275,7 @@ impl EventStream {
     fn look(&mut self, ends: &[CommittedEnd]) -> Result<Chunk, FollowError> {
         let mut chunk = Chunk { bytes: String::new(), events: 0, progress: ReadProgress::AtEnd };
         let Self { followers, cursor, filter, format } = self;
+        let budget = CHUNK_BYTES / followers.len().max(1);
         for (follower, end) in followers.iter_mut().zip(ends) {
             let shard = follower.shard();
             let mut visit = |next: Position, record: Record| {
@@ -287,7 +288,7 @@ impl EventStream {
                 format.write(&mut chunk.bytes, event, &cursor.to_string(), shard.0);
                 chunk.bytes.len() - before
             };
-            if follower.read(*end, CHUNK_BYTES, &mut visit)? == ReadProgress::Budget {
+            if follower.read(*end, budget, &mut visit)? == ReadProgress::Budget {
                 chunk.progress = ReadProgress::Budget;
             }
             cursor.set(shard, follower.next());

@@ -54,7 +54,9 @@ impl Stream {
 
     /// The next event that is no heartbeat.
     fn next(&mut self) -> Option<Value> {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "nothing but heartbeats");
             let event: Value = serde_json::from_str(&self.line()?).expect("a line is one object");
             if event["event"] != "heartbeat" {
                 return Some(event);
@@ -176,6 +178,26 @@ fn a_client_goes_on_from_any_cursor_with_what_follows_and_nothing_else() {
     assert!(from_now.line().is_some_and(|line| line.contains("heartbeat")), "it says where it begins");
     sent(&api, "alice", &json!({"user": "bob"}), "new");
     assert_eq!(from_now.next().expect("it goes on")["message"]["client_msg_id"], "new");
+}
+
+#[test]
+fn the_cursor_with_which_a_stream_begins_stands_before_its_first_event() {
+    let (_home, _server, api) = started(2);
+    let begin_of = |query: &str| {
+        let first: Value = serde_json::from_str(&Stream::open(&api, query).line().expect("a line")).expect("an object");
+        assert_eq!(first["event"], "heartbeat", "{first}");
+        cursor_of(&first)
+    };
+    let of_new_logs = begin_of("?types=message.created");
+    for n in 0..8 {
+        sent(&api, &format!("user-{n}"), &json!({"user": format!("user-{}", n + 1)}), &format!("m-{n}"));
+    }
+    for cursor in [of_new_logs, begin_of("?after=begin&types=message.created")] {
+        let mut stream = Stream::open(&api, &format!("?after={cursor}&types=message.created"));
+        let id_of_next = |_| stream.next().expect("it goes on")["message"]["client_msg_id"].to_string();
+        let told: BTreeSet<String> = (0..8).map(id_of_next).collect();
+        assert_eq!(told.len(), 8);
+    }
 }
 
 #[test]
