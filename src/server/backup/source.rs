@@ -3,16 +3,16 @@
 //!
 //! Owned by one backup. Nothing is written or locked. Files that grow are read and never mapped.
 
-use crate::log::{Record, SEGMENT_HEADER_BYTES, Segments, inspect};
+use crate::log::{Record, SEGMENT_HEADER_BYTES, inspect};
 use crate::model::{Position, ShardId};
 use crate::server::base::error::{ConfigurationError, DiskError};
 use crate::server::data::directory::shard_path;
-use crate::server::disk::{checkpoints, segment};
+use crate::server::disk::one_segment::OneSegment;
+use crate::server::disk::{checkpoints, numbers_in, segment};
 use crate::server::{Manifest, StartError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -162,28 +162,6 @@ impl Listing {
 }
 
 fn list(directory: &Path) -> io::Result<Listing> {
-    let mut segments = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(segment::SUFFIX));
-        segments.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
-    }
-    segments.sort_unstable();
+    let segments = numbers_in(directory)?;
     Ok(Listing { checkpoints: checkpoints::list(directory)?, segments })
-}
-
-/// One segment's bytes, read at one moment.
-struct OneSegment<'a> {
-    number: u32,
-    bytes: &'a [u8],
-}
-
-impl Segments for OneSegment<'_> {
-    fn segments(&self) -> Range<u32> {
-        self.number..self.number + 1
-    }
-
-    fn bytes(&self, _segment: u32) -> &[u8] {
-        self.bytes
-    }
 }

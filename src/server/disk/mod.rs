@@ -11,6 +11,7 @@ pub(super) mod checkpoints;
 pub(super) mod cold_reader;
 pub(super) mod fill_rate;
 pub(super) mod jobs;
+pub(super) mod one_segment;
 pub(super) mod populated_ranges;
 pub(super) mod reply;
 pub(super) mod segment;

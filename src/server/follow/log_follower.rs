@@ -2,40 +2,30 @@
 //!
 //! Owned by one follower and used on a thread that may wait for a disk.
 
-use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, Unread, View, made_at};
+use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, View, made_at};
 use crate::model::{Millis, Position, ShardId};
 use crate::server::data::directory::shard_path;
-use crate::server::disk::numbers_in;
-use crate::server::disk::segment_reader::SegmentReader;
+use crate::server::disk::cold_reader::OpenSegments;
+use crate::server::disk::one_segment::OneSegment;
+use crate::server::disk::{numbers_in, segment};
 use crate::server::follow::FollowError;
+use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Bytes in front of the follower that are made resident at once.
-const READ_AHEAD_BYTES: usize = 256 << 10;
 /// The bytes of the shortest record; a segment's rest is zero from the first such place without a record.
 const RECORD_BYTES_MIN: usize = 16;
 
-#[derive(Debug)]
 pub struct LogFollower {
     shard: ShardId,
-    directory: PathBuf,
-    segment_bytes: u32,
-    /// The segment of `next`, once it was read.
-    open: Option<OpenSegment>,
+    directory: Arc<PathBuf>,
+    segments: OpenSegments,
     /// The place of the next record.
     next: Position,
     /// Whether `next` was reached by reading, so that a record begins there or a segment ends.
     is_proven: bool,
-}
-
-#[derive(Debug)]
-struct OpenSegment {
-    number: u32,
-    reader: SegmentReader,
-    /// Bytes before this offset are resident.
-    resident_end: usize,
 }
 
 /// What a shard publishes of its log's end, for every follower.
@@ -59,8 +49,9 @@ pub enum ReadProgress {
 impl LogFollower {
     /// A follower of this shard's log from `next` on.
     pub fn new(data_dir: &Path, shard: ShardId, segment_bytes: u32, next: Position) -> Self {
-        let directory = shard_path(data_dir, shard);
-        Self { shard, directory, segment_bytes, open: None, next, is_proven: false }
+        let directory = Arc::new(shard_path(data_dir, shard));
+        let segments = OpenSegments::new(directory.clone(), segment_bytes);
+        Self { shard, directory, segments, next, is_proven: false }
     }
 
     /// The first record that retention has left.
@@ -69,8 +60,7 @@ impl LogFollower {
     ///
     /// The directory cannot be read.
     pub fn oldest(&self) -> Result<Position, FollowError> {
-        let listed = numbers_in(&self.directory);
-        let segments = listed.map_err(|source| FollowError::Disk { path: self.directory.clone(), source })?;
+        let segments = numbers_in(&self.directory).map_err(|source| self.failed(source))?;
         Ok(first_of(segments.into_iter().min().unwrap_or(1)))
     }
 
@@ -80,12 +70,16 @@ impl LogFollower {
     ///
     /// The log cannot be read.
     pub fn created(&self) -> Result<Option<Millis>, FollowError> {
-        let mut first = Self { next: self.oldest()?, directory: self.directory.clone(), open: None, ..*self };
-        first.open_segment()?;
-        first.make_resident(0, SEGMENT_HEADER_BYTES)?;
-        let Some(OpenSegment { number, reader, .. }) = &first.open else { return Ok(None) };
-        let held = FollowedSegment { number: *number, bytes: reader.bytes(SEGMENT_HEADER_BYTES), reader };
-        Ok(made_at(&held, self.shard))
+        let number = self.oldest()?.segment();
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let file = File::open(segment::path(&self.directory, number));
+        let read = file.and_then(|file| file.read_exact_at(&mut header, 0));
+        read.map_err(|source| self.failed(source))?;
+        Ok(made_at(&OneSegment { number, bytes: &header }, self.shard))
+    }
+
+    fn failed(&self, source: io::Error) -> FollowError {
+        FollowError::Disk { path: self.directory.to_path_buf(), source }
     }
 
     /// The place of the next record: what a cursor says.
@@ -113,6 +107,10 @@ impl LogFollower {
         if self.next > end.written {
             return Err(FollowError::NotInLog { shard: self.shard, end: end.written });
         }
+        let number = self.next.segment();
+        if self.segments.segments().contains(&number) {
+            self.segments.show(number..number + 1, end.written);
+        }
         while self.next < end.acknowledged {
             if spent >= budget {
                 return Ok(ReadProgress::Budget);
@@ -130,94 +128,48 @@ impl LogFollower {
 
     /// The record at `next` and its bytes; `None` where the segment ends.
     fn record(&mut self, written: Position) -> Result<Option<(Record, usize)>, FollowError> {
-        let (next, shard) = (self.next, self.shard);
-        let offset = next.offset() as usize;
-        self.open_segment()?;
-        self.make_resident(offset, READ_AHEAD_BYTES)?;
-        let Some(open) = &self.open else { return Ok(None) };
+        let (next, number) = (self.next, self.next.segment());
+        if !self.segments.segments().contains(&number) {
+            self.expect_left()?;
+            self.segments.show(number..number + 1, written);
+        }
+        if let Ok(record) = View::new(&self.segments, written, ReadMode::Unbounded).read(next) {
+            let bytes = record.encoded_bytes();
+            return Ok(Some((record, bytes)));
+        }
+        self.expect_left()?;
         // Nothing is written any more to a segment behind which another one was begun.
-        let is_newest = written.segment() == open.number;
-        let bytes = open.reader.bytes(if is_newest { written.offset() as usize } else { open.reader.len() });
-        let head = bytes.get(offset..).unwrap_or_default();
-        let head = &head[..head.len().min(RECORD_BYTES_MIN)];
-        if head.len() < RECORD_BYTES_MIN || head.iter().all(|byte| *byte == 0) {
-            return if is_newest { Err(self.misplaced(written)) } else { Ok(None) };
+        if number < written.segment() && self.is_blank() {
+            return Ok(None);
         }
-        let held = FollowedSegment { number: open.number, bytes, reader: &open.reader };
-        let end = Position::new(open.number, u32::try_from(bytes.len()).expect("a segment is shorter than 4 GiB"));
-        let read = View::new(&held, end, ReadMode::Unbounded).read(next);
-        match read {
-            Ok(record) => {
-                let bytes = record.encoded_bytes();
-                Ok(Some((record, bytes)))
-            }
-            Err(_) if !self.is_proven => Err(FollowError::NotInLog { shard, end: written }),
-            Err(Unread::Damaged(source)) => Err(FollowError::Damaged { shard, source }),
-            Err(Unread::Cold(position)) => Err(FollowError::Damaged { shard, source: Damage { position } }),
-        }
-    }
-
-    fn misplaced(&self, written: Position) -> FollowError {
-        match self.is_proven {
-            true => FollowError::Damaged { shard: self.shard, source: Damage { position: self.next } },
+        Err(match self.is_proven {
+            true => FollowError::Damaged { shard: self.shard, source: Damage { position: next } },
             false => FollowError::NotInLog { shard: self.shard, end: written },
+        })
+    }
+
+    /// Whether retention has left the segment of `next`.
+    fn expect_left(&self) -> Result<(), FollowError> {
+        let oldest = self.oldest()?.segment();
+        match self.next.segment() < oldest {
+            true => Err(FollowError::Expired { shard: self.shard, oldest }),
+            false => Ok(()),
         }
     }
 
-    fn open_segment(&mut self) -> Result<(), FollowError> {
-        let number = self.next.segment();
-        if self.open.as_ref().is_some_and(|open| open.number == number) {
-            return Ok(());
+    /// Whether no record was ever written at `next`.
+    fn is_blank(&self) -> bool {
+        let (number, offset) = (self.next.segment(), self.next.offset() as usize);
+        if !self.segments.is_readable(number, offset..offset + RECORD_BYTES_MIN) {
+            return false;
         }
-        match SegmentReader::open(&self.directory, number, self.segment_bytes) {
-            Ok(reader) => {
-                self.open = Some(OpenSegment { number, reader, resident_end: 0 });
-                Ok(())
-            }
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                let oldest = self.oldest()?.segment();
-                Err(FollowError::Expired { shard: self.shard, oldest })
-            }
-            Err(source) => Err(FollowError::Disk { path: self.directory.clone(), source }),
-        }
-    }
-
-    /// Reads these bytes from the disk before anything touches them: a disk that fails gives an error, not a signal.
-    fn make_resident(&mut self, offset: usize, bytes: usize) -> Result<(), FollowError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let end = (offset + bytes).min(open.reader.len());
-        if end <= open.resident_end {
-            return Ok(());
-        }
-        let populated = open.reader.populate(offset..end);
-        populated.map_err(|source| FollowError::Disk { path: self.directory.clone(), source })?;
-        open.resident_end = end;
-        Ok(())
+        let rest = self.segments.bytes(number).get(offset..).unwrap_or_default();
+        rest.len() < RECORD_BYTES_MIN || rest[..RECORD_BYTES_MIN].iter().all(|byte| *byte == 0)
     }
 }
 
 fn first_of(segment: u32) -> Position {
     Position::new(segment, SEGMENT_HEADER_BYTES as u32)
-}
-
-struct FollowedSegment<'a> {
-    number: u32,
-    bytes: &'a [u8],
-    reader: &'a SegmentReader,
-}
-
-impl Segments for FollowedSegment<'_> {
-    fn segments(&self) -> Range<u32> {
-        self.number..self.number + 1
-    }
-
-    fn bytes(&self, _segment: u32) -> &[u8] {
-        self.bytes
-    }
-
-    fn is_readable(&self, _segment: u32, bytes: Range<usize>) -> bool {
-        self.reader.populate(bytes).is_ok()
-    }
 }
 
 #[cfg(test)]
