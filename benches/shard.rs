@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{criterion, is_smoke};
+use common::{criterion, is_smoke, thread_clock};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::MemoryStorage;
 use mushan::model::{
@@ -254,14 +254,6 @@ fn sessions(criterion: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-/// The CPU time of this thread: a machine that others use too stretches every other clock.
-fn thread_clock() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: it fills what it is given.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn kind_of(input: &Input) -> &'static str {

@@ -10,7 +10,7 @@
 
 mod common;
 
-use common::is_smoke;
+use common::{is_smoke, thread_clock};
 use crossbeam_channel::{Receiver, bounded};
 use hdrhistogram::Histogram;
 use io_uring::{IoUring, opcode, squeue, types};
@@ -307,14 +307,6 @@ struct Run {
 
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds")
-}
-
-/// The CPU time of this thread.
-fn thread_clock() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call fills the struct that it is given.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// CPU time and involuntary switches of this thread or of the whole process.

@@ -7,11 +7,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench reads its environment and a clock")]
 
-mod common {
-    pub fn is_smoke() -> bool {
-        std::env::var_os("MUSHAN_BENCH_SMOKE").is_some()
-    }
-}
+#[path = "../common/mod.rs"]
+mod common;
 mod groups;
 mod lanes;
 mod reads;

@@ -3,6 +3,7 @@
 //! Invariant: the same calls cause the same inputs in the same order, so that repetitions can be held against each other
 //! input by input.
 
+use crate::common::thread_clock;
 use mushan::log::{SegmentStatus, Segments, Storage, StorageError};
 use mushan::model::{
     Annotations, ClientMessageId, Command, ConversationRef, DeviceKey, Extra, GroupId, Limits, MessageId, Millis,
@@ -312,14 +313,6 @@ impl Stage {
             self.turn();
         }
     }
-}
-
-/// The CPU time of this thread: a machine that others use too stretches every other clock.
-fn thread_clock() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: it fills what it is given.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn kind_of(input: &Input) -> &'static str {
