@@ -148,31 +148,18 @@ async fn run(
     let mut chunk = first;
     let mut told_at = Instant::now();
     loop {
+        if chunk.bytes.is_empty() && told_at.elapsed() >= HEARTBEAT_EVERY {
+            chunk.bytes = stream.heartbeat();
+        }
         if !chunk.bytes.is_empty() {
             told_at = Instant::now();
             api.events_sent.fetch_add(chunk.events, Ordering::Relaxed);
             if sender.send(Bytes::from(chunk.bytes)).await.is_err() {
                 return;
             }
-        } else if told_at.elapsed() >= HEARTBEAT_EVERY {
-            told_at = Instant::now();
-            if sender.send(Bytes::from(stream.heartbeat())).await.is_err() {
-                return;
-            }
         }
-        if chunk.progress == ReadProgress::AtEnd {
-            loop {
-                tokio::select! {
-                    () = sender.closed() => return,
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
-                }
-                if api.orders.lanes.phase() != ServerPhase::Ready {
-                    return;
-                }
-                if stream.is_behind(&api.orders.lanes.log_ends()) || told_at.elapsed() >= HEARTBEAT_EVERY {
-                    break;
-                }
-            }
+        if chunk.progress == ReadProgress::AtEnd && !goes_on(&api, &stream.cursor, &sender, told_at).await {
+            return;
         }
         let ends = api.orders.lanes.log_ends();
         let looked = off_thread(move || {
@@ -190,6 +177,23 @@ async fn run(
                 return;
             }
         };
+    }
+}
+
+/// Waits until there is more to send, a heartbeat at the least. Returns whether the stream goes on: its client is there,
+/// and so is the server.
+async fn goes_on(api: &Api, cursor: &Cursor, sender: &mpsc::Sender<Bytes>, told_at: Instant) -> bool {
+    loop {
+        tokio::select! {
+            () = sender.closed() => return false,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if api.orders.lanes.phase() != ServerPhase::Ready {
+            return false;
+        }
+        if cursor.is_behind(&api.orders.lanes.log_ends()) || told_at.elapsed() >= HEARTBEAT_EVERY {
+            return true;
+        }
     }
 }
 
@@ -238,7 +242,7 @@ impl EventFilter {
 }
 
 impl EventStream {
-    /// From `after` on: a cursor, `begin` for everything that retention has left, or nothing for what comes from now on.
+    /// From `after` on: a cursor, `begin` for everything that retention has left, or nothing for what is written to the logs from now on.
     fn open(api: &Api, after: Option<&str>, filter: EventFilter, format: Format) -> Result<Self, ApiError> {
         let data_dir = &api.options.data_dir;
         let manifest = Manifest::load(data_dir).map_err(|error| ApiError::Unreadable(error.to_string()))?;
@@ -265,10 +269,6 @@ impl EventStream {
         };
         let followers = (0..).zip(next.iter().copied()).map(follower).collect();
         Ok(Self { followers, cursor: Cursor { logs, next }, filter, format })
-    }
-
-    fn is_behind(&self, ends: &[CommittedEnd]) -> bool {
-        self.cursor.next.iter().zip(ends).any(|(next, end)| *next < end.acknowledged)
     }
 
     /// Reads a bounded piece of each log.

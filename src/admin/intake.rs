@@ -75,6 +75,13 @@ pub async fn nothing(api: &Api, body: Body) -> Result<(), ApiError> {
     if is_empty { Ok(()) } else { Err(ApiError::invalid("this request has no body")) }
 }
 
+/// A request that names a user in its path and has no body.
+pub async fn user_alone(api: &Api, path: PathSegments<String>, body: Body) -> Result<UserId, ApiError> {
+    let user = user("the user's id", &segments(path)?)?;
+    nothing(api, body).await?;
+    Ok(user)
+}
+
 async fn read(api: &Api, body: Body) -> Result<Vec<u8>, ApiError> {
     let admin = &api.options.admin;
     let whole = tokio::time::timeout(Duration::from_millis(admin.read_ms), read_all(body, admin.body_bytes_max));

@@ -14,9 +14,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json as value};
-use std::future::Future;
 use std::sync::Arc;
 
 type Asked<T> = Result<Query<T>, QueryRejection>;
@@ -104,60 +102,88 @@ async fn history(api: &Api, conversation: Conversation, query: Asked<SeqRange>) 
     Ok(json(StatusCode::OK, &body))
 }
 
+/// A list of rows that every shard has some of: the order that asks one shard, its answer, and a row's JSON.
+struct RowList<T> {
+    name: &'static str,
+    order: fn(ShardId, u32, usize) -> Order,
+    rows: fn(Answer) -> Option<Listed<T>>,
+    shown: fn(&T) -> Value,
+}
+
 pub async fn list_users(State(api): State<Arc<Api>>, query: Asked<ListRange>) -> Result<Response, ApiError> {
-    let ListRange { after, limit } = intake::query(query)?;
-    let limit = page_limit(limit, PAGE_MAX)? as usize;
-    let place = RowPlace::read(&api, after.as_deref())?;
-    let list = |shard, from, limit| {
-        let asked = api.orders.ask(Order::ListUsers { shard, from, limit });
-        async move {
-            match asked.await? {
-                Answer::Users(listed) => Ok(listed),
-                _ => Err(ApiError::Internal),
-            }
-        }
+    let list = RowList {
+        name: "users",
+        order: |shard, from, limit| Order::ListUsers { shard, from, limit },
+        rows: |answer| if let Answer::Users(listed) = answer { Some(listed) } else { None },
+        shown: |user| {
+            value!({
+                "id": user.id.as_str(),
+                "known": user.is_known,
+                "online": user.is_online,
+                "newest_seq": user.newest_seq.0,
+                "last_seen": user.last_seen.0,
+            })
+        },
     };
-    let (users, next) = collect(&api, place, limit, list).await?;
-    let users = users.iter().map(|user| {
-        value!({
-            "id": user.id.as_str(),
-            "known": user.is_known,
-            "online": user.is_online,
-            "newest_seq": user.newest_seq.0,
-            "last_seen": user.last_seen.0,
-        })
-    });
-    let body = value!({"users": users.collect::<Vec<_>>(), "next": next.map(|place| place.written(&api))});
-    Ok(json(StatusCode::OK, &body))
+    list.page(&api, query).await
 }
 
 pub async fn list_groups(State(api): State<Arc<Api>>, query: Asked<ListRange>) -> Result<Response, ApiError> {
-    let ListRange { after, limit } = intake::query(query)?;
-    let limit = page_limit(limit, PAGE_MAX)? as usize;
-    let place = RowPlace::read(&api, after.as_deref())?;
-    let list = |shard, from, limit| {
-        let asked = api.orders.ask(Order::ListGroups { shard, from, limit });
-        async move {
-            match asked.await? {
-                Answer::Groups(listed) => Ok::<Listed<_>, _>(listed),
-                _ => Err(ApiError::Internal),
-            }
-        }
+    let list = RowList {
+        name: "groups",
+        order: |shard, from, limit| Order::ListGroups { shard, from, limit },
+        rows: |answer| if let Answer::Groups(listed) = answer { Some(listed) } else { None },
+        shown: |group| {
+            value!({
+                "id": group.id.as_str(),
+                "owner": group.owner.as_str(),
+                "created": group.created.0,
+                "member_count": group.member_count,
+            })
+        },
     };
-    let (groups, next) = collect(&api, place, limit, list).await?;
-    let groups = groups.iter().map(|group| {
-        value!({
-            "id": group.id.as_str(),
-            "owner": group.owner.as_str(),
-            "created": group.created.0,
-            "member_count": group.member_count,
-        })
-    });
-    let body = value!({"groups": groups.collect::<Vec<_>>(), "next": next.map(|place| place.written(&api))});
-    Ok(json(StatusCode::OK, &body))
+    list.page(&api, query).await
 }
 
-fn page(answer: Answer) -> Result<Reply, ApiError> {
+impl<T> RowList<T> {
+    async fn page(&self, api: &Api, query: Asked<ListRange>) -> Result<Response, ApiError> {
+        let ListRange { after, limit } = intake::query(query)?;
+        let limit = page_limit(limit, PAGE_MAX)? as usize;
+        let (rows, next) = self.collect(api, RowPlace::read(api, after.as_deref())?, limit).await?;
+        let rows: Vec<Value> = rows.iter().map(self.shown).collect();
+        let body = value!({self.name: rows, "next": next.map(|place| place.written(api))});
+        Ok(json(StatusCode::OK, &body))
+    }
+
+    /// Rows of all shards, from a place on.
+    async fn collect(
+        &self,
+        api: &Api,
+        mut place: RowPlace,
+        limit: usize,
+    ) -> Result<(Vec<T>, Option<RowPlace>), ApiError> {
+        let mut rows = Vec::new();
+        for _order in 0..ORDERS_PER_PAGE_MAX {
+            let order = (self.order)(ShardId(place.shard), place.row, limit - rows.len());
+            let listed = (self.rows)(api.orders.ask(order).await?).ok_or(ApiError::Internal)?;
+            rows.extend(listed.rows);
+            place = match listed.next {
+                Some(row) => RowPlace { row, ..place },
+                None => RowPlace { shard: place.shard + 1, row: 0 },
+            };
+            if place.shard >= api.orders.lanes.shards() {
+                return Ok((rows, None));
+            }
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        Ok((rows, Some(place)))
+    }
+}
+
+/// The page that an order about a user or a conversation is answered with.
+pub fn page(answer: Answer) -> Result<Reply, ApiError> {
     match answer {
         Answer::Page(reply) => Ok(*reply),
         _ => Err(ApiError::Internal),
@@ -235,34 +261,6 @@ impl RowPlace {
     }
 }
 
-/// Rows of all shards, from a place on; `list` asks one shard for rows from a number on.
-async fn collect<T, F>(
-    api: &Api,
-    mut place: RowPlace,
-    limit: usize,
-    list: impl Fn(ShardId, u32, usize) -> F,
-) -> Result<(Vec<T>, Option<RowPlace>), ApiError>
-where
-    F: Future<Output = Result<Listed<T>, ApiError>>,
-{
-    let mut rows = Vec::new();
-    for _order in 0..ORDERS_PER_PAGE_MAX {
-        let listed = list(ShardId(place.shard), place.row, limit - rows.len()).await?;
-        rows.extend(listed.rows);
-        place = match listed.next {
-            Some(row) => RowPlace { row, ..place },
-            None => RowPlace { shard: place.shard + 1, row: 0 },
-        };
-        if place.shard >= api.orders.lanes.shards() {
-            return Ok((rows, None));
-        }
-        if rows.len() >= limit {
-            break;
-        }
-    }
-    Ok((rows, Some(place)))
-}
-
 /// An entry of an inbox or a history. `viewer` is whose inbox it is; a history names no conversation.
 fn shown_entry(entry: &Entry, viewer: Option<&UserId>) -> Value {
     let message = &*entry.message;
@@ -338,8 +336,6 @@ fn payload(content: &[u8]) -> Option<Value> {
     if !text.starts_with('{') {
         return None;
     }
-    // Read once for whether it is JSON at all, whatever its depth, and once for what it says.
-    serde_json::from_str::<&RawValue>(text).ok()?;
     serde_json::from_str(text).ok()
 }
 

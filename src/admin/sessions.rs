@@ -4,11 +4,11 @@ use super::api::Api;
 use super::error::{ApiError, json};
 use super::groups::done;
 use super::intake::{self, PathSegments};
-use super::reading::shown_presence;
+use super::reading::{page, shown_presence};
 use crate::model::{
-    Answer, DeviceKey, Millis, Order, Refusal, Refused, Reply, SessionId, ShardId, UserId, has_control_character,
+    Answer, DeviceKey, Order, Refusal, Refused, Reply, SessionId, ShardId, UserId, has_control_character,
 };
-use crate::server::Secret;
+use crate::server::{Secret, wall_now};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,7 +17,6 @@ use serde::Deserialize;
 use serde_json::{Value, json as value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,8 +48,7 @@ pub async fn end_all(
     path: PathSegments<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    intake::nothing(&api, body).await?;
+    let user = intake::user_alone(&api, path, body).await?;
     done(&api.orders.ask(Order::EndSessions { user, only: None }).await?)
 }
 
@@ -79,13 +77,10 @@ pub async fn presence(State(api): State<Arc<Api>>, body: Body) -> Result<Respons
     }
     let mut states = Vec::new();
     for (shard, users) in of_shards {
-        match api.orders.ask(Order::ShowPresence { shard, users }).await? {
-            Answer::Page(reply) => match *reply {
-                Reply::Presence(found) => states.extend(found),
-                _ => return Err(ApiError::Internal),
-            },
-            _ => return Err(ApiError::Internal),
-        }
+        let Reply::Presence(found) = page(api.orders.ask(Order::ShowPresence { shard, users }).await?)? else {
+            return Err(ApiError::Internal);
+        };
+        states.extend(found);
     }
     states.sort_by(|one, other| one.user.cmp(&other.user));
     let states: Vec<Value> = states.iter().map(shown_presence).collect();
@@ -101,11 +96,6 @@ struct NewToken {
     user: String,
     ttl_s: Option<u64>,
     platform: Option<String>,
-}
-
-pub fn wall_now() -> Millis {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Signed with the secret of the data directory. Whether the account may have a session is seen when the token is used.

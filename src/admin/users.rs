@@ -27,8 +27,7 @@ struct ShownUser<'a> {
 }
 
 pub async fn know(State(api): State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    intake::nothing(&api, body).await?;
+    let user = intake::user_alone(&api, path, body).await?;
     done(&api.orders.ask(Order::KnowUser { user }).await?)
 }
 
@@ -105,8 +104,7 @@ async fn set_account(
     body: Body,
     state: AccountState,
 ) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    intake::nothing(&api, body).await?;
+    let user = intake::user_alone(&api, path, body).await?;
     done(&api.orders.ask(Order::SetAccount { user, state }).await?)
 }
 
@@ -115,7 +113,6 @@ pub async fn revoke_tokens(
     path: PathSegments<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    intake::nothing(&api, body).await?;
+    let user = intake::user_alone(&api, path, body).await?;
     done(&api.orders.ask(Order::RevokeTokens { user }).await?)
 }

@@ -23,6 +23,7 @@ pub use auth::secret::{Secret, hex};
 pub use backup::restore::{Restore, RestoreReport};
 pub use backup::watch::Watched;
 pub use backup::{Backup, BackupReport, ShardReport};
+pub use base::clock::wall_now;
 pub use base::error::{ConfigurationError, DiskError, HostError, RunError, StartError, sentence};
 pub use base::files::write_atomically;
 pub use base::helper_thread::spawn as spawn_helper;

@@ -1,7 +1,7 @@
 //! Formats times for people.
 
-use crate::model::Millis;
-use std::time::{SystemTime, UNIX_EPOCH};
+pub use crate::server::wall_now as now;
+
 /// Formats Unix milliseconds as a date and time of day in UTC.
 pub fn of_millis(millis: u64) -> String {
     let (days, second) = (millis / 86_400_000, millis / 1_000 % 86_400);
@@ -21,12 +21,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-/// The wall clock.
-pub fn now() -> Millis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

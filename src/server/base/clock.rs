@@ -7,6 +7,12 @@
 use crate::model::{Millis, Moment, Steady};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// The wall clock, as the system shows it.
+pub fn wall_now() -> Millis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -23,10 +29,8 @@ impl Clock {
 
     /// The same, and the time since the start with nanoseconds.
     pub fn read_finely(self) -> (Moment, Duration) {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
         let elapsed = self.start.elapsed();
         let steady = Steady(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        (Moment { wall, steady }, elapsed)
+        (Moment { wall: wall_now(), steady }, elapsed)
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::model::{Millis, Position, ShardId};
 use crate::server::data::manifest::Manifest;
+use crate::server::follow::log_follower::CommittedEnd;
 use std::fmt;
 use std::str::FromStr;
 
@@ -29,6 +30,11 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// Whether some log has committed records behind this cursor.
+    pub fn is_behind(&self, ends: &[CommittedEnd]) -> bool {
+        self.next.iter().zip(ends).any(|(next, end)| *next < end.acknowledged)
+    }
+
     pub fn set(&mut self, shard: ShardId, next: Position) {
         self.next[usize::from(shard.0)] = next;
     }

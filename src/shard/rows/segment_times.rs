@@ -215,12 +215,7 @@ mod tests {
         let ahead = 40 * day_ms;
         ages.note(1, Millis(ahead));
         ages.note(2, Millis(ahead + day_ms));
-        let mut out = Vec::new();
-        ages.put(&mut out);
-        ages.put_course(&mut out);
-        let mut reader = Reader::new(&out);
-        let mut read = SegmentTimes::read(CHECKPOINT_VERSION, &mut reader).expect("as written");
-        read.read_course(CHECKPOINT_VERSION, &mut reader).expect("as written");
+        let mut read = read_back(&ages);
         assert_eq!(read.believable(steady_ms), Some(Millis(5 + day_ms)), "a start later on knows it too");
         read.note(2, Millis(ahead + steady_ms));
         assert_eq!(read.believable(steady_ms), Some(Millis(ahead + steady_ms)));
