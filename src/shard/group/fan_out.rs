@@ -100,7 +100,7 @@ impl State {
             Some(Fact::Group(_)) => FanOutScope::Viewers(None),
             Some(Fact::Revoked { .. }) => FanOutScope::Members,
             Some(Fact::Read { told, .. }) => {
-                FanOutScope::Only(self.tables.inboxes.find(told).and_then(|place| self.seat_of(place, at)))
+                FanOutScope::Only(self.tables.inboxes.find(told).and_then(|user_index| self.seat_of(user_index, at)))
             }
         }
     }

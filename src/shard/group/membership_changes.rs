@@ -74,8 +74,8 @@ impl State {
 
     /// Ends a user's membership: the user sees nothing after `left`.
     fn unseat(&mut self, at: ConversationIndex, user: &UserId, left: ConversationSeq) {
-        let place = self.tables.inboxes.find(user);
-        if let Some(seat) = place.and_then(|place| self.seat_of(place, at)) {
+        let user_index = self.tables.inboxes.find(user);
+        if let Some(seat) = user_index.and_then(|user_index| self.seat_of(user_index, at)) {
             self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));
         }
     }

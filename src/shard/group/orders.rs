@@ -235,28 +235,28 @@ impl<S: Storage> Shard<S> {
     }
 
     fn know_user(&mut self, user: UserId) -> Result<Answer, Refusal> {
-        let place = self.state.tables.inboxes.find(&user);
-        if place.is_some_and(|place| self.state.tables.inboxes.is_known(place)) {
+        let user_index = self.state.tables.inboxes.find(&user);
+        if user_index.is_some_and(|user_index| self.state.tables.inboxes.is_known(user_index)) {
             return Ok(Answer::Unchanged);
         }
         let record = Record::Seen { user: user.clone(), last_seen: Millis(0) };
         self.append_if_room(&record)?;
-        let place = self.state.tables.inboxes.find_or_add(&user);
-        self.state.tables.inboxes.see(place, Millis(0));
+        let user_index = self.state.tables.inboxes.find_or_add(&user);
+        self.state.tables.inboxes.see(user_index, Millis(0));
         Ok(Answer::Done)
     }
 
     fn show_user(&self, user: UserId) -> Answer {
-        let place = self.state.tables.inboxes.find(&user);
+        let user_index = self.state.tables.inboxes.find(&user);
         let inboxes = &self.state.tables.inboxes;
-        let absent = place.filter(|place| !inboxes.is_online(*place));
+        let absent = user_index.filter(|user_index| !inboxes.is_online(*user_index));
         let Account { state: account, tokens_from } = self.state.tables.accounts.find(&user);
         Answer::User(Box::new(UserState {
-            is_known: place.is_some_and(|place| inboxes.is_known(place)),
+            is_known: user_index.is_some_and(|user_index| inboxes.is_known(user_index)),
             sessions: self.state.sessions_of(&user).len() as u64,
             newest_seq: inboxes.tail(&user).seq,
-            conversations: place.map_or(0, |place| inboxes.seats_of(place).count() as u64),
-            last_seen: absent.map_or(Millis(0), |place| inboxes.last_seen(place)),
+            conversations: user_index.map_or(0, |user_index| inboxes.seats_of(user_index).count() as u64),
+            last_seen: absent.map_or(Millis(0), |user_index| inboxes.last_seen(user_index)),
             account,
             tokens_from,
             id: user,

@@ -28,7 +28,7 @@ const OWN_MAX: usize = 256;
 pub(in crate::shard) struct Session {
     pub user: UserId,
     /// The row of the session's user.
-    pub place: UserIndex,
+    pub user_index: UserIndex,
     /// Its user's slot.
     pub slot: Slot,
     pub device: DeviceKey,
@@ -120,7 +120,7 @@ pub(in crate::shard) struct EndedSession {
 /// The state with which a session begins.
 pub(in crate::shard) struct SessionOpening {
     pub user: UserId,
-    pub place: UserIndex,
+    pub user_index: UserIndex,
     pub device: DeviceKey,
     pub catch_up: CatchUp,
     pub sizing: Sizing,
@@ -132,7 +132,7 @@ pub(in crate::shard) struct SessionOpening {
 
 impl Session {
     pub fn new(opening: SessionOpening) -> Self {
-        let SessionOpening { user, place, device, catch_up, sizing, start, newest } = opening;
+        let SessionOpening { user, user_index, device, catch_up, sizing, start, newest } = opening;
         let behind = Behind { missed: newest, waits_for: WaitsFor::Welcome, pushed_bytes: 0, own: VecDeque::new() };
         let (reached, following) = match catch_up {
             CatchUp::Backlog if start < newest => (start, DeliveryMode::Behind(behind)),
@@ -140,7 +140,7 @@ impl Session {
         };
         let (pushes, watched) = (Unacknowledged::default(), BTreeSet::new());
         let slot = Placement::slot(&user);
-        Self { user, place, slot, device, catch_up, sizing, welcomed: false, reached, following, pushes, watched }
+        Self { user, user_index, slot, device, catch_up, sizing, welcomed: false, reached, following, pushes, watched }
     }
 
     /// Handles an acknowledged entry of the session's inbox. `is_own`: the session sent it.
@@ -294,7 +294,7 @@ impl Sessions {
     }
 
     pub fn open(&mut self, id: SessionId, session: Session) {
-        self.present.entry(session.place).or_default().sessions.push(id);
+        self.present.entry(session.user_index).or_default().sessions.push(id);
         let replaced = self.sessions.insert(id, session);
         assert!(replaced.is_none(), "a session id is used once");
     }
@@ -317,7 +317,7 @@ impl Sessions {
             let is_same = |old: &Session| old.device == new.device && old.catch_up == new.catch_up;
             **id != opening && replaces && self.find(**id).is_some_and(is_same)
         };
-        let all = self.of(new.place);
+        let all = self.of(new.user_index);
         let mut displaced: SmallVec<[SessionId; 1]> = all.iter().filter(is_same).copied().collect();
         let others = all.iter().filter(|id| **id != opening && !is_same(id));
         let surplus = (all.len() - displaced.len()).saturating_sub(per_user_max.max(1));
@@ -328,12 +328,12 @@ impl Sessions {
     /// Removes a session; `None` if it is not open.
     pub fn close(&mut self, id: SessionId) -> Option<EndedSession> {
         let session = self.sessions.remove(&id)?;
-        let present = self.present.get_mut(&session.place).expect("a user with a session is present");
+        let present = self.present.get_mut(&session.user_index).expect("a user with a session is present");
         present.sessions.retain(|other| *other != id);
         let was_last = present.sessions.is_empty();
         let was_shown = was_last && present.is_shown;
         if was_last {
-            self.present.remove(&session.place);
+            self.present.remove(&session.user_index);
         }
         Some(EndedSession { session, was_last, was_shown })
     }
@@ -385,7 +385,7 @@ mod tests {
     fn session(device: &str, catch_up: CatchUp) -> Session {
         Session::new(SessionOpening {
             user: user(),
-            place: UserIndex(0),
+            user_index: UserIndex(0),
             device: DeviceKey { flag: 0, id: device.into() },
             catch_up,
             sizing: Sizing::Verbatim,
@@ -443,8 +443,9 @@ mod tests {
         let device = DeviceKey { flag: 0, id: "d".into() };
         let (catch_up, sizing) = (CatchUp::Backlog, Sizing::Escaped);
         let (start, newest) = (Seq(3), Seq(5));
-        let place = UserIndex(0);
-        let mut session = Session::new(SessionOpening { user: user(), place, device, catch_up, sizing, start, newest });
+        let user_index = UserIndex(0);
+        let mut session =
+            Session::new(SessionOpening { user: user(), user_index, device, catch_up, sizing, start, newest });
         assert_eq!(
             (session.on_entry(Seq(6), false), session.on_entry(Seq(7), true)),
             (OnEntry::Nothing, OnEntry::Nothing)

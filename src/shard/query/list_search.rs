@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 #[derive(Debug)]
 pub(in crate::shard) struct ListSearch {
     pub waiter: Requester,
-    pub place: UserIndex,
+    pub user_index: UserIndex,
     pub list: Conversations,
     /// The seats before this word of the user's seat list are not examined yet.
     pub words_left: usize,
@@ -21,8 +21,8 @@ pub(in crate::shard) struct ListSearch {
 }
 
 impl ListSearch {
-    pub fn new(waiter: Requester, place: UserIndex, list: Conversations, words: usize) -> Self {
-        Self { waiter, place, list, words_left: words, newest: Vec::new(), has_more: false }
+    pub fn new(waiter: Requester, user_index: UserIndex, list: Conversations, words: usize) -> Self {
+        Self { waiter, user_index, list, words_left: words, newest: Vec::new(), has_more: false }
     }
 
     /// Examines a seat; `last` is the newest entry of its conversation in the inbox.

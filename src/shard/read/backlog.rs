@@ -148,21 +148,21 @@ impl<S: Storage> Shard<S> {
         let mut pushed_bytes = 0;
         for mut entry in page.entries {
             let Some(row) = self.state.live.sessions.find_mut(session) else { return pushed_bytes };
-            let place = row.place;
+            let user_index = row.user_index;
             match row.pass(entry.seq) {
                 CursorStep::TooEarly => break,
                 CursorStep::Own => {
                     if let OnEntry::Delivered(position) = row.has_own(entry.seq) {
-                        self.state.tables.inboxes.deliver(place, &row.device, position);
+                        self.state.tables.inboxes.deliver(user_index, &row.device, position);
                     }
                     continue;
                 }
                 CursorStep::Push => {}
             }
-            if !self.state.is_shown_to(ctx.now.wall, place, &entry.message) {
+            if !self.state.is_shown_to(ctx.now.wall, user_index, &entry.message) {
                 continue;
             }
-            self.state.present_at_once(place, &mut entry);
+            self.state.present_at_once(user_index, &mut entry);
             pushed_bytes += question.room.sizing.entry_bytes(&entry.message);
             if let Some(row) = self.state.live.sessions.find_mut(session) {
                 row.pushes.pushed(&entry);

@@ -25,12 +25,12 @@ impl<S: Storage> Shard<S> {
         list: Conversations,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let place = row.place;
-        let seats = self.state.tables.inboxes.seat_words_of(place);
-        if !self.may_query_for(ctx.now, place, 1 + (seats / SEATS_A_QUERY) as u32) {
+        let user_index = row.user_index;
+        let seats = self.state.tables.inboxes.seat_words_of(user_index);
+        if !self.may_query_for(ctx.now, user_index, 1 + (seats / SEATS_A_QUERY) as u32) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
-        let listing = ListSearch::new(Requester::Session { session, tag }, place, list, seats);
+        let listing = ListSearch::new(Requester::Session { session, tag }, user_index, list, seats);
         self.begin_listing(ctx, listing);
     }
 
@@ -43,11 +43,11 @@ impl<S: Storage> Shard<S> {
         list: Conversations,
     ) {
         let waiter = Requester::order(ticket);
-        let Some(place) = self.state.tables.inboxes.find(user) else {
+        let Some(user_index) = self.state.tables.inboxes.find(user) else {
             return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
         };
-        let seats = self.state.tables.inboxes.seat_words_of(place);
-        self.begin_listing(ctx, ListSearch::new(waiter, place, list, seats));
+        let seats = self.state.tables.inboxes.seat_words_of(user_index);
+        self.begin_listing(ctx, ListSearch::new(waiter, user_index, list, seats));
     }
 
     fn begin_listing(&mut self, ctx: &mut Ctx<'_>, mut listing: ListSearch) {
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
 
     /// Looks at some seats; whether those were the last.
     fn list_some(&self, listing: &mut ListSearch) -> bool {
-        let seats = self.state.tables.inboxes.seats_before(listing.place, listing.words_left);
+        let seats = self.state.tables.inboxes.seats_before(listing.user_index, listing.words_left);
         let mut words_left = 0;
         for (looked_at, (seat, words)) in seats.enumerate() {
             if looked_at == SEATS_A_TURN {
@@ -96,7 +96,7 @@ impl<S: Storage> Shard<S> {
     }
 
     fn answer_listing(&mut self, ctx: &mut Ctx<'_>, listing: ListSearch) {
-        let (waiter, place) = (listing.waiter.clone(), listing.place);
+        let (waiter, user_index) = (listing.waiter.clone(), listing.user_index);
         let room = match waiter.session() {
             Some(session) => {
                 let Some(row) = self.state.live.sessions.find(session) else { return };
@@ -104,7 +104,7 @@ impl<S: Storage> Shard<S> {
             }
             None => self.order_room(),
         };
-        let question = self.list_question(ctx.now.wall, (place, room), listing.finish());
+        let question = self.list_question(ctx.now.wall, (user_index, room), listing.finish());
         match question.answer(self.log.journal.view(ReadMode::None)) {
             Ok(rows) => self.reply_conversations(ctx, waiter, &question, rows),
             Err(Unread::Damaged(_)) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
@@ -146,14 +146,14 @@ impl<S: Storage> Shard<S> {
         question: &ListQuestion,
         rows: Vec<ListedRow>,
     ) {
-        let Some(place) = self.state.tables.inboxes.find(&question.user) else { return };
+        let Some(user_index) = self.state.tables.inboxes.find(&question.user) else { return };
         let has_more = question.has_more || rows.len() < question.rows.len();
         let is_consumed = |message: &&MessageId| self.state.tables.consumed.contains(&question.user, **message);
         let shown = |ListedRow { mut row, once }| {
             row.unread = row.unread.saturating_sub(once.iter().filter(is_consumed).count() as u64);
-            row.name = self.state.name_for(place, &row.conversation);
+            row.name = self.state.name_for(user_index, &row.conversation);
             row.last = row.last.take().and_then(|mut entry| {
-                let is_shown = self.state.present(ctx.now.wall, place, &mut entry);
+                let is_shown = self.state.present(ctx.now.wall, user_index, &mut entry);
                 is_shown.then_some(entry)
             });
             row

@@ -19,8 +19,8 @@ impl<S: Storage> Shard<S> {
         history: History,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
-        if !self.may_query(ctx.now, place) {
+        let (user, user_index, room) = (row.user.clone(), row.user_index, self.answer_room(row));
+        if !self.may_query(ctx.now, user_index) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&user, &history.conversation) else {
@@ -91,7 +91,7 @@ impl<S: Storage> Shard<S> {
         let viewer = match waiter.session() {
             Some(session) => {
                 let Some(row) = self.state.live.sessions.find(session) else { return };
-                Some(row.place)
+                Some(row.user_index)
             }
             None => None,
         };

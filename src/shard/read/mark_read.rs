@@ -24,8 +24,8 @@ impl<S: Storage> Shard<S> {
         mark: &MarkRead,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.charge(ctx.now, place, Charge::of(0, 0, &self.settings.limits)) {
+        let (user, user_index) = (row.user.clone(), row.user_index);
+        if let Err(refusal) = self.charge(ctx.now, user_index, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&user, &mark.conversation) else {

@@ -12,15 +12,15 @@ use crate::shard::rows::seat::{Membership, Seated};
 impl State {
     /// A conversation of the user (PROTOCOL 2.4).
     pub(in crate::shard) fn resolve(&self, user: &UserId, named: &ConversationRef) -> Option<Seated> {
-        let place = self.tables.inboxes.find(user)?;
+        let user_index = self.tables.inboxes.find(user)?;
         let at = match named {
             ConversationRef::With(recipient) => self.find_row(&Conversation::between(user, recipient))?,
             ConversationRef::Named(name) => {
-                let given = self.tables.inboxes.named(place, name.as_str());
+                let given = self.tables.inboxes.named(user_index, name.as_str());
                 given.or_else(|| self.by_default_name(user, name.as_str()))?
             }
         };
-        Some(Seated { at, seat: self.seat_of(place, at)? })
+        Some(Seated { at, seat: self.seat_of(user_index, at)? })
     }
 
     /// The last place in the conversation that the user sees now. Entries of a group that are still being fanned out
@@ -94,9 +94,9 @@ impl State {
         {
             return meant != *conversation;
         }
-        let Some(place) = self.tables.inboxes.find(user) else { return false };
+        let Some(user_index) = self.tables.inboxes.find(user) else { return false };
         let known =
-            self.tables.inboxes.named(place, name.as_str()).or_else(|| self.by_default_name(user, name.as_str()));
+            self.tables.inboxes.named(user_index, name.as_str()).or_else(|| self.by_default_name(user, name.as_str()));
         known.is_some_and(|at| !self.tables.conversations.at(at).is_of(conversation, &self.tables.inboxes))
     }
 
@@ -149,7 +149,7 @@ impl State {
 
     /// All sessions of a user, oldest first.
     pub(in crate::shard) fn sessions_of(&self, user: &UserId) -> &[SessionId] {
-        self.tables.inboxes.find(user).map_or(&[], |place| self.live.sessions.of(place))
+        self.tables.inboxes.find(user).map_or(&[], |user_index| self.live.sessions.of(user_index))
     }
 }
 

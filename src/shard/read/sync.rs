@@ -19,11 +19,11 @@ impl<S: Storage> Shard<S> {
     /// core.
     pub(in crate::shard) fn sync(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, sync: Sync) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, place, room) = (row.user.clone(), row.place, self.answer_room(row));
-        if !self.may_query(ctx.now, place) {
+        let (user, user_index, room) = (row.user.clone(), row.user_index, self.answer_room(row));
+        if !self.may_query(ctx.now, user_index) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
-        let tail = self.state.tables.inboxes.tail_at(place);
+        let tail = self.state.tables.inboxes.tail_at(user_index);
         let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room };
         self.find_page(ctx, Requester::Session { session, tag }, question);
     }
@@ -31,10 +31,10 @@ impl<S: Storage> Shard<S> {
     /// The same for an order: what the user would be shown.
     pub(in crate::shard) fn show_inbox(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, user: UserId, sync: Sync) {
         let waiter = Requester::order(ticket);
-        let Some(place) = self.state.tables.inboxes.find(&user) else {
+        let Some(user_index) = self.state.tables.inboxes.find(&user) else {
             return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
         };
-        let tail = self.state.tables.inboxes.tail_at(place);
+        let tail = self.state.tables.inboxes.tail_at(user_index);
         let question = SyncQuery { user, tail, sync, entries_max: sync.limit, room: self.order_room() };
         self.find_page(ctx, waiter, question);
     }
@@ -86,8 +86,8 @@ impl<S: Storage> Shard<S> {
     ) -> Option<SyncQuery> {
         let rest = question.behind(&page);
         let Page { mut entries, mut has_more } = page;
-        let place = self.state.tables.inboxes.find_or_add(&question.user);
-        entries.retain_mut(|entry| self.state.present(ctx.now.wall, place, entry));
+        let user_index = self.state.tables.inboxes.find_or_add(&question.user);
+        entries.retain_mut(|entry| self.state.present(ctx.now.wall, user_index, entry));
         if entries.is_empty() && rest.is_some() {
             return rest;
         }

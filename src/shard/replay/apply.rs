@@ -75,7 +75,7 @@ impl State {
             Record::Fanned { of, links } => self.apply_fanned(position, of, &links),
             Record::Read { user, conversation, through, unread } => {
                 let seat = self.tables.inboxes.find(&user).zip(self.find_row(&conversation));
-                if let Some((at, seat)) = seat.and_then(|(place, at)| Some((at, self.seat_of(place, at)?))) {
+                if let Some((at, seat)) = seat.and_then(|(user_index, at)| Some((at, self.seat_of(user_index, at)?))) {
                     self.change_seat(at, seat, |seat| seat.mark_read(through, unread));
                 }
             }
@@ -86,14 +86,14 @@ impl State {
             }
             Record::Account { user, state, tokens_from } => self.apply_account(&user, state, tokens_from),
             Record::Seen { user, last_seen } => {
-                let place = self.tables.inboxes.find_or_add(&user);
-                self.tables.inboxes.see(place, last_seen);
-                self.tables.presence.go(place, last_seen);
+                let user_index = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.see(user_index, last_seen);
+                self.tables.presence.go(user_index, last_seen);
             }
             Record::Online { user, since } => {
-                let place = self.tables.inboxes.find_or_add(&user);
-                self.tables.inboxes.see(place, Millis(0));
-                self.tables.presence.come(place, since);
+                let user_index = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.see(user_index, Millis(0));
+                self.tables.presence.come(user_index, since);
             }
             Record::Clock { time, jumped_ms } => self.tell_time(time, jumped_ms),
         }
@@ -231,18 +231,19 @@ impl State {
         let mut told = PairMembers::default();
         for link in links {
             let known = sides.on(link.side);
-            let place = known.or_else(|| user_on(link.side, message).map(|user| self.tables.inboxes.find_or_add(user)));
-            let Some(place) = place else {
+            let user_index =
+                known.or_else(|| user_on(link.side, message).map(|user| self.tables.inboxes.find_or_add(user)));
+            let Some(user_index) = user_index else {
                 self.tables.conversations.at_mut(at).tail.advance(*link, position);
                 continue;
             };
-            self.apply_link(position, message, at, place, *link);
+            self.apply_link(position, message, at, user_index, *link);
             match link.side {
-                Side::Author => told.author = Some(place),
-                Side::Peer | Side::Conversation => told.peer = Some(place),
+                Side::Author => told.author = Some(user_index),
+                Side::Peer | Side::Conversation => told.peer = Some(user_index),
             }
             if link.side == Side::Author && message.fact.is_none() {
-                self.apply_own(place, position, message, key);
+                self.apply_own(user_index, position, message, key);
             }
         }
         told
@@ -252,8 +253,8 @@ impl State {
     fn apply_name(&mut self, at: ConversationIndex, message: &Message, links: &[ThreadLink]) {
         let Some(name) = message.conversation_name.as_ref().filter(|_| message.fact.is_none()) else { return };
         if links.iter().any(|link| link.side == Side::Author) {
-            let place = self.tables.inboxes.find_or_add(&message.author);
-            self.tables.inboxes.set_name(place, at, name);
+            let user_index = self.tables.inboxes.find_or_add(&message.author);
+            self.tables.inboxes.set_name(user_index, at, name);
         }
     }
 
@@ -272,13 +273,13 @@ impl State {
         position: Position,
         message: &Message,
         at: ConversationIndex,
-        place: UserIndex,
+        user_index: UserIndex,
         link: ThreadLink,
     ) {
-        self.tables.inboxes.tail_at_mut(place).advance(link, position);
+        self.tables.inboxes.tail_at_mut(user_index).advance(link, position);
         let seat = match message.conversation {
-            Conversation::Pair(..) => Some(self.seat_in_pair(at, place)),
-            Conversation::Group(_) => self.seat_of(place, at),
+            Conversation::Pair(..) => Some(self.seat_in_pair(at, user_index)),
+            Conversation::Group(_) => self.seat_of(user_index, at),
         };
         let Some(seat) = seat else { return };
         self.change_seat(at, seat, |seat| match link.side == Side::Author {
@@ -293,15 +294,15 @@ impl State {
         let job = self.groups.fan_out.job_of(of);
         let mut next = 0;
         for MemberLink { user, link } in links {
-            let place = self.tables.inboxes.find_or_add(user);
-            let seated = job.as_ref().and_then(|(at, message)| Some((*at, message, self.seat_of(place, *at)?)));
+            let user_index = self.tables.inboxes.find_or_add(user);
+            let seated = job.as_ref().and_then(|(at, message)| Some((*at, message, self.seat_of(user_index, *at)?)));
             match seated {
                 Some((at, message, seat)) => {
                     self.apply_member_entry(position, at, seat, *link, message);
                     next = seat + 1;
                 }
                 // Even if the group is gone, its inboxes have no holes.
-                None => self.tables.inboxes.tail_at_mut(place).advance(*link, position),
+                None => self.tables.inboxes.tail_at_mut(user_index).advance(*link, position),
             }
         }
         if let Some((at, _)) = job {
@@ -358,13 +359,13 @@ impl State {
 
     /// Gives a user a seat in a group at `joined`; a former member gets its old seat.
     pub(in crate::shard) fn seat(&mut self, at: ConversationIndex, user: &UserId, joined: ConversationSeq) {
-        let place = self.tables.inboxes.find_or_add(user);
-        let new = Membership::new(place, joined);
-        if let Some(seat) = self.seat_of(place, at) {
+        let user_index = self.tables.inboxes.find_or_add(user);
+        let new = Membership::new(user_index, joined);
+        if let Some(seat) = self.seat_of(user_index, at) {
             return self.change_seat(at, seat, |seat| *seat = Membership { last: seat.last, ..new });
         }
         let seat = self.tables.conversations.at_mut(at).add_seat(new, &self.tables.inboxes);
-        self.tables.inboxes.add_seat(place, SeatAt { conversation: at, seat });
+        self.tables.inboxes.add_seat(user_index, SeatAt { conversation: at, seat });
     }
 }
 

@@ -23,8 +23,8 @@ impl State {
             SnapshotRecord::Seat { user, conversation, seat } => self.restore_seat(&user, &conversation, seat),
             SnapshotRecord::Named { user, conversation, name } => {
                 let at = self.row_of(&conversation);
-                let place = self.tables.inboxes.find_or_add(&user);
-                self.tables.inboxes.restore_name(place, at, &name);
+                let user_index = self.tables.inboxes.find_or_add(&user);
+                self.tables.inboxes.restore_name(user_index, at, &name);
             }
             SnapshotRecord::Roster { group, owner, created, members } => {
                 let conversation = Conversation::Group(group);
@@ -47,17 +47,17 @@ impl State {
 
     fn restore_seat(&mut self, user: &UserId, conversation: &Conversation, kept: SnapshotMembership) {
         let at = self.row_of(conversation);
-        let place = self.tables.inboxes.find_or_add(user);
-        let number = match (self.seat_of(place, at), conversation) {
+        let user_index = self.tables.inboxes.find_or_add(user);
+        let number = match (self.seat_of(user_index, at), conversation) {
             (Some(number), _) => number,
-            (None, Conversation::Pair(..)) => self.seat_in_pair(at, place),
+            (None, Conversation::Pair(..)) => self.seat_in_pair(at, user_index),
             (None, Conversation::Group(_)) => {
                 self.seat(at, user, kept.joined);
                 self.tables.conversations.at(at).full_seats().len() as u32 - 1
             }
         };
         let SnapshotMembership { joined, left, read, last, unread } = kept;
-        self.change_seat(at, number, |seat| *seat = Membership { user: place, unread, joined, left, read, last });
+        self.change_seat(at, number, |seat| *seat = Membership { user: user_index, unread, joined, left, read, last });
     }
 
     fn put_seats(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {

@@ -96,85 +96,85 @@ impl InboxTable {
         (self.id_bytes, self.seats)
     }
 
-    pub fn user_at(&self, place: UserIndex) -> &UserId {
-        &self.rows.at(place.0).user
+    pub fn user_at(&self, user_index: UserIndex) -> &UserId {
+        &self.rows.at(user_index.0).user
     }
 
-    pub fn tail_at(&self, place: UserIndex) -> Tail {
-        self.rows.at(place.0).tail.tail()
+    pub fn tail_at(&self, user_index: UserIndex) -> Tail {
+        self.rows.at(user_index.0).tail.tail()
     }
 
     /// The number of entries in the inbox.
-    pub fn newest_at(&self, place: UserIndex) -> Seq {
-        self.rows.at(place.0).tail.seq()
+    pub fn newest_at(&self, user_index: UserIndex) -> Seq {
+        self.rows.at(user_index.0).tail.seq()
     }
 
-    pub fn tail_at_mut(&mut self, place: UserIndex) -> &mut PackedTail {
-        &mut self.rows.at_mut(place.0).tail
+    pub fn tail_at_mut(&mut self, user_index: UserIndex) -> &mut PackedTail {
+        &mut self.rows.at_mut(user_index.0).tail
     }
 
     /// The user's seats, the newest first.
-    pub fn seats_of(&self, place: UserIndex) -> impl Iterator<Item = SeatAt> + '_ {
-        self.rows.at(place.0).seats.iter()
+    pub fn seats_of(&self, user_index: UserIndex) -> impl Iterator<Item = SeatAt> + '_ {
+        self.rows.at(user_index.0).seats.iter()
     }
 
     /// The user's seats before a word, the newest first, each with the number of words before it.
-    pub fn seats_before(&self, place: UserIndex, words: usize) -> impl Iterator<Item = (SeatAt, usize)> + '_ {
-        self.rows.at(place.0).seats.before(words)
+    pub fn seats_before(&self, user_index: UserIndex, words: usize) -> impl Iterator<Item = (SeatAt, usize)> + '_ {
+        self.rows.at(user_index.0).seats.before(words)
     }
 
     /// The length of a walk through the user's seats.
-    pub fn seat_words_of(&self, place: UserIndex) -> usize {
-        self.rows.at(place.0).seats.words()
+    pub fn seat_words_of(&self, user_index: UserIndex) -> usize {
+        self.rows.at(user_index.0).seats.words()
     }
 
-    pub fn add_seat(&mut self, place: UserIndex, seat: SeatAt) {
+    pub fn add_seat(&mut self, user_index: UserIndex, seat: SeatAt) {
         self.seats += 1;
-        self.rows.at_mut(place.0).seats.add(seat);
+        self.rows.at_mut(user_index.0).seats.add(seat);
     }
 
     /// The user's own name for the conversation, if it has one.
-    pub fn name_of(&self, place: UserIndex, conversation: ConversationIndex) -> Option<&ConversationName> {
-        self.names_at(place)?.name_of(&self.hasher, conversation)
+    pub fn name_of(&self, user_index: UserIndex, conversation: ConversationIndex) -> Option<&ConversationName> {
+        self.names_at(user_index)?.name_of(&self.hasher, conversation)
     }
 
-    pub fn has_names(&self, place: UserIndex) -> bool {
-        self.rows.at(place.0).names.is_some()
+    pub fn has_names(&self, user_index: UserIndex) -> bool {
+        self.rows.at(user_index.0).names.is_some()
     }
 
     /// The conversation for which the user uses this name.
-    pub fn named(&self, place: UserIndex, name: &str) -> Option<ConversationIndex> {
-        self.names_at(place)?.named(&self.hasher, name)
+    pub fn named(&self, user_index: UserIndex, name: &str) -> Option<ConversationIndex> {
+        self.names_at(user_index)?.named(&self.hasher, name)
     }
 
     /// The number of the user's own names.
-    pub fn names_given(&self, place: UserIndex) -> usize {
-        self.names_at(place).map_or(0, |names| names.as_slice().len())
+    pub fn names_given(&self, user_index: UserIndex) -> usize {
+        self.names_at(user_index).map_or(0, |names| names.as_slice().len())
     }
 
     /// Sets the user's own name for the conversation, unless the user has this name for another one.
-    pub fn set_name(&mut self, place: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
-        let at = self.names_row(place);
+    pub fn set_name(&mut self, user_index: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
+        let at = self.names_row(user_index);
         self.names.at_mut(at.number()).set(&self.hasher, conversation, name);
     }
 
     /// The user calls the conversation so, and nothing else.
-    pub fn restore_name(&mut self, place: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
-        let at = self.names_row(place);
+    pub fn restore_name(&mut self, user_index: UserIndex, conversation: ConversationIndex, name: &ConversationName) {
+        let at = self.names_row(user_index);
         self.names.at_mut(at.number()).restore(&self.hasher, conversation, name);
     }
 
-    fn names_at(&self, place: UserIndex) -> Option<&Names> {
-        self.rows.at(place.0).names.map(|at| self.names.at(at.number()))
+    fn names_at(&self, user_index: UserIndex) -> Option<&Names> {
+        self.rows.at(user_index.0).names.map(|at| self.names.at(at.number()))
     }
 
     fn names_of(&self, row: &UserRow) -> &[(ConversationIndex, ConversationName)] {
         row.names.map_or(&[], |at| self.names.at(at.number()).as_slice())
     }
 
-    fn names_row(&mut self, place: UserIndex) -> RowIndex {
+    fn names_row(&mut self, user_index: UserIndex) -> RowIndex {
         let names = &mut self.names;
-        *self.rows.at_mut(place.0).names.get_or_insert_with(|| RowIndex::of(names.push(Names::default())))
+        *self.rows.at_mut(user_index.0).names.get_or_insert_with(|| RowIndex::of(names.push(Names::default())))
     }
 
     /// Every name that a user has given.
@@ -194,75 +194,75 @@ impl InboxTable {
     }
 
     /// The user is here: one session more.
-    pub fn arrive(&mut self, place: UserIndex) {
-        self.rows.at_mut(place.0).sessions += 1;
+    pub fn arrive(&mut self, user_index: UserIndex) {
+        self.rows.at_mut(user_index.0).sessions += 1;
     }
 
     /// One session less; whether it was the last.
-    pub fn depart(&mut self, place: UserIndex) -> bool {
-        let row = self.rows.at_mut(place.0);
+    pub fn depart(&mut self, user_index: UserIndex) -> bool {
+        let row = self.rows.at_mut(user_index.0);
         row.sessions = row.sessions.checked_sub(1).expect("a session that ends was open");
         row.sessions == 0
     }
 
-    pub fn is_online(&self, place: UserIndex) -> bool {
-        self.rows.at(place.0).sessions > 0
+    pub fn is_online(&self, user_index: UserIndex) -> bool {
+        self.rows.at(user_index.0).sessions > 0
     }
 
-    pub fn last_seen(&self, place: UserIndex) -> Millis {
-        self.rows.at(place.0).seen.last_seen().unwrap_or_default()
+    pub fn last_seen(&self, user_index: UserIndex) -> Millis {
+        self.rows.at(user_index.0).seen.last_seen().unwrap_or_default()
     }
 
-    pub fn is_known(&self, place: UserIndex) -> bool {
-        self.rows.at(place.0).seen.last_seen().is_some()
+    pub fn is_known(&self, user_index: UserIndex) -> bool {
+        self.rows.at(user_index.0).seen.last_seen().is_some()
     }
 
     /// The user is known from here on, and was last here at `last_seen`, if that is later than what was known.
-    pub fn see(&mut self, place: UserIndex, last_seen: Millis) {
-        let row = self.rows.at_mut(place.0);
+    pub fn see(&mut self, user_index: UserIndex, last_seen: Millis) {
+        let row = self.rows.at_mut(user_index.0);
         row.seen = LastSeen::at(row.seen.last_seen().unwrap_or_default().max(last_seen));
     }
 
     /// A user without history has the empty tail.
     pub fn tail(&self, user: &UserId) -> Tail {
-        self.find(user).map(|place| self.tail_at(place)).unwrap_or_default()
+        self.find(user).map(|user_index| self.tail_at(user_index)).unwrap_or_default()
     }
 
     pub fn tail_mut(&mut self, user: &UserId) -> &mut PackedTail {
-        let place = self.find_or_add(user);
-        &mut self.rows.at_mut(place.0).tail
+        let user_index = self.find_or_add(user);
+        &mut self.rows.at_mut(user_index.0).tail
     }
 
     /// What the user may send and ask just now.
-    pub fn allowance_at(&mut self, place: UserIndex, now: Moment) -> &mut Allowance {
-        let at = match self.rows.at(place.0).allowance {
+    pub fn allowance_at(&mut self, user_index: UserIndex, now: Moment) -> &mut Allowance {
+        let at = match self.rows.at(user_index.0).allowance {
             Some(at) => at,
-            None => self.add_allowance(place, now),
+            None => self.add_allowance(user_index, now),
         };
         self.allowances.at_mut(at).expect("a row leads to its allowance for as long as there is one")
     }
 
-    fn add_allowance(&mut self, place: UserIndex, now: Moment) -> RowIndex {
+    fn add_allowance(&mut self, user_index: UserIndex, now: Moment) -> RowIndex {
         for full in self.allowances.drop_full(now.steady).into_iter().flatten() {
             self.rows.at_mut(full.0).allowance = None;
         }
-        let at = self.allowances.add(place);
-        self.rows.at_mut(place.0).allowance = Some(at);
+        let at = self.allowances.add(user_index);
+        self.rows.at_mut(user_index.0).allowance = Some(at);
         at
     }
 
     /// Moves a device's delivered position; it never goes back.
-    pub fn deliver(&mut self, place: UserIndex, key: &DeviceKey, position: Seq) {
-        let before = self.rows.at_mut(place.0).devices.advance(key, position, DeviceState::Fresh);
+    pub fn deliver(&mut self, user_index: UserIndex, key: &DeviceKey, position: Seq) {
+        let before = self.rows.at_mut(user_index.0).devices.advance(key, position, DeviceState::Fresh);
         if before == Some(DeviceState::Logged) {
-            self.dirty.push(place);
+            self.dirty.push(user_index);
         }
     }
 
     /// A position that the log already knows.
     pub fn restore_device(&mut self, user: &UserId, key: &DeviceKey, position: Seq) {
-        let place = self.find_or_add(user);
-        self.rows.at_mut(place.0).devices.advance(key, position, DeviceState::Logged);
+        let user_index = self.find_or_add(user);
+        self.rows.at_mut(user_index.0).devices.advance(key, position, DeviceState::Logged);
     }
 
     pub fn delivered(&self, user: &UserId, key: &DeviceKey) -> Option<Seq> {
@@ -282,8 +282,8 @@ impl InboxTable {
 
     /// One position that the log does not know yet; it is taken to know it from here on.
     pub fn next_dirty(&mut self) -> Option<(UserId, DeviceKey, Seq)> {
-        while let Some(place) = self.being_logged.last() {
-            let row = self.rows.at_mut(place.0);
+        while let Some(user_index) = self.being_logged.last() {
+            let row = self.rows.at_mut(user_index.0);
             if let Some((key, delivered)) = row.devices.next_fresh() {
                 return Some((row.user.clone(), key, delivered));
             }
@@ -311,7 +311,7 @@ impl InboxTable {
     /// conversations.
     pub fn put(&self, here: &LoggedPresence, out: &mut Vec<u8>) {
         out.put_u64(self.len() as u64);
-        for (place, row) in (0..).map(UserIndex).zip(self.rows.iter()) {
+        for (user_index, row) in (0..).map(UserIndex).zip(self.rows.iter()) {
             out.put_short(row.user.as_str().as_bytes());
             row.tail.tail().put(out);
             out.put_u8(u8::try_from(row.devices.len()).expect("devices are bounded"));
@@ -321,7 +321,7 @@ impl InboxTable {
                 out.put_long(key.id.as_bytes());
             }
             let (seen, names) = (row.seen.last_seen(), self.names_of(row));
-            let is_here = here.last_seen(place);
+            let is_here = here.last_seen(user_index);
             out.put_u64(seen.max(is_here).unwrap_or_default().0);
             out.put_u8(if is_here.is_some() { IS_HERE } else { u8::from(seen.is_some()) });
             out.put_u32(u32::try_from(names.len()).expect("names are fewer than conversations"));
@@ -337,25 +337,25 @@ impl InboxTable {
         for _user in 0..reader.u64()? {
             let user = UserId::new(text(reader.short()?)?).ok()?;
             let tail = Tail::read(reader)?;
-            let place = inboxes.find_or_add(&user);
-            inboxes.rows.at_mut(place.0).tail = tail.into();
+            let user_index = inboxes.find_or_add(&user);
+            inboxes.rows.at_mut(user_index.0).tail = tail.into();
             for _device in 0..reader.u8()? {
                 let delivered = Seq(reader.u64()?);
                 let key = DeviceKey { flag: reader.u8()?, id: text(reader.long()?)?.into() };
-                inboxes.rows.at_mut(place.0).devices.advance(&key, delivered, DeviceState::Logged);
+                inboxes.rows.at_mut(user_index.0).devices.advance(&key, delivered, DeviceState::Logged);
             }
             let last_seen = Millis(reader.u64()?);
             let presence = reader.u8()?;
             if presence != 0 {
-                inboxes.see(place, last_seen);
+                inboxes.see(user_index, last_seen);
             }
             if presence == IS_HERE {
-                here.restore(place);
+                here.restore(user_index);
             }
             for _name in 0..reader.u32()? {
                 let conversation = ConversationIndex(reader.u32()?);
                 let name = ConversationName::new(text(reader.short()?)?).ok()?;
-                inboxes.restore_name(place, conversation, &name);
+                inboxes.restore_name(user_index, conversation, &name);
             }
         }
         Some(inboxes)
@@ -363,20 +363,20 @@ impl InboxTable {
 
     pub fn find(&self, user: &UserId) -> Option<UserIndex> {
         let hash = self.hasher.hash_one(user);
-        self.index[part_of_hash(hash)].find(hash, |place| self.rows.at(place.0).user == *user).copied()
+        self.index[part_of_hash(hash)].find(hash, |user_index| self.rows.at(user_index.0).user == *user).copied()
     }
 
     pub fn find_or_add(&mut self, user: &UserId) -> UserIndex {
         let hash = self.hasher.hash_one(user);
         let (rows, hasher) = (&mut self.rows, &self.hasher);
         let part = &mut self.index[part_of_hash(hash)];
-        if let Some(place) = part.find(hash, |place| rows.at(place.0).user == *user) {
-            return *place;
+        if let Some(user_index) = part.find(hash, |user_index| rows.at(user_index.0).user == *user) {
+            return *user_index;
         }
         self.id_bytes += user.as_str().len() as u64;
-        let place = UserIndex(rows.push(UserRow::of(user.clone())));
-        part.insert_unique(hash, place, |place| hasher.hash_one(&rows.at(place.0).user));
-        place
+        let user_index = UserIndex(rows.push(UserRow::of(user.clone())));
+        part.insert_unique(hash, user_index, |user_index| hasher.hash_one(&rows.at(user_index.0).user));
+        user_index
     }
 }
 

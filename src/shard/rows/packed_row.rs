@@ -228,7 +228,7 @@ impl PackedRow {
     /// search.
     #[inline]
     pub fn sides(&self, author: &UserId, inboxes: &InboxTable) -> PairMembers {
-        let is_author = |place: UserIndex| inboxes.user_at(place) == author;
+        let is_author = |user_index: UserIndex| inboxes.user_at(user_index) == author;
         match &self.seats {
             // The user who is not the author is the recipient.
             Seats::Both([one, other]) if is_author(one.user) => {

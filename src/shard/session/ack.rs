@@ -14,10 +14,10 @@ impl<S: Storage> Shard<S> {
     /// The position is logged within a tick. If a crash loses it, the device receives some messages twice.
     pub(in crate::shard) fn ack(&mut self, session: SessionId, tag: RequestTag, ack: Ack, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.live.sessions.find_mut(session) else { return };
-        let newest = self.state.tables.inboxes.newest_at(row.place);
+        let newest = self.state.tables.inboxes.newest_at(row.user_index);
         let Acknowledged { position, sync_once } = row.pushes.acknowledge(ack, newest);
         if let Some(position) = position {
-            self.state.tables.inboxes.deliver(row.place, &row.device, position);
+            self.state.tables.inboxes.deliver(row.user_index, &row.device, position);
         }
         if !sync_once.is_empty() {
             let user = row.user.clone();

@@ -48,9 +48,10 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn answer_presence(&self, users: Vec<UserId>) -> Answer {
         let inboxes = &self.state.tables.inboxes;
         let state = |user: UserId| {
-            let place = inboxes.find(&user);
-            let is_online = place.is_some_and(|place| inboxes.is_online(place));
-            let last_seen = place.filter(|_| !is_online).map_or(Millis(0), |place| inboxes.last_seen(place));
+            let user_index = inboxes.find(&user);
+            let is_online = user_index.is_some_and(|user_index| inboxes.is_online(user_index));
+            let last_seen =
+                user_index.filter(|_| !is_online).map_or(Millis(0), |user_index| inboxes.last_seen(user_index));
             PresenceState { user, is_online, last_seen }
         };
         let states = users.into_iter().take(Order::LISTED_MAX).map(state).collect();
@@ -60,13 +61,13 @@ impl<S: Storage> Shard<S> {
     /// Users who are known, or whose inboxes have entries.
     pub(in crate::shard) fn list_users(&self, from: u32, limit: usize) -> Answer {
         let inboxes = &self.state.tables.inboxes;
-        let row = |place: UserIndex| {
-            let (is_known, newest_seq) = (inboxes.is_known(place), inboxes.newest_at(place));
-            let is_online = inboxes.is_online(place);
-            let last_seen = if is_online { Millis(0) } else { inboxes.last_seen(place) };
+        let row = |user_index: UserIndex| {
+            let (is_known, newest_seq) = (inboxes.is_known(user_index), inboxes.newest_at(user_index));
+            let is_online = inboxes.is_online(user_index);
+            let last_seen = if is_online { Millis(0) } else { inboxes.last_seen(user_index) };
             let is_somebody = is_known || newest_seq.0 > 0;
             is_somebody.then(|| ListedUser {
-                id: inboxes.user_at(place).clone(),
+                id: inboxes.user_at(user_index).clone(),
                 is_known,
                 is_online,
                 newest_seq,

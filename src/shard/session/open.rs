@@ -23,11 +23,11 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn open_session(&mut self, ctx: &mut Ctx<'_>, opening: SessionRequest) {
         let SessionRequest { session, tag, user, device, catch_up, sizing } = opening;
         let tail = self.state.tables.inboxes.tail(&user);
-        let place = self.state.tables.inboxes.find_or_add(&user);
-        self.state.tables.inboxes.arrive(place);
-        self.note_arrival(ctx.now, place);
+        let user_index = self.state.tables.inboxes.find_or_add(&user);
+        self.state.tables.inboxes.arrive(user_index);
+        self.note_arrival(ctx.now, user_index);
         let start = self.backlog_start(&user, &device, tail.seq);
-        let row = SessionOpening { user, place, device, catch_up, sizing, start, newest: tail.seq };
+        let row = SessionOpening { user, user_index, device, catch_up, sizing, start, newest: tail.seq };
         self.state.live.sessions.open(session, Session::new(row));
         let (same_platform, per_user_max) =
             (self.settings.policies.same_platform, self.settings.limits.sessions_per_user_max);
@@ -50,13 +50,13 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn end_session(&mut self, ctx: &mut Ctx<'_>, session: SessionId) {
         let Some(ended) = self.state.live.sessions.close(session) else { return };
         let user = ended.session.user;
-        let place = self.state.tables.inboxes.find_or_add(&user);
-        self.state.tables.inboxes.depart(place);
+        let user_index = self.state.tables.inboxes.find_or_add(&user);
+        self.state.tables.inboxes.depart(user_index);
         self.state.peers.outbound.forget_stalled(session);
         self.unwatch(session, ended.session.watched, ctx.effects);
-        self.end_streams_of(ctx, place, session);
+        self.end_streams_of(ctx, user_index, session);
         if ended.was_last {
-            self.note_departure(place, ctx.now.wall);
+            self.note_departure(user_index, ctx.now.wall);
         }
         if ended.was_shown {
             self.send_presence_of(&user, ctx.effects);

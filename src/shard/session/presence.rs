@@ -30,8 +30,8 @@ impl<S: Storage> Shard<S> {
         presence: Presence,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (by, place) = (row.user.clone(), row.place);
-        if !self.may_query(ctx.now, place) {
+        let (by, user_index) = (row.user.clone(), row.user_index);
+        if !self.may_query(ctx.now, user_index) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
         let Presence { action, users } = presence;
@@ -215,8 +215,8 @@ impl<S: Storage> Shard<S> {
     /// Notes that a session of the user has been welcomed.
     pub(in crate::shard) fn show_presence(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, place) = (row.user.clone(), row.place);
-        if self.state.live.sessions.show(place) {
+        let (user, user_index) = (row.user.clone(), row.user_index);
+        if self.state.live.sessions.show(user_index) {
             self.send_presence_of(&user, effects);
         }
     }
@@ -325,10 +325,11 @@ impl<S: Storage> Shard<S> {
 
     /// The state of a user of this shard.
     fn presence_of(&self, user: &UserId) -> PresenceState {
-        let place = self.state.tables.inboxes.find(user);
-        let is_online = place.is_some_and(|place| self.state.live.sessions.is_shown(place));
-        let last_seen =
-            place.filter(|_| !is_online).map_or(Millis(0), |place| self.state.tables.inboxes.last_seen(place));
+        let user_index = self.state.tables.inboxes.find(user);
+        let is_online = user_index.is_some_and(|user_index| self.state.live.sessions.is_shown(user_index));
+        let last_seen = user_index
+            .filter(|_| !is_online)
+            .map_or(Millis(0), |user_index| self.state.tables.inboxes.last_seen(user_index));
         PresenceState { user: user.clone(), is_online, last_seen }
     }
 

@@ -306,10 +306,10 @@ impl State {
 
     /// The tail of the inbox on this side, if it is on this shard and gets the message; `place` is its user's index if
     /// it has a seat in the pair.
-    fn tail_on(&self, side: Side, place: Option<UserIndex>, message: &Message) -> Option<Tail> {
+    fn tail_on(&self, side: Side, user_index: Option<UserIndex>, message: &Message) -> Option<Tail> {
         // A user's message goes to both users of a pair.
-        if let (Some(place), None) = (place, &message.fact) {
-            return Some(self.tables.inboxes.tail_at(place));
+        if let (Some(user_index), None) = (user_index, &message.fact) {
+            return Some(self.tables.inboxes.tail_at(user_index));
         }
         let user = user_on(side, message)?;
         let is_group = matches!(message.conversation, Conversation::Group(_));
@@ -319,9 +319,9 @@ impl State {
             Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
             Some(_) => side == Side::Author || *user != message.author,
         };
-        match place {
+        match user_index {
             _ if !is_told => None,
-            Some(place) => Some(self.tables.inboxes.tail_at(place)),
+            Some(user_index) => Some(self.tables.inboxes.tail_at(user_index)),
             None => self.is_home(user).then(|| self.tables.inboxes.tail(user)),
         }
     }

@@ -39,8 +39,8 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(in crate::shard) fn standing_of(&self, user: &UserId) -> UserStatus {
-        let place = self.state.tables.inboxes.find(user);
-        let has_been_here = place.is_some_and(|place| self.state.tables.inboxes.is_known(place));
+        let user_index = self.state.tables.inboxes.find(user);
+        let has_been_here = user_index.is_some_and(|user_index| self.state.tables.inboxes.is_known(user_index));
         // A session proves that the user exists, even if the log had no room to record it.
         match has_been_here || !self.state.sessions_of(user).is_empty() {
             true => UserStatus::Known,

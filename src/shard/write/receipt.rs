@@ -32,8 +32,8 @@ impl<S: Storage> Shard<S> {
         mut receipt: Receipt,
     ) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (reader, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.charge(ctx.now, place, Charge::of(0, 0, &self.settings.limits)) {
+        let (reader, user_index) = (row.user.clone(), row.user_index);
+        if let Err(refusal) = self.charge(ctx.now, user_index, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
@@ -44,7 +44,7 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
             let stalled = Stalled::Command { session, tag, command: Command::Receipt(receipt) };
-            return self.stall_charged(ctx, place, owner, stalled);
+            return self.stall_charged(ctx, user_index, owner, stalled);
         }
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
             return self.refuse(session, tag, Refusal::InvalidParam, ctx.effects);
@@ -74,8 +74,8 @@ impl<S: Storage> Shard<S> {
     ) {
         let Requester::Session { session, tag } = waiter.clone() else { return };
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (reader, place) = (row.user.clone(), row.place);
-        let Some(seat) = self.state.seat_of(place, at) else {
+        let (reader, user_index) = (row.user.clone(), row.user_index);
+        let Some(seat) = self.state.seat_of(user_index, at) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let seated = Seated { at, seat };
@@ -85,7 +85,7 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
             let stalled = Stalled::Command { session, tag, command: Command::Receipt(receipt) };
-            return self.stall_charged(ctx, place, owner, stalled);
+            return self.stall_charged(ctx, user_index, owner, stalled);
         }
         let seen = joined..=self.state.seen_through(seated);
         let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();

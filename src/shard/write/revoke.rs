@@ -24,8 +24,8 @@ const SEARCHED_AT_ONCE_MAX: usize = 1_024;
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn revoke(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, revoke: Revoke) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (author, place) = (row.user.clone(), row.place);
-        if let Err(refusal) = self.charge(ctx.now, place, Charge::of(0, 0, &self.settings.limits)) {
+        let (author, user_index) = (row.user.clone(), row.user_index);
+        if let Err(refusal) = self.charge(ctx.now, user_index, Charge::of(0, 0, &self.settings.limits)) {
             return self.refuse(session, tag, refusal, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
@@ -36,10 +36,10 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
             let stalled = Stalled::Command { session, tag, command: Command::Revoke(revoke) };
-            return self.stall_charged(ctx, place, owner, stalled);
+            return self.stall_charged(ctx, user_index, owner, stalled);
         }
         let charge = Charge::of_members(self.members_about(&conversation, conversation_key), &self.settings.limits);
-        if let Err(refusal) = self.charge(ctx.now, place, charge) {
+        if let Err(refusal) = self.charge(ctx.now, user_index, charge) {
             return self.refuse(session, tag, refusal, ctx.effects);
         }
         let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
@@ -56,8 +56,8 @@ impl<S: Storage> Shard<S> {
         user: UserId,
         message: MessageId,
     ) {
-        let place = self.state.tables.inboxes.find(&user);
-        let words = place.map_or(0, |place| self.state.tables.inboxes.seat_words_of(place));
+        let user_index = self.state.tables.inboxes.find(&user);
+        let words = user_index.map_or(0, |user_index| self.state.tables.inboxes.seat_words_of(user_index));
         self.search(ctx, ticket, (user, message), words);
     }
 
@@ -66,7 +66,7 @@ impl<S: Storage> Shard<S> {
     /// way to members here: the user may be about to have a seat.
     fn search(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, (user, message): (UserId, MessageId), words: usize) {
         let waiter = Requester::order(ticket);
-        let Some(place) = self.state.tables.inboxes.find(&user) else {
+        let Some(user_index) = self.state.tables.inboxes.find(&user) else {
             return self.refuse_requester(waiter, Refusal::UserNotExist, ctx.effects);
         };
         let conversation = |at: ConversationIndex| {
@@ -74,7 +74,7 @@ impl<S: Storage> Shard<S> {
             (row.conversation(&self.state.tables.inboxes), row.tail.tail())
         };
         let (mut conversations, mut words_left) = (Vec::new(), 0);
-        for (seat, words_before) in self.state.tables.inboxes.seats_before(place, words) {
+        for (seat, words_before) in self.state.tables.inboxes.seats_before(user_index, words) {
             if conversations.len() == SEARCHED_AT_ONCE_MAX {
                 break;
             }

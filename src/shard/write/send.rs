@@ -25,7 +25,7 @@ struct Attempt<'a> {
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (author, place, slot) = (row.user.clone(), row.place, row.slot);
+        let (author, user_index, slot) = (row.user.clone(), row.user_index, row.slot);
         let conversation = match self.check(&author, &send) {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
@@ -36,7 +36,7 @@ impl<S: Storage> Shard<S> {
             return self.stall(ctx, owner, Stalled::Command { session, tag, command: Command::Send(send) });
         }
         let charge = self.charge_of(&send, &conversation, conversation_key);
-        let may_begin = match self.charge(ctx.now, place, charge) {
+        let may_begin = match self.charge(ctx.now, user_index, charge) {
             Ok(may_begin) => may_begin,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
         };
@@ -125,12 +125,12 @@ impl<S: Storage> Shard<S> {
         if self.state.is_taken_name(author, name, conversation) {
             return Err(Refusal::InvalidParam);
         }
-        let Some(place) = self.state.tables.inboxes.find(author) else { return Ok(()) };
-        if self.state.tables.inboxes.names_given(place) < self.settings.limits.conversation_names_max {
+        let Some(user_index) = self.state.tables.inboxes.find(author) else { return Ok(()) };
+        if self.state.tables.inboxes.names_given(user_index) < self.settings.limits.conversation_names_max {
             return Ok(());
         }
         let at = self.state.find_row(conversation);
-        let is_renamed = at.is_some_and(|at| self.state.tables.inboxes.name_of(place, at).is_some());
+        let is_renamed = at.is_some_and(|at| self.state.tables.inboxes.name_of(user_index, at).is_some());
         if is_renamed { Ok(()) } else { Err(Refusal::TooManyNames) }
     }
 
@@ -192,8 +192,8 @@ impl<S: Storage> Shard<S> {
         self.state.tables.dedupe.forget(key, position);
         match waiter {
             Requester::Session { session, tag } => {
-                let Some(place) = self.state.live.sessions.find(session).map(|row| row.place) else { return };
-                self.state.tables.inboxes.allowance_at(place, ctx.now).sends.give_back(&self.settings.limits);
+                let Some(user_index) = self.state.live.sessions.find(session).map(|row| row.user_index) else { return };
+                self.state.tables.inboxes.allowance_at(user_index, ctx.now).sends.give_back(&self.settings.limits);
                 self.send(ctx, session, tag, *send);
             }
             Requester::Order { ticket, .. } => self.send_ordered(ctx, ticket, AuthoredSend { author, send, authority }),

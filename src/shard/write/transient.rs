@@ -77,9 +77,12 @@ impl<S: Storage> Shard<S> {
 
     pub(in crate::shard) fn typing(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, typing: &Typing) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, place) = (row.user.clone(), row.place);
-        if !self.state.tables.inboxes.allowance_at(place, ctx.now).sends.take(ctx.now.steady, 1, &self.settings.limits)
-        {
+        let (user, user_index) = (row.user.clone(), row.user_index);
+        if !self.state.tables.inboxes.allowance_at(user_index, ctx.now).sends.take(
+            ctx.now.steady,
+            1,
+            &self.settings.limits,
+        ) {
             return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
         }
         let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
@@ -89,11 +92,11 @@ impl<S: Storage> Shard<S> {
         if !seat.is_taken() {
             return self.refuse(session, tag, Refusal::PermissionDenied, ctx.effects);
         }
-        let place = seat.user;
+        let user_index = seat.user;
         if tag != RequestTag::None {
             ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
-        if !self.state.live.typing.may_tell(ctx.now, seated.at, place) {
+        if !self.state.live.typing.may_tell(ctx.now, seated.at, user_index) {
             return;
         }
         let owner = self.settings.placement.owner_of_conversation(&conversation);
