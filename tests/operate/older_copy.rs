@@ -1,9 +1,9 @@
 //! Shards' directories that are put back from copies: an older one is healed, and one that holds what its log has lost
-//! since is refused, with the way out.
+//! since is refused, with the way out, by the server and by what would rewrite the directory.
 
 use crate::common::binary::{BinaryClient, SUCCESS};
 use crate::common::{Home, Server, mushan, run};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -95,6 +95,28 @@ impl Place {
             let said = String::from_utf8_lossy(&said);
             assert!(told.status.code() == Some(3) && said.contains(why), "{said}");
         }
+        self.expect_not_rewritten(shard, why);
+    }
+
+    /// No tool makes another directory of logs that contradict each other, as that one would be vouched for.
+    fn expect_not_rewritten(&self, shard: usize, why: &str) {
+        let (before, beside) = (contents_of_all(&self.home.data_dir()), self.names_beside());
+        let rewriting = [&["reshard", "--shards", "3"][..], &["reshard", "--shards", "1"], &["log", "repair"]];
+        for arguments in rewriting.into_iter().chain([&["log", "repair", "--dry-run"][..]]) {
+            let refused = self.tool(arguments);
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(3), "{arguments:?}: {said}");
+            let log = self.home.data_dir().join(SHARDS[shard]);
+            assert!(said.contains(why) && said.contains(&log.display().to_string()), "{arguments:?}: {said}");
+            assert_eq!(contents_of_all(&self.home.data_dir()), before, "{arguments:?} has written");
+            assert_eq!(self.names_beside(), beside, "{arguments:?} has left something");
+        }
+    }
+
+    fn names_beside(&self) -> BTreeSet<PathBuf> {
+        let data_dir = self.home.data_dir();
+        let home = fs::read_dir(data_dir.parent().expect("a parent")).expect("a directory");
+        home.map(|entry| entry.expect("an entry").path()).collect()
     }
 
     fn expect_sound(&self) {
@@ -112,6 +134,15 @@ fn stop(server: Server) {
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().expect("cp").success());
+}
+
+fn contents_of_all(data_dir: &Path) -> Vec<BTreeMap<PathBuf, Vec<u8>>> {
+    let shards = SHARDS.map(|shard| contents(&data_dir.join(shard)));
+    shards.into_iter().chain([BTreeMap::from([("runs.toml".into(), runs_of(data_dir))])]).collect()
+}
+
+fn runs_of(data_dir: &Path) -> Vec<u8> {
+    fs::read(data_dir.join("runs.toml")).expect("listed")
 }
 
 /// The written segments of a shard. Spares come and go.
@@ -206,6 +237,7 @@ async fn a_backup_brings_its_runs_along_and_a_shard_of_another_time_is_refused_t
     let refused = run(place.home.serve("127.0.0.1:0"));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(3) && said.contains("does not list"), "{said}");
+    place.expect_not_rewritten(1, "does not list");
     place.put_back("after", &["shard-001"]);
     place.talk("and on").await;
     place.expect_sound();
@@ -224,6 +256,7 @@ async fn a_shard_of_before_a_reshard_is_another_log() {
     let refused = run(place.home.serve("127.0.0.1:0"));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(3) && said.contains("is another log than"), "{said}");
+    place.expect_not_rewritten(0, "is another log than");
     place.put_back("rewritten", &["shard-000"]);
     place.talk("and on").await;
     place.expect_sound();
