@@ -1,7 +1,7 @@
 //! The state that all handlers of the HTTP API share.
 
-use super::orders::Orders;
-use super::token::AdminToken;
+use crate::admin::base::orders::Orders;
+use crate::admin::base::token::AdminToken;
 use crate::model::Millis;
 use crate::server::Options;
 use std::collections::BTreeMap;

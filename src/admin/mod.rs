@@ -9,26 +9,17 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod api;
-mod connections;
-mod error;
-mod event;
+mod base;
 mod events;
-mod groups;
-mod health;
-mod intake;
 mod messages;
-mod metrics;
-mod orders;
-mod process;
-mod reading;
+mod people;
 mod routes;
-mod sessions;
+mod shown;
 mod thread;
-mod token;
-mod users;
+mod watch;
 
 #[cfg(test)]
 mod thread_tests;
 
+pub use base::token::{Address, AddressFile, AdminToken};
 pub use thread::serve;
-pub use token::{Address, AddressFile, AdminToken};

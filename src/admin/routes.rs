@@ -1,9 +1,12 @@
 //! The table of routes, and the steps of every request: checking the token, counting the response.
 
-use super::api::Api;
-use super::connections::Caller;
-use super::error::ApiError;
-use super::{events, groups, health, messages, metrics, reading, sessions, users};
+use crate::admin::api::Api;
+use crate::admin::base::connections::Caller;
+use crate::admin::base::error::ApiError;
+use crate::admin::events::stream;
+use crate::admin::messages::{reading, sending};
+use crate::admin::people::{groups, sessions, users};
+use crate::admin::watch::{health, metrics};
 use crate::server::MetricsAccess;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -48,10 +51,10 @@ pub static ROUTES: &[Route] = &[
     route(Method::PUT, "/v1/users/{user}/disabled", Access::Token, || put(users::disable)),
     route(Method::DELETE, "/v1/users/{user}/disabled", Access::Token, || delete(users::enable)),
     route(Method::POST, "/v1/users/{user}/tokens/revoke", Access::Token, || post(users::revoke_tokens)),
-    route(Method::POST, "/v1/messages", Access::Token, || post(messages::send)),
-    route(Method::POST, "/v1/messages/batch", Access::Token, || post(messages::send_batch)),
-    route(Method::DELETE, "/v1/messages/{message}", Access::Token, || delete(messages::revoke)),
-    route(Method::GET, "/v1/events", Access::Token, || get(events::follow)),
+    route(Method::POST, "/v1/messages", Access::Token, || post(sending::send)),
+    route(Method::POST, "/v1/messages/batch", Access::Token, || post(sending::send_batch)),
+    route(Method::DELETE, "/v1/messages/{message}", Access::Token, || delete(sending::revoke)),
+    route(Method::GET, "/v1/events", Access::Token, || get(stream::follow)),
     route(Method::GET, "/v1/users", Access::Token, || get(reading::list_users)),
     route(Method::GET, "/v1/groups", Access::Token, || get(reading::list_groups)),
     route(Method::GET, "/v1/users/{user}/inbox", Access::Token, || get(reading::inbox)),
@@ -116,8 +119,8 @@ impl Api {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::CODES;
     use super::*;
+    use crate::admin::base::error::CODES;
     use crate::model::{Refusal, Role};
     use serde_json::Value;
     use std::collections::BTreeSet;

@@ -1,10 +1,10 @@
 //! The control thread, from its start before the shards to its end after the last answer.
 
-use super::api::Api;
-use super::connections::{self, Connections};
-use super::orders::Orders;
-use super::routes::router;
-use super::token::{AddressFile, AdminToken};
+use crate::admin::api::Api;
+use crate::admin::base::connections::{self, Connections};
+use crate::admin::base::orders::Orders;
+use crate::admin::base::token::{AddressFile, AdminToken};
+use crate::admin::routes::router;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use crate::server::{HostError, wall_now};
 use std::io;

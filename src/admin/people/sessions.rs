@@ -1,10 +1,10 @@
 //! Sessions, presence and tokens over HTTP: who is here, from where, whose session is to end, and who may come.
 
-use super::api::Api;
-use super::error::{ApiError, json};
-use super::groups::done;
-use super::intake::{self, PathSegments};
-use super::reading::{page, shown_presence};
+use crate::admin::api::Api;
+use crate::admin::base::answer::{done, page};
+use crate::admin::base::error::{ApiError, json};
+use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::messages::reading::shown_presence;
 use crate::model::{
     Answer, DeviceKey, Order, Refusal, Refused, Reply, SessionId, ShardId, UserId, has_control_character,
 };

@@ -1,10 +1,10 @@
 //! Messages over HTTP: sent in a user's name, one or many, and taken back by the operator. Every bound that a client of the two
 //! protocols has holds here, too.
 
-use super::api::Api;
-use super::error::{ApiError, json};
-use super::groups::done;
-use super::intake::{self, PathSegments};
+use crate::admin::api::Api;
+use crate::admin::base::answer::done;
+use crate::admin::base::error::{ApiError, json};
+use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{
     Annotations, Answer, Authority, ClientMessageId, Extra, Fact, HeaderFlags, Limits, MessageContent, MessageId,
     Order, Recipient, Refusal, Refused, Send, SentMessage, UserId, has_control_character,

@@ -3,9 +3,9 @@
 //! Shards publish once a second (`server::Snapshot`); the control thread only reads. A shard that does not run yet has
 //! no series.
 
-use super::api::Api;
-use super::error::ApiError;
-use super::process::Process;
+use crate::admin::api::Api;
+use crate::admin::base::error::ApiError;
+use crate::admin::watch::process::Process;
 use crate::server::{Durability, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,8 +1,9 @@
 //! Groups over HTTP: requests to orders, states to JSON.
 
-use super::api::Api;
-use super::error::{ApiError, json};
-use super::intake::{self, PathSegments};
+use crate::admin::api::Api;
+use crate::admin::base::answer::done;
+use crate::admin::base::error::{ApiError, json};
+use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{Answer, GroupState, Millis, Order, Role, UserId};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -69,17 +70,6 @@ struct ShownMember<'a> {
     user: &'a str,
     role: &'static str,
     muted_until: u64,
-}
-
-#[derive(Serialize)]
-pub struct Nothing {}
-
-/// The response to a change; a repeated request gets the same one, because it does not tell whether anything changed.
-pub fn done(answer: &Answer) -> Result<Response, ApiError> {
-    match answer {
-        Answer::Done | Answer::Unchanged => Ok(json(StatusCode::OK, &Nothing {})),
-        _ => Err(ApiError::Internal),
-    }
 }
 
 pub async fn create(State(api): State<Arc<Api>>, body: Body) -> Result<Response, ApiError> {

@@ -1,8 +1,8 @@
 //! Decodes untrusted paths, queries and bodies into the model's types. A refusal names the field that violates the
 //! contract.
 
-use super::api::Api;
-use super::error::ApiError;
+use crate::admin::api::Api;
+use crate::admin::base::error::ApiError;
 use crate::model::{GroupId, IdError, UserId};
 use axum::body::Body;
 use axum::extract::Query;

@@ -1,9 +1,9 @@
 //! Users, their accounts and their block lists over HTTP.
 
-use super::api::Api;
-use super::error::{ApiError, json};
-use super::groups::done;
-use super::intake::{self, PathSegments};
+use crate::admin::api::Api;
+use crate::admin::base::answer::done;
+use crate::admin::base::error::{ApiError, json};
+use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{AccountState, Answer, BlockState, Millis, Order, Refusal, UserState};
 use axum::body::Body;
 use axum::extract::State;

@@ -1,8 +1,9 @@
 //! Inboxes, histories, conversations, users and groups over HTTP, page by page; cursors of lists go from shard to shard.
 
-use super::api::Api;
-use super::error::{ApiError, json};
-use super::intake::{self, PathSegments};
+use crate::admin::api::Api;
+use crate::admin::base::answer::page;
+use crate::admin::base::error::{ApiError, json};
+use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{
     Answer, Conversation, ConversationRow, ConversationSeq, Conversations, Entry, Fact, GroupChange, HistoryDirection,
     Listed, Message, Order, PresenceState, Reply, Seq, ShardId, Sync, SyncDirection, UserId,
@@ -179,14 +180,6 @@ impl<T> RowList<T> {
             }
         }
         Ok((rows, Some(place)))
-    }
-}
-
-/// The page that an order about a user or a conversation is answered with.
-pub fn page(answer: Answer) -> Result<Reply, ApiError> {
-    match answer {
-        Answer::Page(reply) => Ok(*reply),
-        _ => Err(ApiError::Internal),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: a ticket counts as under way until the shard has answered, even if nobody waits for it any more, so
 //! clients cannot exceed the bound.
 
-use super::error::ApiError;
+use crate::admin::base::error::ApiError;
 use crate::model::{Answer, Order};
 use crate::server::{Answers, ControlLanes, KeepServing, ServerPhase};
 use crate::shard::Ticket;

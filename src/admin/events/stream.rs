@@ -5,11 +5,11 @@
 //! further until its client has taken them; the cursor of an event stands behind it, so a client that names the last
 //! cursor that it has seen misses nothing and gets nothing twice.
 
-use super::api::Api;
-use super::connections::Caller;
-use super::error::ApiError;
-use super::event::{EVENT_TYPES, LogEvent};
-use super::intake;
+use crate::admin::api::Api;
+use crate::admin::base::connections::Caller;
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake;
+use crate::admin::shown::event::{EVENT_TYPES, LogEvent};
 use crate::log::Record;
 use crate::model::{Conversation, GroupId, Position, ShardId, UserId};
 use crate::server::follow::FollowError;

@@ -1,7 +1,7 @@
 //! Health checks and numbers in short: whether the process works, whether it accepts clients, and how much it does.
 
-use super::api::Api;
-use super::error::{ApiError, json};
+use crate::admin::api::Api;
+use crate::admin::base::error::{ApiError, json};
 use crate::server::{ServerPhase, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;

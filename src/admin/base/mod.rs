@@ -1,0 +1,8 @@
+//! Shared by all handlers: connections, the token, decoding of requests, orders under way, refusals.
+
+pub mod answer;
+pub mod connections;
+pub mod error;
+pub mod intake;
+pub mod orders;
+pub mod token;

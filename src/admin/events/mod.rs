@@ -1,0 +1,3 @@
+//! The stream of events.
+
+pub mod stream;

@@ -1,0 +1,3 @@
+//! What a record says to an application, as JSON.
+
+pub mod event;

@@ -1,0 +1,5 @@
+//! The state of the server for those who watch it: health, metrics, the process.
+
+pub mod health;
+pub mod metrics;
+pub mod process;
