@@ -12,6 +12,7 @@ mod disk;
 pub mod follow;
 mod host;
 mod offline;
+mod outbound;
 mod reactor;
 mod ring;
 mod start;
@@ -39,6 +40,10 @@ pub use host::{locked_bytes_of_shard, maps_of_logs};
 pub use offline::Offline;
 pub use offline::audit::{Audit, Audited};
 pub use offline::rebuild::{Rebuild, RebuildStep, Rebuilt};
+pub use outbound::addresses::AddressPolicy;
+pub use outbound::client::{OutboundAnswer, OutboundClient, OutboundError};
+pub use outbound::endpoint::Endpoint;
+pub use outbound::signature::SigningSecret;
 pub use start::{Operator, Server, Stopper, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]

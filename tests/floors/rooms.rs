@@ -18,8 +18,8 @@ pub(super) const FLOORS: [(&str, &[&str]); 7] = [
     (
         "server",
         &[
-            "base", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state", "reactor", "start",
-            "backup", "offline",
+            "base", "outbound", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state", "reactor",
+            "start", "backup", "offline",
         ],
     ),
     ("admin", &["base", "shown", "messages", "people", "events", "watch"]),
