@@ -5,6 +5,10 @@ use crate::server::turn::link::LinkKey;
 use crate::shard::{Fetch, ShardMessage, Ticket};
 
 /// What the driver must do after it has fed a turn.
+///
+/// `Forward`, `Answer`, `Fetch` and `RenewInboxEpoch` pass on a shard's effects of these names. They are variants of
+/// both enums, because the others are not: a shard knows no links, and a driver sees neither replies nor events. The
+/// order of actions, in which links take part, is not that of the effects, so an effect is moved in either case.
 #[derive(Debug)]
 pub enum Action {
     /// The link has bytes to write: take them with `drain_outbox`, unless a write of it is in flight.

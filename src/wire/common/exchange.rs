@@ -1,12 +1,12 @@
 //! The interface between a connection and the codecs, for one message of a client.
 
 use crate::model::{
-    ClientMessageId, Closing, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, History,
+    ClientMessageId, Closing, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, History,
     HistoryDirection, IdError, Limits, MarkRead, MessageId, Millis, Presence, PresenceAction, Receipt, Refusal,
-    Refused, RequestTag, Revoke, Seq, Sync, SyncDirection, UserId, has_control_character,
+    Refused, Revoke, Seq, Sync, SyncDirection, UserId, has_control_character,
 };
 use crate::wire::base::scratch::Scratch;
-use crate::wire::common::incoming::Credentials;
+use crate::wire::common::incoming::Incoming;
 use crate::wire::json::message_key::{ClientKey, MessageKey};
 use compact_str::CompactString;
 
@@ -19,6 +19,8 @@ pub(in crate::wire) struct Exchange<'a> {
     pub user: Option<&'a UserId>,
     /// The key that must prove the session's messages, if the client gave one.
     pub message_key: Option<&'a MessageKey>,
+    /// Set by a codec that returns credentials.
+    pub traits: &'a mut ClientTraits,
     pub limits: &'a Limits,
     pub now: Millis,
     /// The outbox, to which replies are appended.
@@ -26,28 +28,17 @@ pub(in crate::wire) struct Exchange<'a> {
     pub scratch: &'a mut Scratch,
 }
 
-/// The result of decoding a message.
+/// What a codec has made of a message: a request for the driver, nothing (the codec has answered it, or it needs no
+/// answer), or a fault of the client.
+pub(in crate::wire) type Handled = Result<Option<Incoming>, MessageFault>;
+
+/// Why a message counts against its connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::wire) enum Outcome {
-    Authenticate {
-        credentials: Credentials,
-        traits: ClientTraits,
-    },
-    /// A fresh token for the same user.
-    Reauthenticate {
-        tag: RequestTag,
-        token: CompactString,
-    },
-    Request {
-        tag: RequestTag,
-        command: Command,
-    },
-    /// The codec has appended the reply, or the message needs none.
-    Answered,
+pub(in crate::wire) enum MessageFault {
     /// The bytes are not a request. The codec has appended an error, and the connection counts it.
     Malformed,
     /// The codec has appended a reply, and the connection ends.
-    Refused(Closing),
+    Fatal(Closing),
 }
 
 /// The properties that a JSON-RPC client states in `connect`; binary clients have the defaults.

@@ -6,7 +6,7 @@ use super::{ConnectionPhase, ConnectionState};
 use crate::model::{Closing, Moment, Refusal, Refused, Reply, RequestTag, Verb};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::scratch::Scratch;
-use crate::wire::common::exchange::{Exchange, Outcome};
+use crate::wire::common::exchange::{Exchange, MessageFault};
 use crate::wire::common::incoming::{Context, Incoming};
 use crate::wire::jsonrpc;
 use crate::wire::jsonrpc::audience::Audience;
@@ -33,6 +33,7 @@ impl ConnectionState {
         let mut exchange = Exchange {
             user: self.user.as_ref(),
             message_key: self.message_key.as_deref(),
+            traits: &mut self.traits,
             limits: &context.limits,
             now: now.wall,
             out: &mut self.outbox,
@@ -40,35 +41,25 @@ impl ConnectionState {
         };
         let outcome = match (self.dialect, message) {
             (Dialect::Binary, Piece::Binary(bytes)) => dispatch::handle_message(bytes, &mut exchange),
-            (Dialect::Binary, _) => Outcome::Refused(Closing::WrongKind),
+            (Dialect::Binary, _) => Err(MessageFault::Fatal(Closing::WrongKind)),
             (dialect, Piece::Text(text)) => jsonrpc::handle_message(text, dialect, &mut exchange),
             (dialect, Piece::Binary(bytes)) => jsonrpc::handle_bytes(bytes, dialect, &mut exchange),
-            (_, Piece::Fragment | Piece::Ping(_) | Piece::Pong | Piece::Close(_)) => Outcome::Answered,
+            (_, Piece::Fragment | Piece::Ping(_) | Piece::Pong | Piece::Close(_)) => Ok(None),
         };
-        if outcome != Outcome::Malformed {
+        if !matches!(outcome, Err(MessageFault::Malformed)) {
             self.malformed_in_a_row = 0;
         }
         match outcome {
-            Outcome::Answered => None,
-            Outcome::Authenticate { credentials, traits } => {
-                self.traits = traits;
-                self.phase = ConnectionPhase::Deciding;
-                Some(Incoming::Authenticate(credentials))
-            }
-            Outcome::Reauthenticate { tag, token } => {
-                self.admit(&tag, Verb::Reauthenticate, now, scratch).then(|| Incoming::Reauthenticate { tag, token })
-            }
-            Outcome::Request { tag, command } => {
-                self.admit(&tag, command.verb(), now, scratch).then(|| Incoming::Request { tag, command })
-            }
-            Outcome::Malformed => {
+            Ok(None) => None,
+            Ok(Some(incoming)) => self.admit(&incoming, now, scratch).then_some(incoming),
+            Err(MessageFault::Malformed) => {
                 self.malformed_in_a_row += 1;
                 if self.malformed_in_a_row >= context.limits.bad_requests_max {
                     self.close(Closing::TooManyBadRequests, now, context);
                 }
                 None
             }
-            Outcome::Refused(closing) => {
+            Err(MessageFault::Fatal(closing)) => {
                 self.close(closing, now, context);
                 None
             }
@@ -76,7 +67,16 @@ impl ConnectionState {
     }
 
     /// Whether one more request may be outstanding; if not, queues a refusal.
-    fn admit(&mut self, tag: &RequestTag, verb: Verb, now: Moment, scratch: &mut Scratch) -> bool {
+    fn admit(&mut self, incoming: &Incoming, now: Moment, scratch: &mut Scratch) -> bool {
+        let (tag, verb) = match incoming {
+            Incoming::Request { tag, command } => (tag, command.verb()),
+            Incoming::Reauthenticate { tag, .. } => (tag, Verb::Reauthenticate),
+            // `next` returns nothing more until the driver has decided, so there is one at the most.
+            Incoming::Authenticate(_) => {
+                self.phase = ConnectionPhase::Deciding;
+                return true;
+            }
+        };
         if *tag == RequestTag::None {
             return true;
         }

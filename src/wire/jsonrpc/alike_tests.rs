@@ -4,21 +4,22 @@ use super::{handle_bytes, handle_message, handle_parsed};
 use crate::model::{Limits, Millis, UserId};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::scratch::Scratch;
-use crate::wire::common::exchange::{Exchange, Outcome};
+use crate::wire::common::exchange::{ClientTraits, Exchange, Handled, MessageFault};
 use crate::wire::jsonrpc::plain::Plain;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-type Handler = fn(&str, Dialect, &mut Exchange<'_>) -> Outcome;
+type Handler = fn(&str, Dialect, &mut Exchange<'_>) -> Handled;
 
 /// What `bytes` come to, and what is answered. An empty `user` is a stranger.
-fn come_to(handle: Handler, user: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {
+fn come_to(handle: Handler, user: &str, bytes: &[u8]) -> (Handled, ClientTraits, Vec<u8>) {
     let (user, limits) = (UserId::new(user).ok(), Limits::default());
-    let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+    let (mut out, mut scratch, mut traits) = (Vec::new(), Scratch::default(), ClientTraits::default());
     let mut exchange = Exchange {
         user: user.as_ref(),
         message_key: None,
+        traits: &mut traits,
         limits: &limits,
         now: Millis(1_700_000_000_000),
         out: &mut out,
@@ -28,7 +29,7 @@ fn come_to(handle: Handler, user: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {
         Ok(text) => handle(text, Dialect::JsonRpc, &mut exchange),
         Err(_) => handle_bytes(bytes, Dialect::JsonRpc, &mut exchange),
     };
-    (outcome, out)
+    (outcome, traits, out)
 }
 
 fn assert_alike(bytes: &[u8]) {
@@ -312,5 +313,5 @@ fn what_says_more_than_it_spells_is_parsed() {
         assert!(Plain::default().read(text).is_none(), "{text}");
         assert_alike(text.as_bytes());
     }
-    assert_eq!(come_to(handle_message, "alice", b"{\"method\":\"\xff\"}").0, Outcome::Malformed);
+    assert_eq!(come_to(handle_message, "alice", b"{\"method\":\"\xff\"}").0, Err(MessageFault::Malformed));
 }

@@ -17,8 +17,8 @@ pub(super) mod request;
 use crate::model::{Closing, DeviceKey, Refusal, Refused, RequestTag, UserId, Verb};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::scratch::Scratch;
-use crate::wire::common::exchange::{self, ClientTraits, Exchange, Outcome};
-use crate::wire::common::incoming::Credentials;
+use crate::wire::common::exchange::{self, ClientTraits, Exchange, Handled, MessageFault};
+use crate::wire::common::incoming::{Credentials, Incoming};
 use crate::wire::json::message_key::ClientKey;
 use crate::wire::json::scan;
 use crate::wire::json::survey::{self, Excess, Survey};
@@ -68,7 +68,7 @@ struct Request<'p, 't, 'i> {
 }
 
 /// Takes one message of a client, if it is text.
-pub(super) fn handle_bytes(bytes: &[u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+pub(super) fn handle_bytes(bytes: &[u8], dialect: Dialect, exchange: &mut Exchange<'_>) -> Handled {
     match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => handle_message(text, dialect, exchange),
         Err(_) => parse_error(exchange),
@@ -76,7 +76,7 @@ pub(super) fn handle_bytes(bytes: &[u8], dialect: Dialect, exchange: &mut Exchan
 }
 
 /// Takes one message of a client.
-pub(super) fn handle_message(text: &str, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+pub(super) fn handle_message(text: &str, dialect: Dialect, exchange: &mut Exchange<'_>) -> Handled {
     let mut plain = Plain::default();
     if plain.read(text).is_some() {
         return answer(RequestMembers::plain(&plain, exchange.scratch), dialect, exchange);
@@ -86,7 +86,7 @@ pub(super) fn handle_message(text: &str, dialect: Dialect, exchange: &mut Exchan
 }
 
 /// `handle_message`, whatever the text is like: the parser changes a copy of it.
-fn handle_parsed(text: &str, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+fn handle_parsed(text: &str, dialect: Dialect, exchange: &mut Exchange<'_>) -> Handled {
     let bytes = &mut text.as_bytes().to_vec()[..];
     let Some(survey) = survey::of_request(bytes) else { return parse_error(exchange) };
     if let Some(excess) = survey.excess {
@@ -107,7 +107,7 @@ fn handle_value(
     verbatim: Verbatim,
     dialect: Dialect,
     exchange: &mut Exchange<'_>,
-) -> Outcome {
+) -> Handled {
     if value.is_array() {
         return invalid(RequestTag::None, "batches are not supported", exchange);
     }
@@ -119,14 +119,14 @@ fn handle_value(
     answer(RequestMembers::parsed(&members, &params, verbatim), dialect, exchange)
 }
 
-fn answer(envelope: RequestMembers<'_, '_, '_>, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+fn answer(envelope: RequestMembers<'_, '_, '_>, dialect: Dialect, exchange: &mut Exchange<'_>) -> Handled {
     match Request::of(envelope) {
         Ok(request) => request.execute(dialect, exchange),
         Err((tag, detail)) => invalid(tag, detail, exchange),
     }
 }
 
-fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -> Outcome {
+fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -> Handled {
     exchange.scratch.count_malformed();
     match tag {
         RequestTag::None => push_nameless_error(exchange.out, INVALID_REQUEST, detail),
@@ -137,7 +137,7 @@ fn invalid(tag: RequestTag, detail: &'static str, exchange: &mut Exchange<'_>) -
 
 /// Refuses an object beyond the bounds; `id` is the JSON text of its id.
 #[cold]
-fn too_much(excess: Excess, id: Option<&[u8]>, exchange: &mut Exchange<'_>) -> Outcome {
+fn too_much(excess: Excess, id: Option<&[u8]>, exchange: &mut Exchange<'_>) -> Handled {
     let refused = excess.refused();
     exchange.scratch.count_refusal(refused.refusal);
     match id.map_or(Some(RequestTag::None), |raw| tag_of(raw, exchange.scratch)) {
@@ -168,15 +168,15 @@ fn number_tag(raw: &[u8]) -> Option<CompactString> {
     if raw.len() <= TAG_BYTES_MAX { CompactString::from_utf8(raw).ok() } else { None }
 }
 
-fn parse_error(exchange: &mut Exchange<'_>) -> Outcome {
+fn parse_error(exchange: &mut Exchange<'_>) -> Handled {
     exchange.scratch.count_malformed();
     push_nameless_error(exchange.out, PARSE_ERROR, "parse error");
-    Outcome::Malformed
+    Err(MessageFault::Malformed)
 }
 
 /// A stranger has one try.
-fn answered(exchange: &Exchange<'_>) -> Outcome {
-    if exchange.user.is_none() { Outcome::Refused(Closing::AuthFailed) } else { Outcome::Answered }
+fn answered(exchange: &Exchange<'_>) -> Handled {
+    if exchange.user.is_none() { Err(MessageFault::Fatal(Closing::AuthFailed)) } else { Ok(None) }
 }
 
 impl Verbatim {
@@ -239,58 +239,64 @@ impl<'p, 't, 'i> Request<'p, 't, 'i> {
         Ok(Self { tag, method, params, payload })
     }
 
-    fn execute(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Outcome {
+    fn execute(self, dialect: Dialect, exchange: &mut Exchange<'_>) -> Handled {
         let Some(user) = exchange.user else { return self.connect(exchange) };
         let decoded = match verb_of(self.method) {
             _ if !self.params.is_object_or_absent() => Err(Refused::invalid("params must be an object")),
             Some(Verb::Authenticate) => {
                 exchange.scratch.count_malformed();
                 push_error(exchange.out, &self.tag, INVALID_REQUEST, "already connected");
-                return Outcome::Answered;
+                return Ok(None);
             }
             Some(Verb::Reauthenticate) => self.fresh_token(user, exchange),
             Some(verb) => match request::command(verb, self.params, self.payload, user, exchange) {
-                Ok(command) => return Outcome::Request { tag: self.tag, command },
+                Ok(command) => return Ok(Some(Incoming::Request { tag: self.tag, command })),
                 Err(refused) => Err(refused),
             },
             None if self.method == "ping" => {
                 push_pong(exchange.out, dialect, &self.tag);
-                return Outcome::Answered;
+                return Ok(None);
             }
             None => {
                 exchange.scratch.count_malformed();
                 push_error(exchange.out, &self.tag, METHOD_NOT_FOUND, "method not found");
-                return Outcome::Answered;
+                return Ok(None);
             }
         };
-        decoded.unwrap_or_else(|refused| {
-            exchange.scratch.count_refusal(refused.refusal);
-            push_refusal(exchange.out, &self.tag, refused);
-            Outcome::Answered
-        })
+        match decoded {
+            Ok(incoming) => Ok(Some(incoming)),
+            Err(refused) => {
+                exchange.scratch.count_refusal(refused.refusal);
+                push_refusal(exchange.out, &self.tag, refused);
+                Ok(None)
+            }
+        }
     }
 
     /// A live session's fresh token; it need not say again whose.
-    fn fresh_token(&self, user: &UserId, exchange: &Exchange<'_>) -> Result<Outcome, Refused> {
+    fn fresh_token(&self, user: &UserId, exchange: &Exchange<'_>) -> Result<Incoming, Refused> {
         let uid = self.params.text("uid", "uid must be a string")?;
         let token = self.params.text("token", "token must be a string")?;
         let token = token.ok_or(Refused::invalid("token is missing"))?;
         let token = exchange::fresh_token(user, uid, token, exchange.limits)?;
-        Ok(Outcome::Reauthenticate { tag: self.tag.clone(), token })
+        Ok(Incoming::Reauthenticate { tag: self.tag.clone(), token })
     }
 
     /// PROTOCOL 3.3: the first request, and the only one of a stranger.
-    fn connect(self, exchange: &mut Exchange<'_>) -> Outcome {
+    fn connect(self, exchange: &mut Exchange<'_>) -> Handled {
         let decoded = match self.method {
             "connect" => self.credentials(exchange),
             _ => Err(Refusal::NotAuthenticated.into()),
         };
         match decoded {
-            Ok((credentials, traits)) => Outcome::Authenticate { credentials, traits },
+            Ok((credentials, traits)) => {
+                *exchange.traits = traits;
+                Ok(Some(Incoming::Authenticate(credentials)))
+            }
             Err(refused) => {
                 exchange.scratch.count_refusal(refused.refusal);
                 push_refusal(exchange.out, &self.tag, refused);
-                Outcome::Refused(Closing::AuthFailed)
+                Err(MessageFault::Fatal(Closing::AuthFailed))
             }
         }
     }

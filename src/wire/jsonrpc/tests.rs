@@ -10,13 +10,21 @@ use bytes::Bytes;
 const NOW: Millis = Millis(1_700_000_000_000);
 
 /// Takes one text of `user` (a stranger when empty); gives the outcome and the answers.
-fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
+fn hear_from(user: &str, text: &str) -> (Handled, Vec<String>) {
+    let (outcome, _, answers) = hear_traits_from(user, text);
+    (outcome, answers)
+}
+
+/// The same with what the client has stated of itself.
+fn hear_traits_from(user: &str, text: &str) -> (Handled, ClientTraits, Vec<String>) {
+    let mut traits = ClientTraits::default();
     let (user, limits) = (UserId::new(user).ok(), Limits::default());
     let mut out = Vec::new();
     let mut scratch = Scratch::default();
     let mut exchange = Exchange {
         user: user.as_ref(),
         message_key: None,
+        traits: &mut traits,
         limits: &limits,
         now: NOW,
         out: &mut out,
@@ -27,7 +35,7 @@ fn hear_from(user: &str, text: &str) -> (Outcome, Vec<String>) {
     let refused = answers.iter().filter(|answer| answer.contains(r#""error":"#)).count();
     let counted = scratch.refusals().sum() + scratch.refusals().malformed();
     assert!(counted >= refused as u64, "each refusal is counted: {answers:?}");
-    (outcome, answers)
+    (outcome, traits, answers)
 }
 
 fn payloads(mut frames: &[u8]) -> Vec<String> {
@@ -44,7 +52,7 @@ fn payloads(mut frames: &[u8]) -> Vec<String> {
     texts
 }
 
-fn alice(text: &str) -> (Outcome, Vec<String>) {
+fn alice(text: &str) -> (Handled, Vec<String>) {
     hear_from("alice", text)
 }
 
@@ -56,7 +64,7 @@ fn error_of(answers: &[String]) -> (i64, String) {
 }
 
 /// A send whose params are completed by `more`.
-fn send_with(more: &str) -> (Outcome, Vec<String>) {
+fn send_with(more: &str) -> (Handled, Vec<String>) {
     alice(&format!(
         r#"{{"method":"send","id":1,"params":{{"clientMsgNo":"c","channelId":"bob","channelType":1,"payload":{{}}{more}}}}}"#
     ))
@@ -64,13 +72,13 @@ fn send_with(more: &str) -> (Outcome, Vec<String>) {
 
 fn refused_send(more: &str) -> i64 {
     let (outcome, answers) = send_with(more);
-    assert_eq!(outcome, Outcome::Answered, "{more}");
+    assert_eq!(outcome, Ok(None), "{more}");
     error_of(&answers).0
 }
 
 fn accepted_send(more: &str) -> Send {
     match send_with(more) {
-        (Outcome::Request { tag: _, command: Command::Send(send) }, answers) if answers.is_empty() => send,
+        (Ok(Some(Incoming::Request { tag: _, command: Command::Send(send) })), answers) if answers.is_empty() => send,
         other => panic!("{more}: {other:?}"),
     }
 }
@@ -80,7 +88,7 @@ fn what_is_not_json_is_a_parse_error_without_a_name() {
     let half = r#"{"id":1,"method":"send","params":{"payload":{"a":"\ud83d"}}"#;
     for text in ["", "{", "hello", r#"{"id":1,}"#, r#"{"id":1,"method":"ping"} x"#, half, "[1e999"] {
         let (outcome, answers) = alice(text);
-        assert_eq!((outcome, error_of(&answers)), (Outcome::Malformed, (-32700, "null".into())), "{text}");
+        assert_eq!((outcome, error_of(&answers)), (Err(MessageFault::Malformed), (-32700, "null".into())), "{text}");
     }
 }
 
@@ -99,7 +107,7 @@ fn json_that_is_no_request_is_an_invalid_request() {
         (r#"{"id":1,"method":"connect","params":{"uid":"alice","token":"t"}}"#, "1"),
     ] {
         let (outcome, answers) = alice(text);
-        assert_eq!((outcome, error_of(&answers)), (Outcome::Answered, (-32600, id.into())), "{text}");
+        assert_eq!((outcome, error_of(&answers)), (Ok(None), (-32600, id.into())), "{text}");
     }
 }
 
@@ -117,7 +125,7 @@ fn json_beyond_the_bounds_is_refused_by_its_id() {
         for (id, echoed) in [("7", "7"), (r#""a\u0041""#, r#""aA""#), ("99999999999999999999", "99999999999999999999")]
         {
             let (outcome, answers) = alice(&format!(r#"{{"id":{id},"method":"sync","params":{{"more":{value}}}}}"#));
-            assert_eq!(outcome, Outcome::Answered);
+            assert_eq!(outcome, Ok(None));
             assert!(answers[0].contains(&format!(r#""id":{echoed},"#)), "{value:.40} {id}: {answers:?}");
             assert_eq!(error_of(&answers).0, code, "{value:.40} {id}");
         }
@@ -127,9 +135,9 @@ fn json_beyond_the_bounds_is_refused_by_its_id() {
             assert!(answers.iter().all(|answer| answer.contains(r#""id":null"#) && answer.contains("-32600")));
         }
         let (outcome, answers) = alice(&format!("[{value}]"));
-        assert_eq!((outcome, error_of(&answers)), (Outcome::Answered, (-32600, "null".into())));
+        assert_eq!((outcome, error_of(&answers)), (Ok(None), (-32600, "null".into())));
         let (outcome, _) = hear_from("", &format!(r#"{{"id":1,"method":"connect","params":{{"more":{value}}}}}"#));
-        assert_eq!(outcome, Outcome::Refused(Closing::AuthFailed), "a stranger has one try");
+        assert_eq!(outcome, Err(MessageFault::Fatal(Closing::AuthFailed)), "a stranger has one try");
     }
 }
 
@@ -148,15 +156,15 @@ fn a_payload_is_taken_whatever_is_inside_as_long_as_it_is_json() {
 #[test]
 fn an_integer_may_be_written_with_a_point_or_an_exponent() {
     let connect = |more: &str| {
-        hear_from("", &format!(r#"{{"method":"connect","id":1,"params":{{"uid":"alice","token":"t",{more}}}}}"#)).0
+        hear_traits_from("", &format!(r#"{{"method":"connect","id":1,"params":{{"uid":"alice","token":"t",{more}}}}}"#))
     };
     for more in
         [r#""deviceFlag":1.0,"clientTimestamp":1.7e12"#, r#""topic\n":"","deviceFlag":1.0,"clientTimestamp":1.7e12"#]
     {
-        let Outcome::Authenticate { credentials, traits } = connect(more) else { panic!("{more}") };
+        let (Ok(Some(Incoming::Authenticate(credentials))), traits, _) = connect(more) else { panic!("{more}") };
         assert_eq!((credentials.device.flag, traits.time_diff_ms), (1, 0), "{more}");
     }
-    assert_eq!(connect(r#""deviceFlag":1.5"#), Outcome::Refused(Closing::AuthFailed));
+    assert_eq!(connect(r#""deviceFlag":1.5"#).0, Err(MessageFault::Fatal(Closing::AuthFailed)));
 }
 
 #[test]
@@ -187,7 +195,7 @@ fn a_notification_is_never_answered() {
         r#"{"method":"ping","id":null}"#,
         r#"{"method":"recvack","params":[]}"#,
     ] {
-        assert_eq!(alice(text), (Outcome::Answered, Vec::new()), "{text}");
+        assert_eq!(alice(text), (Ok(None), Vec::new()), "{text}");
     }
 }
 
@@ -197,16 +205,16 @@ fn a_stranger_may_only_connect() {
         [r#"{"method":"ping","id":1}"#, r#"{"method":"dance","id":1}"#, r#"{"method":"send","id":1,"params":{}}"#]
     {
         let (outcome, answers) = hear_from("", text);
-        assert_eq!((outcome, error_of(&answers).0), (Outcome::Refused(Closing::AuthFailed), 1003), "{text}");
+        assert_eq!((outcome, error_of(&answers).0), (Err(MessageFault::Fatal(Closing::AuthFailed)), 1003), "{text}");
     }
-    assert_eq!(hear_from("", r#"{"method":"ping"}"#), (Outcome::Refused(Closing::AuthFailed), Vec::new()));
-    assert_eq!(hear_from("", "[]").0, Outcome::Refused(Closing::AuthFailed));
-    assert_eq!(hear_from("", "{").0, Outcome::Malformed);
+    assert_eq!(hear_from("", r#"{"method":"ping"}"#), (Err(MessageFault::Fatal(Closing::AuthFailed)), Vec::new()));
+    assert_eq!(hear_from("", "[]").0, Err(MessageFault::Fatal(Closing::AuthFailed)));
+    assert_eq!(hear_from("", "{").0, Err(MessageFault::Malformed));
 }
 
 #[test]
 fn connect_takes_all_fields_of_the_specification() {
-    let (outcome, answers) = hear_from(
+    let (outcome, stated, answers) = hear_traits_from(
         "",
         r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t","header":{},"version":2,"clientKey":"","deviceId":"d","deviceFlag":2,"clientTimestamp":1699999999000}}"#,
     );
@@ -218,9 +226,10 @@ fn connect_takes_all_fields_of_the_specification() {
         device,
     };
     let traits = ClientTraits { version: 2, time_diff_ms: 1_000, client_key: None };
-    assert_eq!((outcome, answers), (Outcome::Authenticate { credentials, traits }, Vec::new()));
-    let (outcome, _) = hear_from("", r#"{"method":"connect","params":{"uid":"alice","token":"t"}}"#);
-    let Outcome::Authenticate { credentials, traits } = outcome else { panic!("{outcome:?}") };
+    let expected = Ok(Some(Incoming::Authenticate(credentials)));
+    assert_eq!((outcome, stated, answers), (expected, traits, Vec::new()));
+    let (outcome, traits, _) = hear_traits_from("", r#"{"method":"connect","params":{"uid":"alice","token":"t"}}"#);
+    let Ok(Some(Incoming::Authenticate(credentials))) = outcome else { panic!("{outcome:?}") };
     assert_eq!((credentials.tag, traits), (RequestTag::None, ClientTraits { version: 3, ..ClientTraits::default() }));
 }
 
@@ -241,7 +250,7 @@ fn a_connect_that_cannot_be_right_is_refused_at_once() {
         (r#"{"uid":"a\u0001","token":"t"}"#, 1001),
     ] {
         let (outcome, answers) = hear_from("", &format!(r#"{{"method":"connect","id":1,"params":{params}}}"#));
-        assert_eq!((outcome, error_of(&answers).0), (Outcome::Refused(Closing::AuthFailed), code), "{params}");
+        assert_eq!((outcome, error_of(&answers).0), (Err(MessageFault::Fatal(Closing::AuthFailed)), code), "{params}");
     }
 }
 
@@ -331,7 +340,11 @@ fn keys_hold_no_control_characters_and_values_may() {
         accepted_send(&format!(r#","extra":{{"k":"{letter}"}}"#));
         let connect = format!(r#"{{"uid":"alice","token":"t","deviceId":"{letter}"}}"#);
         let (outcome, answers) = hear_from("", &format!(r#"{{"method":"connect","id":1,"params":{connect}}}"#));
-        assert_eq!((outcome, error_of(&answers).0), (Outcome::Refused(Closing::AuthFailed), -32602), "{connect}");
+        assert_eq!(
+            (outcome, error_of(&answers).0),
+            (Err(MessageFault::Fatal(Closing::AuthFailed)), -32602),
+            "{connect}"
+        );
     }
 }
 
@@ -361,7 +374,10 @@ fn extension_methods_name_their_conversation_by_its_channel() {
         ("history", ""),
         ("markRead", r#","through":1"#),
     ] {
-        assert!(matches!(with(method, more), (Outcome::Request { .. }, answers) if answers.is_empty()), "{method}");
+        assert!(
+            matches!(with(method, more), (Ok(Some(Incoming::Request { .. })), answers) if answers.is_empty()),
+            "{method}"
+        );
         for channel in [r#","channelType":3"#, r#","channelId":"""#, r#","channelId":null"#] {
             assert_eq!(error_of(&with(method, &format!("{more}{channel}")).1).0, -32602, "{method}{channel}");
         }
@@ -407,7 +423,7 @@ fn history_goes_up_from_a_place_or_down_to_the_first() {
         (r#","afterSeq":0"#, HistoryDirection::After(ConversationSeq(0))),
     ] {
         let text = format!(r#"{{"method":"history","id":1,"params":{{"channelId":"bob","channelType":1{more}}}}}"#);
-        let (Outcome::Request { tag: _, command: Command::History(history) }, _) = alice(&text) else {
+        let (Ok(Some(Incoming::Request { tag: _, command: Command::History(history) })), _) = alice(&text) else {
             panic!("{more}")
         };
         assert_eq!((history.direction, history.limit), (direction, 100), "{more}");
@@ -451,7 +467,7 @@ fn an_ack_needs_a_decimal_message_id() {
 #[test]
 fn an_ack_names_a_message_or_a_place_of_the_inbox() {
     let ack = |params: &str| match alice(&format!(r#"{{"method":"recvack","params":{params}}}"#)) {
-        (Outcome::Request { tag: RequestTag::None, command: Command::Ack(ack) }, _) => Some(ack),
+        (Ok(Some(Incoming::Request { tag: RequestTag::None, command: Command::Ack(ack) })), _) => Some(ack),
         _ => None,
     };
     assert_eq!(ack(r#"{"messageId":"7","inboxSeq":9}"#), Some(Ack::Message(MessageId(7))));
@@ -471,7 +487,7 @@ fn a_sync_reads_seqs_and_limit() {
         (r#"{"minSeq":9,"limit":-3}"#, SyncDirection::Before(Seq(9)), 3),
     ] {
         let command = Command::Sync(Sync { direction, limit });
-        let expected = Outcome::Request { tag: RequestTag::Number("1".into()), command };
+        let expected = Ok(Some(Incoming::Request { tag: RequestTag::Number("1".into()), command }));
         assert_eq!(sync(params), (expected, Vec::new()), "{params}");
     }
     for params in [r#"{"minSeq":-1}"#, r#"{"limit":"5"}"#, r#"{"maxSeq":1.5}"#, "[]"] {

@@ -4,19 +4,19 @@
 //! decodes bodies, `encode` writes the other direction.
 
 use crate::model::{Closing, Command, DeviceKey, Limits, Refusal, Refused, RequestTag, UserId, Verb};
-use crate::wire::common::exchange::{self, ClientTraits, Exchange, Outcome};
-use crate::wire::common::incoming::Credentials;
+use crate::wire::common::exchange::{self, ClientTraits, Exchange, Handled, MessageFault};
+use crate::wire::common::incoming::{Credentials, Incoming};
 use crate::wire::protobuf::encode::{push_envelope, push_refusal, push_unknown};
 use crate::wire::protobuf::fields::Envelope;
 use crate::wire::protobuf::im::{self, CommandType};
 use crate::wire::protobuf::request::{self, decode};
 
 /// Decodes one message of a client, and answers it or returns its request.
-pub(in crate::wire) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>) -> Outcome {
+pub(in crate::wire) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>) -> Handled {
     let Some(envelope) = Envelope::read(bytes) else {
         exchange.scratch.count_malformed();
         push_unknown(exchange.out, exchange.now, 0, Refused::invalid("not a WebSocketMessage"));
-        return Outcome::Malformed;
+        return Err(MessageFault::Malformed);
     };
     let command = CommandType::try_from(envelope.command).unwrap_or(CommandType::CmdUnknown);
     if command == CommandType::CmdHeartbeatReq {
@@ -29,7 +29,7 @@ pub(in crate::wire) fn handle_message(bytes: &[u8], exchange: &mut Exchange<'_>)
         (None, Some(_)) => {
             exchange.scratch.count_malformed();
             push_unknown(exchange.out, exchange.now, envelope.sequence, Refused::invalid("unknown command"));
-            Outcome::Answered
+            Ok(None)
         }
     }
 }
@@ -53,20 +53,23 @@ fn verb_of(command: CommandType) -> Option<Verb> {
     })
 }
 
-fn heartbeat(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome {
+fn heartbeat(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Handled {
     let response = im::HeartbeatResponse { server_time: exchange.now.0.cast_signed() };
     push_envelope(exchange.out, exchange.now, CommandType::CmdHeartbeatRsp, envelope.sequence, &response);
-    Outcome::Answered
+    Ok(None)
 }
 
-fn authenticate(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Outcome {
+fn authenticate(envelope: &Envelope<'_>, exchange: &mut Exchange<'_>) -> Handled {
     let tag = RequestTag::Sequence(envelope.sequence, Verb::Authenticate);
     match credentials(tag, envelope, exchange.limits) {
-        Ok(credentials) => Outcome::Authenticate { credentials, traits: ClientTraits::default() },
+        Ok(credentials) => {
+            *exchange.traits = ClientTraits::default();
+            Ok(Some(Incoming::Authenticate(credentials)))
+        }
         Err(refused) => {
             exchange.scratch.count_refusal(refused.refusal);
             push_refusal(exchange.out, exchange.now, Verb::Authenticate, envelope.sequence, refused);
-            Outcome::Refused(Closing::AuthFailed)
+            Err(MessageFault::Fatal(Closing::AuthFailed))
         }
     }
 }
@@ -83,7 +86,7 @@ fn credentials(tag: RequestTag, envelope: &Envelope<'_>, limits: &Limits) -> Res
 
 /// Before authentication, every request other than authentication and heartbeat is refused, and the connection ends
 /// (PROTOCOL 2.2).
-fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_>) -> Outcome {
+fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_>) -> Handled {
     let refused = Refused::from(Refusal::NotAuthenticated);
     exchange.scratch.count_refusal(refused.refusal);
     match verb {
@@ -91,28 +94,32 @@ fn refuse_stranger(verb: Option<Verb>, sequence: u32, exchange: &mut Exchange<'_
         Some(verb) => push_refusal(exchange.out, exchange.now, verb, sequence, refused),
         None => push_unknown(exchange.out, exchange.now, sequence, refused),
     }
-    Outcome::Refused(Closing::AuthFailed)
+    Err(MessageFault::Fatal(Closing::AuthFailed))
 }
 
-fn request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Outcome {
+fn request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, exchange: &mut Exchange<'_>) -> Handled {
     let tag = RequestTag::Sequence(envelope.sequence, verb);
     let limits = exchange.limits;
     let decoded = match verb {
         Verb::Authenticate => Err(Refused::invalid("already authenticated")),
-        Verb::Reauthenticate => fresh_token(envelope, user, limits).map(|token| Outcome::Reauthenticate { tag, token }),
+        Verb::Reauthenticate => {
+            fresh_token(envelope, user, limits).map(|token| Incoming::Reauthenticate { tag, token })
+        }
         Verb::Ack => {
             // An ack has no answer, not even to say that it is malformed.
             let ack = request::ack(envelope).map(Command::Ack);
-            let request = ack.map(|command| Outcome::Request { tag: RequestTag::None, command });
-            return request.unwrap_or(Outcome::Answered);
+            return Ok(ack.map(|command| Incoming::Request { tag: RequestTag::None, command }));
         }
-        verb => request::command(verb, envelope, user, exchange).map(|command| Outcome::Request { tag, command }),
+        verb => request::command(verb, envelope, user, exchange).map(|command| Incoming::Request { tag, command }),
     };
-    decoded.unwrap_or_else(|refused| {
-        exchange.scratch.count_refusal(refused.refusal);
-        push_refusal(exchange.out, exchange.now, verb, envelope.sequence, refused);
-        Outcome::Answered
-    })
+    match decoded {
+        Ok(incoming) => Ok(Some(incoming)),
+        Err(refused) => {
+            exchange.scratch.count_refusal(refused.refusal);
+            push_refusal(exchange.out, exchange.now, verb, envelope.sequence, refused);
+            Ok(None)
+        }
+    }
 }
 
 fn fresh_token(envelope: &Envelope<'_>, user: &UserId, limits: &Limits) -> Result<compact_str::CompactString, Refused> {
