@@ -11,7 +11,6 @@ pub(super) mod fetch_tests;
 pub(super) mod history;
 #[cfg(test)]
 pub(super) mod history_tests;
-pub(super) mod mark_read;
 pub(super) mod present;
 #[cfg(test)]
 pub(super) mod query_tests;

@@ -31,8 +31,9 @@ pub(in crate::shard) struct Prices {
 pub(in crate::shard) struct Charge {
     /// The number of sends.
     pub sends: u32,
-    /// Roughly the bytes that the message takes in the log.
-    pub bytes: u64,
+    /// Roughly the bytes that the message takes in the log; `None` for what is not stored, which the day's share does
+    /// not bound.
+    pub bytes: Option<u64>,
 }
 
 impl Prices {
@@ -61,7 +62,7 @@ impl Charge {
         let units = content_bytes / limits.send_unit_bytes.max(1) + members / limits.send_unit_members.max(1);
         Self {
             sends: u32::try_from(1 + units).unwrap_or(u32::MAX),
-            bytes: MESSAGE_BYTES + content_bytes as u64 + LINK_BYTES * members as u64,
+            bytes: Some(MESSAGE_BYTES + content_bytes as u64 + LINK_BYTES * members as u64),
         }
     }
 }
@@ -70,7 +71,12 @@ impl Charge {
     /// The additional charge for the members of a group.
     pub fn of_members(members: usize, limits: &Limits) -> Self {
         let sends = u32::try_from(members / limits.send_unit_members.max(1)).unwrap_or(u32::MAX);
-        Self { sends, bytes: LINK_BYTES * members as u64 }
+        Self { sends, bytes: Some(LINK_BYTES * members as u64) }
+    }
+
+    /// The charge of what is never stored.
+    pub fn of_notice() -> Self {
+        Self { sends: 1, bytes: None }
     }
 }
 

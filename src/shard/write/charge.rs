@@ -38,10 +38,12 @@ impl<S: Storage> Shard<S> {
         if !allowance.sends.take(now.steady, charge.sends, limits) {
             return Err(Refusal::SendTooFast);
         }
-        match allowance.day.take_us(now.steady, prices.share_us(charge.bytes), MICROS_PER_DAY) {
-            true => Ok(allowance.begun.has_us(now.steady, prices.conversation_us, MICROS_PER_DAY)),
-            false => Err(Refusal::DailyShareUsed),
+        if let Some(bytes) = charge.bytes
+            && !allowance.day.take_us(now.steady, prices.share_us(bytes), MICROS_PER_DAY)
+        {
+            return Err(Refusal::DailyShareUsed);
         }
+        Ok(allowance.begun.has_us(now.steady, prices.conversation_us, MICROS_PER_DAY))
     }
 
     /// Charges a user for a conversation that it has begun. The message is in the log already, so the charge may exceed

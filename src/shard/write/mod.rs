@@ -1,5 +1,6 @@
 //! Verbs that write, and the way of their records to all readers.
 
+pub(super) mod admit;
 pub(super) mod charge;
 pub(super) mod commit;
 pub(super) mod deliver;
@@ -8,6 +9,7 @@ pub(super) mod directory;
 pub(super) mod directory_tests;
 pub(super) mod durable;
 pub(super) mod fingerprint_of_send;
+pub(super) mod mark_read;
 #[cfg(test)]
 pub(super) mod ordered_tests;
 pub(super) mod receipt;

@@ -5,19 +5,19 @@
 
 use crate::log::{ReadMode, Storage, Unread};
 use crate::model::{
-    Authority, Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag,
-    SessionId, UnsequencedMessage, UserId,
+    Command, Conversation, Fact, Message, Moment, ReadMessage, Receipt, Refusal, Reply, RequestTag, SessionId,
+    UnsequencedMessage, UserId,
 };
 use crate::shard::core::context::Ctx;
-use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
+use crate::shard::peers::message::{Asker, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
-use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
-use crate::shard::read::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::index::ConversationIndex;
-use crate::shard::rows::seat::Seated;
+use crate::shard::rows::seat::{Membership, Seated};
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::write::admit::Admitted;
+use crate::shard::write::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard};
 use std::collections::BTreeMap;
@@ -31,21 +31,12 @@ impl<S: Storage> Shard<S> {
         tag: RequestTag,
         mut receipt: Receipt,
     ) {
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (reader, user_index) = (row.user.clone(), row.user_index);
-        if let Err(refusal) = self.charge(ctx.now, user_index, Charge::of(0, 0, &self.settings.limits)) {
-            return self.refuse(session, tag, refusal, ctx.effects);
+        let charge = Charge::of(0, 0, &self.settings.limits);
+        let Some(admitted) = self.admit(ctx, session, tag, &receipt.conversation, charge) else { return };
+        if self.address(ctx, &admitted, || Command::Receipt(receipt.clone())).is_none() {
+            return;
         }
-        let Some(seated) = self.state.resolve(&reader, &receipt.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
-        };
-        let conversation = self.state.conversation_at(seated.at);
-        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_request(owner) {
-            let stalled = Stalled::Command { session, tag, command: Command::Receipt(receipt) };
-            return self.stall_charged(ctx, user_index, owner, stalled);
-        }
+        let Admitted { tag, seated, .. } = admitted;
         if !(1..=Receipt::MESSAGES_MAX).contains(&receipt.messages.len()) {
             return self.refuse(session, tag, Refusal::InvalidParam, ctx.effects);
         }
@@ -74,19 +65,15 @@ impl<S: Storage> Shard<S> {
     ) {
         let Requester::Session { session, tag } = waiter.clone() else { return };
         let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (reader, user_index) = (row.user.clone(), row.user_index);
+        let (user, user_index) = (row.user.clone(), row.user_index);
         let Some(seat) = self.state.seat_of(user_index, at) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
         let seated = Seated { at, seat };
-        let (conversation, seat) = self.state.seated(seated);
-        let (conversation, joined) = (conversation.clone(), seat.joined);
-        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_request(owner) {
-            let stalled = Stalled::Command { session, tag, command: Command::Receipt(receipt) };
-            return self.stall_charged(ctx, user_index, owner, stalled);
-        }
+        let admitted = Admitted { session, tag, user, user_index, seated };
+        let Some(addressed) = self.address(ctx, &admitted, || Command::Receipt(receipt)) else { return };
+        let Admitted { tag, user: reader, .. } = admitted;
+        let (_, Membership { joined, .. }) = self.state.seated(seated);
         let seen = joined..=self.state.seen_through(seated);
         let found: Vec<_> = found.iter().flatten().filter(|it| seen.contains(&it.conversation_seq)).collect();
         if let Some(through) = found.iter().map(|message| message.conversation_seq).max()
@@ -102,10 +89,7 @@ impl<S: Storage> Shard<S> {
         if read.is_empty() {
             return ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }
-        let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &reader);
-        let asker = Box::new(Asker { user: reader, conversation, authority: Authority::User });
-        let request = ConversationRequest { conversation_key, key, ask: RequestKind::Receipt(asker, read) };
-        self.start_request(ctx, owner, request, waiter);
+        self.ask(ctx, addressed, waiter, |asker| RequestKind::Receipt(asker, read));
     }
 
     /// At the conversation's owner: commits one fact for each author with new receipts. If a window or the log has no

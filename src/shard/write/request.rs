@@ -12,7 +12,6 @@ use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::{ColdRead, FetchResult};
-use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::{Hindrance, Taken};
 use crate::shard::{Effect, Shard, ShardMessage};
@@ -61,18 +60,6 @@ impl<S: Storage> Shard<S> {
             ctx.effects.push(Effect::Pause { session });
         }
         self.state.peers.outbound.peer(owner).stall(stalled);
-    }
-
-    /// The same for a command that its user was charged a send for: it is charged again when it is tried again.
-    pub(in crate::shard) fn stall_charged(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        user_index: UserIndex,
-        owner: ShardId,
-        stalled: Stalled,
-    ) {
-        self.state.tables.inboxes.allowance_at(user_index, ctx.now).sends.give_back(&self.settings.limits);
-        self.stall(ctx, owner, stalled);
     }
 
     /// Carries the request out here, or sends it to the conversation's owner.

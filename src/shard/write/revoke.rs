@@ -6,7 +6,7 @@ use crate::model::{
     Role, SessionId, UnsequencedMessage, UserId,
 };
 use crate::shard::core::context::Ctx;
-use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
+use crate::shard::peers::message::{Asker, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
@@ -23,29 +23,15 @@ const SEARCHED_AT_ONCE_MAX: usize = 1_024;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn revoke(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, revoke: Revoke) {
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (author, user_index) = (row.user.clone(), row.user_index);
-        if let Err(refusal) = self.charge(ctx.now, user_index, Charge::of(0, 0, &self.settings.limits)) {
-            return self.refuse(session, tag, refusal, ctx.effects);
+        let charge = Charge::of(0, 0, &self.settings.limits);
+        let Some(admitted) = self.admit(ctx, session, tag, &revoke.conversation, charge) else { return };
+        let Some(addressed) = self.address(ctx, &admitted, || Command::Revoke(revoke.clone())) else { return };
+        let members = self.members_about(&addressed.asker.conversation, addressed.conversation_key);
+        let charge = Charge::of_members(members, &self.settings.limits);
+        if let Err(refusal) = self.charge(ctx.now, admitted.user_index, charge) {
+            return self.refuse(session, admitted.tag, refusal, ctx.effects);
         }
-        let Some(seated) = self.state.resolve(&author, &revoke.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
-        };
-        let conversation = self.state.conversation_at(seated.at);
-        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_request(owner) {
-            let stalled = Stalled::Command { session, tag, command: Command::Revoke(revoke) };
-            return self.stall_charged(ctx, user_index, owner, stalled);
-        }
-        let charge = Charge::of_members(self.members_about(&conversation, conversation_key), &self.settings.limits);
-        if let Err(refusal) = self.charge(ctx.now, user_index, charge) {
-            return self.refuse(session, tag, refusal, ctx.effects);
-        }
-        let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &author);
-        let asker = Box::new(Asker { user: author, conversation, authority: Authority::User });
-        let request = ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, revoke.message) };
-        self.start_request(ctx, owner, request, Requester::Session { session, tag });
+        self.ask(ctx, addressed, admitted.requester(), |asker| RequestKind::Revoke(asker, revoke.message));
     }
 
     /// The operator takes a message back. In which of the user's conversations it is has to be found.
@@ -106,20 +92,12 @@ impl<S: Storage> Shard<S> {
             }
             None => return self.search(ctx, ticket, (user, message), search.words_left),
         };
-        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
-        let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_request(owner) {
-            let order = Order::Revoke { user, message };
-            return self.stall(ctx, owner, Stalled::Order { ticket, order });
+        let addressed = self.addressed_by(Asker { user, conversation, authority: Authority::System });
+        if !self.state.peers.outbound.may_request(addressed.owner) {
+            let order = Order::Revoke { user: addressed.asker.user, message };
+            return self.stall(ctx, addressed.owner, Stalled::Order { ticket, order });
         }
-        let key = self.state.peers.requests.next_key(self.state.identity.fingerprints, &user);
-        let asker = Box::new(Asker { user, conversation, authority: Authority::System });
-        self.start_request(
-            ctx,
-            owner,
-            ConversationRequest { conversation_key, key, ask: RequestKind::Revoke(asker, message) },
-            waiter,
-        );
+        self.ask(ctx, addressed, waiter, |asker| RequestKind::Revoke(asker, message));
     }
 
     /// At the conversation's owner, which sends the answer itself: after a restart the fact may be sent again, and then

@@ -7,8 +7,10 @@ use crate::model::{
     UnsequencedMessage, UserId,
 };
 use crate::shard::core::context::Ctx;
+use crate::shard::rows::charge::Charge;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::work::transients::TransientNotice;
+use crate::shard::write::admit::Admitted;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 use smallvec::SmallVec;
@@ -76,23 +78,12 @@ impl<S: Storage> Shard<S> {
     }
 
     pub(in crate::shard) fn typing(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, typing: &Typing) {
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, user_index) = (row.user.clone(), row.user_index);
-        if !self.state.tables.inboxes.allowance_at(user_index, ctx.now).sends.take(
-            ctx.now.steady,
-            1,
-            &self.settings.limits,
-        ) {
-            return self.refuse(session, tag, Refusal::SendTooFast, ctx.effects);
-        }
-        let Some(seated) = self.state.resolve(&user, &typing.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
-        };
+        let Some(admitted) = self.admit(ctx, session, tag, &typing.conversation, Charge::of_notice()) else { return };
+        let Admitted { tag, user, user_index, seated, .. } = admitted;
         let (conversation, seat) = self.state.seated(seated);
         if !seat.is_taken() {
             return self.refuse(session, tag, Refusal::PermissionDenied, ctx.effects);
         }
-        let user_index = seat.user;
         if tag != RequestTag::None {
             ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Done });
         }

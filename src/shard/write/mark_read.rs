@@ -8,6 +8,7 @@ use crate::shard::core::context::Ctx;
 use crate::shard::query::recount::Recount;
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::seat::Seated;
+use crate::shard::write::admit::Admitted;
 use crate::shard::{Effect, Shard};
 
 /// Messages that are recounted within a turn; more are recounted off the core.
@@ -23,14 +24,9 @@ impl<S: Storage> Shard<S> {
         tag: RequestTag,
         mark: &MarkRead,
     ) {
-        let Some(row) = self.state.live.sessions.find(session) else { return };
-        let (user, user_index) = (row.user.clone(), row.user_index);
-        if let Err(refusal) = self.charge(ctx.now, user_index, Charge::of(0, 0, &self.settings.limits)) {
-            return self.refuse(session, tag, refusal, ctx.effects);
-        }
-        let Some(seated) = self.state.resolve(&user, &mark.conversation) else {
-            return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
-        };
+        let charge = Charge::of(0, 0, &self.settings.limits);
+        let Some(admitted) = self.admit(ctx, session, tag, &mark.conversation, charge) else { return };
+        let Admitted { tag, seated, .. } = admitted;
         if !self.log.journal.has_room(READ_RECORD_BYTES_MAX) {
             return self.refuse(session, tag, Refusal::StorageFull, ctx.effects);
         }
