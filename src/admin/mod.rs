@@ -14,7 +14,6 @@ mod events;
 mod messages;
 mod people;
 mod routes;
-mod shown;
 mod thread;
 mod watch;
 

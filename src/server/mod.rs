@@ -9,6 +9,7 @@ pub mod base;
 pub mod config;
 mod data;
 mod disk;
+pub mod event;
 pub mod follow;
 mod host;
 mod offline;

@@ -18,11 +18,11 @@ pub(super) const FLOORS: [(&str, &[&str]); 7] = [
     (
         "server",
         &[
-            "base", "outbound", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state", "reactor",
-            "start", "backup", "offline",
+            "base", "outbound", "event", "config", "auth", "turn", "ring", "disk", "data", "follow", "host", "state",
+            "reactor", "start", "backup", "offline",
         ],
     ),
-    ("admin", &["base", "shown", "messages", "people", "events", "watch"]),
+    ("admin", &["base", "messages", "people", "events", "watch"]),
     ("bench", &["load", "scenario"]),
     ("cli", &["commands", "tune", "log", "chat"]),
 ];

@@ -337,3 +337,35 @@ fn a_client_that_does_not_read_costs_only_itself() {
         told += usize::from(event["event"] == "message.created");
     }
 }
+
+#[test]
+fn a_payload_has_its_digits_in_streams_and_in_pages() {
+    let (_home, _server, api) = started(1);
+    let payload = r#"{"z":12345678901234567890123,"a":1.10,"a":[ ]}"#;
+    let body = format!(r#"{{"from":"alice","to":{{"user":"bob"}},"client_msg_id":"one","payload":{payload}}}"#);
+    assert_eq!(api.ask("POST", "/v1/messages", &body).status, 201);
+    let mut stream = Stream::open(&api, "?after=begin&types=message.created");
+    let line = std::iter::from_fn(|| stream.line()).find(|line| line.contains("message.created")).expect("an event");
+    let pages = ["/v1/users/bob/inbox", "/v1/users/alice/history/bob", "/v1/users/bob/conversations"];
+    for text in pages.map(|path| api.get(path).body).into_iter().chain([line]) {
+        assert!(text.contains(&format!(r#""payload":{payload}"#)), "{text}");
+    }
+}
+
+#[test]
+fn a_log_that_is_damaged_ends_a_stream_after_the_events_before_the_damage() {
+    let (home, _server, api) = started(1);
+    for id in ["one", "two", "broken", "after"] {
+        sent(&api, "alice", &json!({"user": "bob"}), id);
+    }
+    let log = home.data_dir().join("shard-000").join("00000001.log");
+    let bytes = std::fs::read(&log).expect("readable");
+    let at = bytes.windows(6).position(|window| window == b"broken").expect("it is in the log");
+    let file = std::fs::OpenOptions::new().write(true).open(&log).expect("it can be written");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", at as u64).expect("written");
+    let mut stream = Stream::open(&api, "?after=begin&types=message.created");
+    let told: Vec<Value> = std::iter::from_fn(|| stream.next()).collect();
+    let [one, two, end] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&one["message"]["client_msg_id"], &two["message"]["client_msg_id"]), (&json!("one"), &json!("two")));
+    assert_eq!((&end["event"], &end["code"]), (&json!("error"), &json!("unreadable")), "{end}");
+}

@@ -65,7 +65,13 @@ fn pages_have_no_hole_and_nothing_twice_while_messages_come() {
     let inbox = pages(&api, "/v1/users/bob/inbox?limit=7", "entries", more);
     let seqs: Vec<u64> = inbox.iter().map(|entry| entry["seq"].as_u64().expect("a seq")).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
-    assert_eq!(inbox[0]["event"], "group");
+    let facts = ["event", "owner", "members", "member_count", "by"].map(|name| inbox[0][name].clone());
+    assert_eq!(
+        facts,
+        [json!("group.created"), json!("alice"), json!(["alice", "bob"]), json!(2), json!("alice")],
+        "{}",
+        inbox[0]
+    );
     let said = texts(&inbox, "client_msg_id");
     assert_eq!(said.iter().collect::<BTreeSet<_>>().len(), said.len());
     assert_eq!(said.len(), 52, "{said:?}");

@@ -9,13 +9,14 @@ use crate::admin::api::Api;
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::base::intake;
-use crate::admin::shown::event::{EVENT_TYPES, LogEvent};
-use crate::log::Record;
-use crate::model::{Conversation, GroupId, Position, ShardId, UserId};
+use crate::model::ShardId;
+use crate::server::ServerPhase;
+use crate::server::event::filter::{EventFilter, event_type};
+use crate::server::event::log_event::LogEvent;
 use crate::server::follow::FollowError;
-use crate::server::follow::cursor::{Cursor, LogsId};
-use crate::server::follow::log_follower::{CommittedEnd, LogFollower, ReadProgress};
-use crate::server::{Manifest, ServerPhase};
+use crate::server::follow::cursor::Cursor;
+use crate::server::follow::event_reader::{EventReader, EventVisitor, Look, ReadFrom};
+use crate::server::follow::log_follower::{CommittedEnd, ReadProgress};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
@@ -37,8 +38,6 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that wait for the client.
 const CHUNKS_MAX: usize = 4;
-/// What a record costs that has no event in this stream.
-const PASSED_OVER_BYTES: usize = 64;
 /// A stream that has sent everything looks for more so often.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A stream without events says so often that it lives, and how far it has come.
@@ -62,19 +61,9 @@ enum Format {
     Lines,
 }
 
-/// Which events a client wants.
-struct EventFilter {
-    /// Empty: all.
-    types: Vec<&'static str>,
-    user: Option<UserId>,
-    group: Option<GroupId>,
-}
-
-/// One client's place in all logs.
+/// One client's place in all logs, and what it gets from there.
 struct EventStream {
-    followers: Vec<LogFollower>,
-    cursor: Cursor,
-    filter: EventFilter,
+    reader: EventReader,
     format: Format,
 }
 
@@ -98,6 +87,8 @@ struct Chunk {
     bytes: String,
     events: u64,
     progress: ReadProgress,
+    /// After these bytes the stream ends.
+    failure: Option<FollowError>,
 }
 
 pub async fn follow(
@@ -121,7 +112,11 @@ pub async fn follow(
         let mut stream = EventStream::open(&opened_by, after.as_deref(), filter, format)?;
         // A client may go on from here: the cursor stands before everything that the first look finds.
         let begin = stream.heartbeat();
-        let mut first = stream.look(&ends).map_err(|error| refused(&error))?;
+        let mut first = stream.look(&ends);
+        match first.failure.take() {
+            Some(error) if first.events == 0 => return Err(refused(&error)),
+            failure => first.failure = failure,
+        }
         first.bytes.insert_str(0, &begin);
         Ok::<_, ApiError>((stream, first))
     });
@@ -158,7 +153,12 @@ async fn run(
                 return;
             }
         }
-        if chunk.progress == ReadProgress::AtEnd && !goes_on(&api, &stream.cursor, &sender, told_at).await {
+        if let Some(error) = &chunk.failure {
+            tracing::warn!(%error, "an event stream cannot go on");
+            let _ = sender.send(Bytes::from(stream.failure(&refused(error)))).await;
+            return;
+        }
+        if chunk.progress == ReadProgress::AtEnd && !goes_on(&api, stream.reader.cursor(), &sender, told_at).await {
             return;
         }
         let ends = api.orders.lanes.log_ends();
@@ -166,17 +166,8 @@ async fn run(
             let looked = stream.look(&ends);
             (stream, looked)
         });
-        let Ok((returned, looked)) = looked.await else { return };
-        stream = returned;
-        chunk = match looked {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                let refusal = refused(&error);
-                tracing::warn!(%error, "an event stream cannot go on");
-                let _ = sender.send(Bytes::from(stream.failure(&refusal))).await;
-                return;
-            }
-        };
+        let Ok(returned) = looked.await else { return };
+        (stream, chunk) = returned;
     }
 }
 
@@ -210,98 +201,51 @@ fn format_of(headers: &HeaderMap) -> Format {
 
 fn filter_of(query: &EventsQuery) -> Result<EventFilter, ApiError> {
     let named = query.types.iter().flat_map(|types| types.split(',')).filter(|name| !name.is_empty());
-    let known = |name: &str| {
-        let known = EVENT_TYPES.into_iter().find(|known| *known == name);
-        known.ok_or_else(|| ApiError::invalid(format!("types: {name:?} is no event; there are {EVENT_TYPES:?}")))
-    };
+    let known = |name| event_type(name).map_err(|error| ApiError::invalid(format!("types: {error}")));
     Ok(EventFilter {
         types: named.map(known).collect::<Result<_, _>>()?,
-        user: query.user.as_deref().map(|user| intake::user("user", user)).transpose()?,
-        group: query.group.as_deref().map(intake::group).transpose()?,
+        users: query.user.iter().map(|user| intake::user("user", user)).collect::<Result<_, _>>()?,
+        groups: query.group.iter().map(|group| intake::group(group)).collect::<Result<_, _>>()?,
     })
 }
 
 fn refused(error: &FollowError) -> ApiError {
     match error {
         FollowError::Expired { .. } => ApiError::CursorExpired,
-        FollowError::NotInLog { .. } => ApiError::CursorSuperseded,
-        FollowError::Damaged { .. } | FollowError::Disk { .. } => ApiError::Unreadable(error.to_string()),
-    }
-}
-
-impl EventFilter {
-    fn wants(&self, event: &LogEvent<'_>) -> bool {
-        let is_of_type = self.types.is_empty() || self.types.contains(&event.kind);
-        let is_of_user = self.user.as_ref().is_none_or(|user| event.users.contains(&user));
-        let is_of_group = self
-            .group
-            .as_ref()
-            .is_none_or(|group| matches!(event.conversation, Some(Conversation::Group(other)) if other == group));
-        is_of_type && is_of_user && is_of_group
+        FollowError::NotInLog { .. } | FollowError::Superseded => ApiError::CursorSuperseded,
+        FollowError::Damaged { .. } | FollowError::Disk { .. } | FollowError::Manifest(_) => {
+            ApiError::Unreadable(error.to_string())
+        }
     }
 }
 
 impl EventStream {
-    /// From `after` on: a cursor, `begin` for everything that retention has left, or nothing for what is written to the logs from now on.
+    /// From `after` on: a cursor, `begin` for everything that retention has left, or nothing for what is written to the
+    /// logs from now on.
     fn open(api: &Api, after: Option<&str>, filter: EventFilter, format: Format) -> Result<Self, ApiError> {
-        let data_dir = &api.options.data_dir;
-        let manifest = Manifest::load(data_dir).map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        let manifest = manifest.ok_or(ApiError::Internal)?;
-        let ends = api.orders.lanes.log_ends();
-        let follower = |(shard, next)| LogFollower::new(data_dir, ShardId(shard), manifest.segment_bytes, next);
-        let created = (0..).zip(&ends).map(|(shard, _end)| follower((shard, Position::NONE)).created());
-        let created = created.collect::<Result<Vec<_>, _>>().map_err(|error| refused(&error))?;
-        let logs = LogsId::of(&manifest, &created);
-        let next: Vec<Position> = match after {
-            None => ends.iter().map(|end| end.written).collect(),
-            Some("begin") => (0..)
-                .zip(&ends)
-                .map(|(shard, _end)| follower((shard, Position::NONE)).oldest())
-                .collect::<Result<_, _>>()
-                .map_err(|error| refused(&error))?,
-            Some(text) => {
-                let cursor: Cursor = text.parse().map_err(|error| ApiError::invalid(format!("after: {error}")))?;
-                if cursor.logs != logs || cursor.next.len() != ends.len() {
-                    return Err(ApiError::CursorSuperseded);
-                }
-                cursor.next
-            }
+        let from = match after {
+            None => ReadFrom::Now,
+            Some("begin") => ReadFrom::Oldest,
+            Some(text) => ReadFrom::After(text.parse().map_err(|error| ApiError::invalid(format!("after: {error}")))?),
         };
-        let followers = (0..).zip(next.iter().copied()).map(follower).collect();
-        Ok(Self { followers, cursor: Cursor { logs, next }, filter, format })
+        let ends = api.orders.lanes.log_ends();
+        let reader = EventReader::open(&api.options.data_dir, &ends, from, filter).map_err(|error| refused(&error))?;
+        Ok(Self { reader, format })
     }
 
-    /// Reads a bounded piece of each log.
-    fn look(&mut self, ends: &[CommittedEnd]) -> Result<Chunk, FollowError> {
-        let mut chunk = Chunk { bytes: String::new(), events: 0, progress: ReadProgress::AtEnd };
-        let Self { followers, cursor, filter, format } = self;
-        let budget = CHUNK_BYTES / followers.len().max(1);
-        for (follower, end) in followers.iter_mut().zip(ends) {
-            let shard = follower.shard();
-            let mut visit = |next: Position, record: Record| {
-                cursor.set(shard, next);
-                let Some(event) = LogEvent::of(&record).filter(|event| filter.wants(event)) else {
-                    return PASSED_OVER_BYTES;
-                };
-                let before = chunk.bytes.len();
-                chunk.events += 1;
-                format.write(&mut chunk.bytes, event, &cursor.to_string(), shard.0);
-                chunk.bytes.len() - before
-            };
-            if follower.read(*end, budget, &mut visit)? == ReadProgress::Budget {
-                chunk.progress = ReadProgress::Budget;
-            }
-            cursor.set(shard, follower.next());
-        }
-        Ok(chunk)
+    /// Reads a bounded piece of the logs.
+    fn look(&mut self, ends: &[CommittedEnd]) -> Chunk {
+        let mut written = WrittenEvents { bytes: String::new(), events: 0, format: self.format };
+        let Look { progress, failure } = self.reader.look(ends, CHUNK_BYTES, &mut written);
+        Chunk { bytes: written.bytes, events: written.events, progress, failure }
     }
 
     /// Says how far the stream has come where no event did.
     fn heartbeat(&self) -> String {
         match self.format {
-            Format::ServerSent => format!(": alive\nid: {}\n\n", self.cursor),
+            Format::ServerSent => format!(": alive\nid: {}\n\n", self.reader.cursor()),
             Format::Lines => {
-                format!("{}\n", serde_json::json!({"event": "heartbeat", "cursor": self.cursor.to_string()}))
+                format!("{}\n", serde_json::json!({"event": "heartbeat", "cursor": self.reader.cursor().to_string()}))
             }
         }
     }
@@ -313,6 +257,22 @@ impl EventStream {
             Format::ServerSent => format!("event: error\ndata: {body}\n\n"),
             Format::Lines => format!("{body}\n"),
         }
+    }
+}
+
+/// Events as the client gets them.
+struct WrittenEvents {
+    bytes: String,
+    events: u64,
+    format: Format,
+}
+
+impl EventVisitor for WrittenEvents {
+    fn visit(&mut self, event: LogEvent<'_>, cursor: &str, shard: ShardId) -> usize {
+        let before = self.bytes.len();
+        self.events += 1;
+        self.format.write(&mut self.bytes, event, cursor, shard.0);
+        self.bytes.len() - before
     }
 }
 

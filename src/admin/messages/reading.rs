@@ -5,17 +5,17 @@ use crate::admin::base::answer::page;
 use crate::admin::base::error::{ApiError, json};
 use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{
-    Answer, Conversation, ConversationRow, ConversationSeq, Conversations, Entry, Fact, GroupChange, HistoryDirection,
-    Listed, Message, Order, PresenceState, Reply, Seq, ShardId, Sync, SyncDirection, UserId,
+    Answer, Conversation, ConversationRow, ConversationSeq, Conversations, Entry, Fact, HistoryDirection, Listed,
+    Message, Order, PresenceState, Reply, Seq, ShardId, Sync, SyncDirection, UserId,
 };
+use crate::server::event::fact::ShownFact;
+use crate::server::event::message::ShownMessage;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
-use serde_json::{Map, Value, json as value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json as value};
 use std::sync::Arc;
 
 type Asked<T> = Result<Query<T>, QueryRejection>;
@@ -41,9 +41,8 @@ pub async fn inbox(
         SyncDirection::Before(_) => entries.first(),
     };
     let next = edge.filter(|_| has_more).map(|edge| edge.seq.0);
-    let entries: Vec<Value> = entries.iter().map(|entry| shown_entry(entry, Some(&user))).collect();
-    let body = value!({"entries": entries, "newest_seq": server_max_seq.0, "next": next});
-    Ok(json(StatusCode::OK, &body))
+    let entries = entries.iter().map(|entry| ShownEntry::of_inbox(entry, &user)).collect();
+    Ok(json(StatusCode::OK, &ShownInbox { entries, newest_seq: server_max_seq.0, next }))
 }
 
 pub async fn conversations(
@@ -63,8 +62,8 @@ pub async fn conversations(
         return Err(ApiError::Internal);
     };
     let next = rows.last().filter(|_| has_more).map(|last| last.last_seq.0);
-    let rows: Vec<Value> = rows.iter().map(|row| shown_row(row, &user)).collect();
-    Ok(json(StatusCode::OK, &value!({"conversations": rows, "next": next})))
+    let conversations = rows.iter().map(|row| ShownConversationRow::of(row, &user)).collect();
+    Ok(json(StatusCode::OK, &ShownConversations { conversations, next }))
 }
 
 pub async fn pair_history(
@@ -97,10 +96,9 @@ async fn history(api: &Api, conversation: Conversation, query: Asked<SeqRange>) 
     let Reply::History { messages, reached, newest_seq, has_more } = page(api.orders.ask(order).await?)? else {
         return Err(ApiError::Internal);
     };
-    let messages: Vec<Value> = messages.iter().map(|entry| shown_entry(entry, None)).collect();
+    let messages = messages.iter().map(ShownEntry::of_history).collect();
     let next = has_more.then_some(reached.0);
-    let body = value!({"messages": messages, "newest_seq": newest_seq.0, "next": next});
-    Ok(json(StatusCode::OK, &body))
+    Ok(json(StatusCode::OK, &ShownHistory { messages, newest_seq: newest_seq.0, next }))
 }
 
 /// A list of rows that every shard has some of: the order that asks one shard, its answer, and a row's JSON.
@@ -254,136 +252,129 @@ impl RowPlace {
     }
 }
 
-/// An entry of an inbox or a history. `viewer` is whose inbox it is; a history names no conversation.
-fn shown_entry(entry: &Entry, viewer: Option<&UserId>) -> Value {
-    let message = &*entry.message;
-    let mut shown = match message.fact.as_deref() {
-        None => body(message),
-        Some(fact) => happened(message, fact),
-    };
-    if let Some(viewer) = viewer {
-        shown.insert("seq".to_owned(), value!(entry.seq.0));
-        shown.insert("conversation".to_owned(), shown_conversation(&message.conversation, viewer));
-    }
-    Value::Object(shown)
+/// An entry of an inbox or a history.
+#[derive(Serialize)]
+struct ShownEntry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<ViewedConversation<'a>>,
+    #[serde(flatten)]
+    what: EntryBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EntryBody<'a> {
+    Message(ShownMessage<'a>),
+    Fact(ShownFactEntry<'a>),
+}
+
+/// A fact, with the names of the event stream.
+#[derive(Serialize)]
+struct ShownFactEntry<'a> {
+    entry_id: String,
+    event: &'static str,
+    by: &'a str,
+    server_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_seq: Option<u64>,
+    #[serde(flatten)]
+    fact: ShownFact<'a>,
 }
 
 /// A conversation as one of its users names it.
-fn shown_conversation(conversation: &Conversation, viewer: &UserId) -> Value {
-    match conversation {
-        Conversation::Pair(a, b) => value!({"user": if a == viewer { b.as_str() } else { a.as_str() }}),
-        Conversation::Group(group) => value!({"group": group.as_str()}),
-    }
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    }
-}
-
-fn body(message: &Message) -> Map<String, Value> {
-    let mut shown = object(value!({
-        "message_id": message.id.to_string(),
-        "conversation_seq": message.conversation_seq.0,
-        "from": message.author.as_str(),
-        "client_msg_id": message.client_message_id.as_str(),
-        "type": message.message_type,
-        "server_time": message.server_time.0,
-    }));
-    let is_revoked = message.extra.iter().any(|(key, _)| key == Message::REVOKED_KEY);
-    if is_revoked {
-        shown.insert("revoked".to_owned(), value!(true));
-        return shown;
-    }
-    match payload(&message.content) {
-        Some(payload) => shown.insert("payload".to_owned(), payload),
-        None => shown.insert("content".to_owned(), value!(BASE64.encode(&message.content[..]))),
-    };
-    if !message.extra.is_empty() {
-        let extra: Map<String, Value> =
-            message.extra.iter().map(|(key, value)| (key.to_owned(), value!(value))).collect();
-        shown.insert("extra".to_owned(), Value::Object(extra));
-    }
-    if let Some(annotations) = &message.annotations {
-        if annotations.expire_s > 0 {
-            shown.insert("expire".to_owned(), value!(annotations.expire_s));
-        }
-        if annotations.header.sync_once {
-            shown.insert("sync_once".to_owned(), value!(true));
-        }
-        if let Some(topic) = &annotations.topic {
-            shown.insert("topic".to_owned(), value!(topic.as_str()));
-        }
-        if let Some(chunk) = &annotations.chunk {
-            shown.insert("stream".to_owned(), value!({"name": chunk.stream.as_str(), "number": chunk.number}));
-        }
-    }
-    shown
-}
-
-/// Content that is a JSON object, as one.
-fn payload(content: &[u8]) -> Option<Value> {
-    let text = std::str::from_utf8(content).ok()?;
-    if !text.starts_with('{') {
-        return None;
-    }
-    serde_json::from_str(text).ok()
-}
-
-fn happened(message: &Message, fact: &Fact) -> Map<String, Value> {
-    let mut shown = object(value!({
-        "entry_id": message.id.to_string(),
-        "by": message.author.as_str(),
-        "server_time": message.server_time.0,
-    }));
-    let (event, told) = match fact {
-        Fact::Revoked { message } => ("revoked", value!({"message_id": message.to_string()})),
-        Fact::Read { messages, .. } => {
-            let ids: Vec<String> = messages.iter().map(|read| read.id.to_string()).collect();
-            ("read", value!({"message_ids": ids}))
-        }
-        Fact::Group(change) => ("group", group_change(change)),
-    };
-    shown.insert("event".to_owned(), value!(event));
-    shown.extend(object(told));
-    if let Fact::Group(_) = fact {
-        shown.insert("conversation_seq".to_owned(), value!(message.conversation_seq.0));
-    }
-    shown
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ViewedConversation<'a> {
+    User(&'a str),
+    Group(&'a str),
 }
 
 /// Members that an entry names; a change may have thousands.
 const MEMBERS_NAMED_MAX: usize = 50;
 
-fn group_change(change: &GroupChange) -> Value {
-    let what = match change {
-        GroupChange::Created { .. } => "created",
-        GroupChange::Added { .. } => "added",
-        GroupChange::Removed { .. } => "removed",
-        GroupChange::Changed { .. } => "changed",
-        GroupChange::Dissolved => "dissolved",
-    };
-    let named: Vec<&str> = change.members().iter().take(MEMBERS_NAMED_MAX).map(UserId::as_str).collect();
-    let mut shown = value!({"change": what, "members": named, "count": change.members().len()});
-    if let GroupChange::Changed { role, muted_until, .. } = change {
-        shown["role"] = value!(role.name());
-        shown["muted_until"] = value!(muted_until.0);
+impl<'a> ShownEntry<'a> {
+    fn of_history(entry: &'a Entry) -> Self {
+        Self { seq: None, conversation: None, what: EntryBody::of(&entry.message) }
     }
-    shown
+
+    fn of_inbox(entry: &'a Entry, viewer: &UserId) -> Self {
+        let conversation = Some(ViewedConversation::of(&entry.message.conversation, viewer));
+        Self { seq: Some(entry.seq.0), conversation, ..Self::of_history(entry) }
+    }
 }
 
-fn shown_row(row: &ConversationRow, viewer: &UserId) -> Value {
-    value!({
-        "conversation": shown_conversation(&row.conversation, viewer),
-        "name": row.name.as_ref().map(|name| name.as_str()),
-        "last_seq": row.last_seq.0,
-        "unread": row.unread,
-        "read_through": row.read_through.0,
-        "newest_seq": row.newest_seq.0,
-        "last": row.last.as_ref().map(|last| shown_entry(last, None)),
-    })
+impl<'a> EntryBody<'a> {
+    fn of(message: &'a Message) -> Self {
+        let Some(fact) = message.fact.as_deref() else { return Self::Message(ShownMessage::of(message)) };
+        let shown = ShownFact::of(fact, MEMBERS_NAMED_MAX);
+        let is_of_group = matches!(fact, Fact::Group(_));
+        Self::Fact(ShownFactEntry {
+            entry_id: message.id.to_string(),
+            event: shown.kind,
+            by: message.author.as_str(),
+            server_time: message.server_time.0,
+            conversation_seq: is_of_group.then_some(message.conversation_seq.0),
+            fact: shown,
+        })
+    }
+}
+
+impl<'a> ViewedConversation<'a> {
+    fn of(conversation: &'a Conversation, viewer: &UserId) -> Self {
+        match conversation {
+            Conversation::Pair(a, b) => Self::User(if a == viewer { b.as_str() } else { a.as_str() }),
+            Conversation::Group(group) => Self::Group(group.as_str()),
+        }
+    }
+}
+
+/// A row of a user's list of conversations.
+#[derive(Serialize)]
+struct ShownConversationRow<'a> {
+    conversation: ViewedConversation<'a>,
+    name: Option<&'a str>,
+    last_seq: u64,
+    unread: u64,
+    read_through: u64,
+    newest_seq: u64,
+    last: Option<ShownEntry<'a>>,
+}
+
+impl<'a> ShownConversationRow<'a> {
+    fn of(row: &'a ConversationRow, viewer: &UserId) -> Self {
+        Self {
+            conversation: ViewedConversation::of(&row.conversation, viewer),
+            name: row.name.as_ref().map(|name| name.as_str()),
+            last_seq: row.last_seq.0,
+            unread: row.unread,
+            read_through: row.read_through.0,
+            newest_seq: row.newest_seq.0,
+            last: row.last.as_ref().map(ShownEntry::of_history),
+        }
+    }
+}
+
+/// A page of an inbox.
+#[derive(Serialize)]
+struct ShownInbox<'a> {
+    entries: Vec<ShownEntry<'a>>,
+    newest_seq: u64,
+    next: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ShownHistory<'a> {
+    messages: Vec<ShownEntry<'a>>,
+    newest_seq: u64,
+    next: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ShownConversations<'a> {
+    conversations: Vec<ShownConversationRow<'a>>,
+    next: Option<u64>,
 }
 
 pub fn shown_presence(state: &PresenceState) -> Value {

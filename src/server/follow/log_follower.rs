@@ -87,6 +87,12 @@ impl LogFollower {
         self.next
     }
 
+    /// Goes on at another place.
+    pub fn place(&mut self, next: Position) {
+        self.next = next;
+        self.is_proven = false;
+    }
+
     pub fn shard(&self) -> ShardId {
         self.shard
     }

@@ -5,6 +5,7 @@
 //! order of its shard's log, or is told that it cannot; it holds no segment back from retention.
 
 pub mod cursor;
+pub mod event_reader;
 pub mod log_follower;
 
 use crate::log::Damage;
@@ -21,6 +22,11 @@ pub enum FollowError {
     /// No record begins at the cursor, or the log ends before the cursor.
     #[error("the cursor is not a place in the log of shard {shard}: the log ends at {end:?}")]
     NotInLog { shard: ShardId, end: Position },
+    /// The cursor was given for logs that were rewritten or restored since.
+    #[error("the cursor is of other logs")]
+    Superseded,
+    #[error("the manifest of the data directory cannot be read: {0}")]
+    Manifest(String),
     /// A committed record cannot be read back.
     #[error("the log of shard {shard} cannot be followed")]
     Damaged { shard: ShardId, source: Damage },

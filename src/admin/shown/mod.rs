@@ -1,3 +1,0 @@
-//! What a record says to an application, as JSON.
-
-pub mod event;

@@ -1,0 +1,79 @@
+//! A fact: what happened in a conversation beside messages.
+
+use crate::model::{Fact, GroupChange, ReadMessage, UserId};
+use serde::Serialize;
+
+/// A fact's name, and the members of its object; each kind has its own.
+#[derive(Default, Serialize)]
+pub struct ShownFact<'a> {
+    #[serde(skip)]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<ShownRead>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ShownRead {
+    message_id: String,
+    conversation_seq: u64,
+}
+
+impl<'a> ShownFact<'a> {
+    /// Names `members_max` members; a change may have thousands.
+    pub fn of(fact: &'a Fact, members_max: usize) -> Self {
+        match fact {
+            Fact::Revoked { message } => {
+                Self { kind: "message.revoked", message_id: Some(message.to_string()), ..Self::default() }
+            }
+            Fact::Read { told, messages } => {
+                let read = |it: &ReadMessage| ShownRead {
+                    message_id: it.id.to_string(),
+                    conversation_seq: it.conversation_seq.0,
+                };
+                let messages = Some(messages.iter().map(read).collect());
+                Self { kind: "receipt", author: Some(told.as_str()), messages, ..Self::default() }
+            }
+            Fact::Group(change) => Self::of_change(change, members_max),
+        }
+    }
+
+    fn of_change(change: &'a GroupChange, members_max: usize) -> Self {
+        let naming = |kind: &'static str, users: &'a [UserId]| Self {
+            kind,
+            members: Some(users.iter().take(members_max).map(UserId::as_str).collect()),
+            member_count: Some(users.len()),
+            ..Self::default()
+        };
+        match change {
+            GroupChange::Created { owner, members } => {
+                Self { owner: Some(owner.as_str()), ..naming("group.created", members) }
+            }
+            GroupChange::Added { members } => naming("group.members_added", members),
+            GroupChange::Removed { members } => naming("group.members_removed", members),
+            GroupChange::Changed { member, role, muted_until } => Self {
+                kind: "group.member_changed",
+                member: Some(member.as_str()),
+                role: Some(role.name()),
+                muted_until: Some(muted_until.0),
+                ..Self::default()
+            },
+            GroupChange::Dissolved => Self { kind: "group.dissolved", ..Self::default() },
+        }
+    }
+}

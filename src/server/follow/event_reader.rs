@@ -1,0 +1,129 @@
+//! The events of all logs from a cursor on: what an event stream and a webhook read from.
+//!
+//! Owned by one stream or webhook and used on a thread that may wait for a disk. Invariant: the cursor of an event stands
+//! behind it, so whoever goes on from the last cursor that it has handled misses nothing and gets nothing twice.
+
+use crate::log::Record;
+use crate::model::{Position, ShardId};
+use crate::server::Manifest;
+use crate::server::event::filter::EventFilter;
+use crate::server::event::log_event::LogEvent;
+use crate::server::follow::FollowError;
+use crate::server::follow::cursor::{Cursor, LogsId};
+use crate::server::follow::log_follower::{CommittedEnd, LogFollower, ReadProgress};
+use std::path::Path;
+
+/// What a record costs that has no event for this reader.
+const PASSED_OVER_BYTES: usize = 64;
+
+pub struct EventReader {
+    followers: Vec<LogFollower>,
+    cursor: Cursor,
+    filter: EventFilter,
+    /// The shard at which the next look begins, so that one busy shard leaves room for the others.
+    turn: usize,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// With everything that retention has left.
+    Oldest,
+    /// With what is written to the logs from now on.
+    Now,
+    After(Cursor),
+}
+
+/// What a reader is told of each event, and how much it may cost.
+pub trait EventVisitor {
+    /// Takes an event, with the cursor behind it. Returns what the event costs.
+    fn visit(&mut self, event: LogEvent<'_>, cursor: &str, shard: ShardId) -> usize;
+}
+
+/// How far a look at the logs came. What was visited holds, also where some log cannot be followed on.
+#[derive(Debug)]
+pub struct Look {
+    pub progress: ReadProgress,
+    /// The first failure; the other logs were read.
+    pub failure: Option<FollowError>,
+}
+
+impl EventReader {
+    /// # Errors
+    ///
+    /// The data directory cannot be read, or a cursor is of other logs.
+    pub fn open(
+        data_dir: &Path,
+        ends: &[CommittedEnd],
+        from: ReadFrom,
+        filter: EventFilter,
+    ) -> Result<Self, FollowError> {
+        let manifest = Manifest::load(data_dir).map_err(|error| FollowError::Manifest(error.to_string()))?;
+        let manifest = manifest.ok_or_else(|| FollowError::Manifest("there is none".to_owned()))?;
+        let follower = |(shard, next)| LogFollower::new(data_dir, ShardId(shard), manifest.segment_bytes, next);
+        let unplaced: Vec<LogFollower> =
+            (0..).zip(ends).map(|(shard, _end)| follower((shard, Position::NONE))).collect();
+        let created = unplaced.iter().map(LogFollower::created).collect::<Result<Vec<_>, _>>()?;
+        let logs = LogsId::of(&manifest, &created);
+        let next: Vec<Position> = match from {
+            ReadFrom::Now => ends.iter().map(|end| end.written).collect(),
+            ReadFrom::Oldest => unplaced.iter().map(LogFollower::oldest).collect::<Result<_, _>>()?,
+            ReadFrom::After(cursor) if cursor.logs == logs && cursor.next.len() == ends.len() => cursor.next,
+            ReadFrom::After(_) => return Err(FollowError::Superseded),
+        };
+        let followers = (0..).zip(next.iter().copied()).map(follower).collect();
+        Ok(Self { followers, cursor: Cursor { logs, next }, filter, turn: 0 })
+    }
+
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Goes on in one shard's log at another place than its cursor's, which cannot be followed any more.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn place_anew(&mut self, shard: ShardId, next: Option<Position>) -> Result<(), FollowError> {
+        let follower = &mut self.followers[usize::from(shard.0)];
+        let next = next.map_or_else(|| follower.oldest(), Ok)?;
+        follower.place(next);
+        self.cursor.set(shard, next);
+        Ok(())
+    }
+
+    /// Reads what is committed until the events and the records that were passed over have cost `budget`.
+    pub fn look(&mut self, ends: &[CommittedEnd], budget: usize, visitor: &mut dyn EventVisitor) -> Look {
+        let mut look = Look { progress: ReadProgress::AtEnd, failure: None };
+        let Self { followers, cursor, filter, turn } = self;
+        let (shards, mut left) = (followers.len(), budget);
+        let first = *turn;
+        for index in (0..shards).map(|step| (first + step) % shards) {
+            if left == 0 {
+                look.progress = ReadProgress::Budget;
+                break;
+            }
+            let follower = &mut followers[index];
+            let shard = follower.shard();
+            let mut spent = 0;
+            let mut visit = |next: Position, record: Record| {
+                cursor.set(shard, next);
+                let event = LogEvent::of(&record).filter(|event| filter.wants(event));
+                let cost = event.map_or(PASSED_OVER_BYTES, |event| visitor.visit(event, &cursor.to_string(), shard));
+                spent += cost.max(1);
+                cost
+            };
+            match follower.read(ends[index], left, &mut visit) {
+                Ok(ReadProgress::AtEnd) => {}
+                Ok(ReadProgress::Budget) => {
+                    look.progress = ReadProgress::Budget;
+                    *turn = (index + 1) % shards;
+                }
+                Err(error) => look.failure = look.failure.or(Some(error)),
+            }
+            cursor.set(shard, follower.next());
+            left = left.saturating_sub(spent);
+        }
+        look
+    }
+}
