@@ -4,6 +4,7 @@ use crate::admin::base::orders::Orders;
 use crate::admin::base::token::AdminToken;
 use crate::model::Millis;
 use crate::server::Options;
+use crate::server::follow::erased_users::ErasedUsers;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,8 @@ pub struct Api {
     pub token: AdminToken,
     /// A place for each event stream.
     pub streams: Arc<Semaphore>,
+    /// Users whose words nobody is told any more.
+    pub erased: Arc<ErasedUsers>,
     pub events_sent: AtomicU64,
     /// The wall-clock time at which this run of the server began: it tells cursors of different runs apart.
     pub began: Millis,

@@ -5,7 +5,7 @@ use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
-use crate::admin::people::{groups, sessions, users};
+use crate::admin::people::{erasure, export, groups, sessions, users};
 use crate::admin::watch::{health, metrics};
 use crate::server::MetricsAccess;
 use axum::Router;
@@ -46,6 +46,8 @@ pub static ROUTES: &[Route] = &[
     route(Method::PUT, "/v1/groups/{group}/members/{user}", Access::Token, || put(groups::change_member)),
     route(Method::GET, "/v1/users/{user}", Access::Token, || get(users::show)),
     route(Method::PUT, "/v1/users/{user}", Access::Token, || put(users::know)),
+    route(Method::DELETE, "/v1/users/{user}", Access::Token, || delete(erasure::erase)),
+    route(Method::GET, "/v1/users/{user}/export", Access::Token, || get(export::export)),
     route(Method::PUT, "/v1/users/{user}/blocks/{other}", Access::Token, || put(users::block)),
     route(Method::DELETE, "/v1/users/{user}/blocks/{other}", Access::Token, || delete(users::unblock)),
     route(Method::PUT, "/v1/users/{user}/disabled", Access::Token, || put(users::disable)),

@@ -4,7 +4,9 @@ use crate::admin::api::Api;
 use crate::admin::base::connections::{self, Connections};
 use crate::admin::base::orders::Orders;
 use crate::admin::base::token::{AddressFile, AdminToken};
+use crate::admin::people::erasure::agree_after_start;
 use crate::admin::routes::router;
+use crate::server::follow::erased_users::ErasedUsers;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use crate::server::{HostError, wall_now};
 use std::io;
@@ -49,6 +51,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         orders,
         token,
         streams,
+        erased: Arc::new(ErasedUsers::default()),
         events_sent: AtomicU64::new(0),
         began: wall_now(),
         answered: Mutex::default(),
@@ -86,7 +89,7 @@ fn run(
             let _ = tokio::time::timeout(stop_deadline, orders.finish(keep_serving)).await;
             let _ = tokio::time::timeout(LINGER, connections.all_closed()).await;
         };
-        let forever = async { tokio::join!(serving, orders.deliver(answers)) };
+        let forever = async { tokio::join!(serving, orders.deliver(answers), agree_after_start(api.clone())) };
         tokio::select! {
             () = until_stopped => {}
             // The channel of answers ends with the last shard, and accepting ends with the stop: what remains is

@@ -1,7 +1,7 @@
 //! The control thread with a test in place of the shards: what is under way, when it starts, waits, gives up and stops.
 
 use super::serve;
-use crate::model::{Answer, Refusal, UserState};
+use crate::model::{Answer, Order, Refusal, UserState};
 use crate::server::{AdminOptions, ControlTestBench, Operator, Options};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -38,6 +38,10 @@ impl Bench {
     fn ready(admin: AdminOptions) -> Self {
         let bench = Self::new(admin);
         bench.shared.count_ready();
+        // The first question of every control thread.
+        let (ticket, order) = bench.endpoints[0].take();
+        assert!(matches!(order, Order::ListErased { .. }), "{order:?}");
+        bench.endpoints[0].reply(ticket, Answer::Erased(Vec::new()));
         bench
     }
 
@@ -89,7 +93,7 @@ fn each_is_given_the_answer_to_its_own_order() {
     let (second_ticket, _) = bench.endpoints[0].take();
     bench.endpoints[0].reply(second_ticket, Answer::Unchanged);
     assert_eq!(reply_of(second), (200, "{}".to_owned()));
-    let crate::model::Order::ShowUser { user } = first_order else { panic!("{first_order:?}") };
+    let Order::ShowUser { user } = first_order else { panic!("{first_order:?}") };
     let newest_seq = crate::model::Seq(7);
     let state = UserState {
         id: user,

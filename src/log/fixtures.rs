@@ -53,7 +53,7 @@ pub(super) fn posted(message: &Arc<Message>, links: ThreadLinks) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(22) {
+    match chance.below(23) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -102,6 +102,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
         },
         20 => Record::Online { user: user(&any_text(chance, 1, 64)), since: Millis(chance.next()) },
         21 => Record::Clock { time: Millis(chance.next()), jumped_ms: chance.next().cast_signed() },
+        14 => Record::Erased { user: user(&any_text(chance, 1, 64)), time: Millis(chance.next()) },
         13 => Record::Issued { message: MessageId(chance.next()) },
         12 => Record::Seen { user: user(&any_text(chance, 1, 64)), last_seen: Millis(chance.next()) },
         _ => Record::Device {

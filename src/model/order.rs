@@ -83,6 +83,23 @@ pub enum Order {
         /// The user whose tokens are revoked.
         user: UserId,
     },
+    /// Erases a user on one shard: what the user wrote is shown as tombstones there. Each shard has to be ordered; on the
+    /// user's own shard the sessions end, the account is closed, and devices, names and presence go.
+    EraseUser {
+        /// The shard.
+        shard: ShardId,
+        /// The user to erase.
+        user: UserId,
+    },
+    /// Lists the users that are erased on a shard.
+    ListErased {
+        /// The shard.
+        shard: ShardId,
+        /// The last id of the previous page; `None`: from the first.
+        after: Option<UserId>,
+        /// The most users, at most `Order::LISTED_MAX`.
+        limit: usize,
+    },
     /// Sends a message in a user's name. No rate and no daily share is charged to the author.
     Send {
         /// The author.
@@ -207,9 +224,11 @@ impl Order {
             | Self::DissolveGroup { group }
             | Self::ShowGroup { group, .. } => Addressee::Conversation(Conversation::Group(group.clone())),
             Self::ShowHistory { conversation, .. } => Addressee::Conversation(conversation.clone()),
-            Self::ShowPresence { shard, .. } | Self::ListUsers { shard, .. } | Self::ListGroups { shard, .. } => {
-                Addressee::Shard(*shard)
-            }
+            Self::ShowPresence { shard, .. }
+            | Self::ListUsers { shard, .. }
+            | Self::ListGroups { shard, .. }
+            | Self::EraseUser { shard, .. }
+            | Self::ListErased { shard, .. } => Addressee::Shard(*shard),
             Self::Block { by, other, .. } => Addressee::Conversation(Conversation::pair(by.clone(), other.clone())),
             Self::KnowUser { user }
             | Self::ShowUser { user }
@@ -257,6 +276,8 @@ pub enum Answer {
     Users(Listed<ListedUser>),
     /// Groups of the shard.
     Groups(Listed<ListedGroup>),
+    /// The users that are erased on the shard, and when each was erased.
+    Erased(Vec<(UserId, Millis)>),
     /// Refused, and nothing was changed.
     Refused(Refused),
 }

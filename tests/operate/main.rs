@@ -15,6 +15,7 @@ mod events;
 mod log_tools;
 mod older_copy;
 mod ownership;
+mod people;
 mod reading;
 mod rebuild;
 mod tune;

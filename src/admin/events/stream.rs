@@ -6,6 +6,7 @@
 //! cursor that it has seen misses nothing and gets nothing twice.
 
 use crate::admin::api::Api;
+use crate::admin::base::answer::StreamBody;
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::base::intake;
@@ -23,14 +24,10 @@ use axum::extract::{Extension, Query, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
 use serde::Deserialize;
-use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -67,21 +64,6 @@ struct EventStream {
     format: Format,
 }
 
-/// The body of a response: ends when nobody sends any more.
-struct EventBytes(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for EventBytes {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
 /// The result of one look at the logs.
 struct Chunk {
     bytes: String,
@@ -101,7 +83,7 @@ pub async fn follow(
     match api.orders.lanes.phase() {
         ServerPhase::Starting => return Err(ApiError::Starting),
         ServerPhase::Stopping => return Err(ApiError::Stopping),
-        ServerPhase::Ready => {}
+        ServerPhase::Ready => api.erased.until_known().await,
     }
     let place = api.streams.clone().try_acquire_owned().map_err(|_taken| ApiError::TooManyStreams)?;
     let format = format_of(&headers);
@@ -129,7 +111,7 @@ pub async fn follow(
         Format::Lines => "application/x-ndjson",
     };
     let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::OK, headers, Body::new(EventBytes(chunks))).into_response())
+    Ok((StatusCode::OK, headers, Body::new(StreamBody(chunks))).into_response())
 }
 
 /// Sends what the stream has, until the client goes, the server stops, or the stream cannot go on.
@@ -229,7 +211,8 @@ impl EventStream {
             Some(text) => ReadFrom::After(text.parse().map_err(|error| ApiError::invalid(format!("after: {error}")))?),
         };
         let ends = api.orders.lanes.log_ends();
-        let reader = EventReader::open(&api.options.data_dir, &ends, from, filter).map_err(|error| refused(&error))?;
+        let (data_dir, erased) = (&api.options.data_dir, api.erased.clone());
+        let reader = EventReader::open(data_dir, &ends, from, filter, erased).map_err(|error| refused(&error))?;
         Ok(Self { reader, format })
     }
 

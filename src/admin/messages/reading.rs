@@ -254,7 +254,7 @@ impl RowPlace {
 
 /// An entry of an inbox or a history.
 #[derive(Serialize)]
-struct ShownEntry<'a> {
+pub struct ShownEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,7 +299,7 @@ impl<'a> ShownEntry<'a> {
         Self { seq: None, conversation: None, what: EntryBody::of(&entry.message) }
     }
 
-    fn of_inbox(entry: &'a Entry, viewer: &UserId) -> Self {
+    pub fn of_inbox(entry: &'a Entry, viewer: &UserId) -> Self {
         let conversation = Some(ViewedConversation::of(&entry.message.conversation, viewer));
         Self { seq: Some(entry.seq.0), conversation, ..Self::of_history(entry) }
     }
@@ -332,7 +332,7 @@ impl<'a> ViewedConversation<'a> {
 
 /// A row of a user's list of conversations.
 #[derive(Serialize)]
-struct ShownConversationRow<'a> {
+pub struct ShownConversationRow<'a> {
     conversation: ViewedConversation<'a>,
     name: Option<&'a str>,
     last_seq: u64,
@@ -343,7 +343,7 @@ struct ShownConversationRow<'a> {
 }
 
 impl<'a> ShownConversationRow<'a> {
-    fn of(row: &'a ConversationRow, viewer: &UserId) -> Self {
+    pub fn of(row: &'a ConversationRow, viewer: &UserId) -> Self {
         Self {
             conversation: ViewedConversation::of(&row.conversation, viewer),
             name: row.name.as_ref().map(|name| name.as_str()),

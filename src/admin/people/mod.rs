@@ -1,5 +1,7 @@
-//! Orders about users, their sessions and their groups.
+//! Orders about users, their sessions and their groups; what is theirs, and how it goes.
 
+pub mod erasure;
+pub mod export;
 pub mod groups;
 pub mod sessions;
 pub mod users;

@@ -6,7 +6,7 @@ use crate::admin::base::error::{ApiError, json};
 use crate::admin::base::intake::{self, PathSegments};
 use crate::admin::messages::reading::shown_presence;
 use crate::model::{
-    Answer, DeviceKey, Order, Refusal, Refused, Reply, SessionId, ShardId, UserId, has_control_character,
+    Answer, DeviceKey, Order, Refusal, Refused, Reply, SessionId, SessionState, ShardId, UserId, has_control_character,
 };
 use crate::server::{Secret, wall_now};
 use axum::body::Body;
@@ -29,18 +29,20 @@ pub async fn list(State(api): State<Arc<Api>>, path: PathSegments<String>) -> Re
     let Answer::Sessions(sessions) = api.orders.ask(Order::ShowSessions { user }).await? else {
         return Err(ApiError::Internal);
     };
-    let sessions = sessions.iter().map(|session| {
-        value!({
-            "id": session.id.to_string(),
-            "device": session.device.id.as_str(),
-            "device_flag": session.device.flag,
-            "protocol": session.protocol,
-            "address": session.address.as_str(),
-            "since": session.since.0,
-            "queued_bytes": session.queued_bytes,
-        })
-    });
+    let sessions = sessions.iter().map(shown_session);
     Ok(json(StatusCode::OK, &value!({"sessions": sessions.collect::<Vec<_>>()})))
+}
+
+pub fn shown_session(session: &SessionState) -> Value {
+    value!({
+        "id": session.id.to_string(),
+        "device": session.device.id.as_str(),
+        "device_flag": session.device.flag,
+        "protocol": session.protocol,
+        "address": session.address.as_str(),
+        "since": session.since.0,
+        "queued_bytes": session.queued_bytes,
+    })
 }
 
 pub async fn end_all(

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Serialize)]
-struct ShownUser<'a> {
+pub struct ShownUser<'a> {
     id: &'a str,
     /// An operator added the user, or the user has logged in.
     known: bool,
@@ -35,18 +35,18 @@ pub async fn show(State(api): State<Arc<Api>>, path: PathSegments<String>) -> Re
     let user = intake::user("the user's id", &intake::segments(path)?)?;
     match api.orders.ask(Order::ShowUser { user }).await? {
         Answer::User(state) if is_nobody(&state) => Err(ApiError::Refused(Refusal::UserNotExist.into())),
-        Answer::User(state) => Ok(json(StatusCode::OK, &shown(&state))),
+        Answer::User(state) => Ok(json(StatusCode::OK, &shown_user(&state))),
         _ => Err(ApiError::Internal),
     }
 }
 
 /// Not in the directory, without messages, and with a default account.
-fn is_nobody(state: &UserState) -> bool {
+pub fn is_nobody(state: &UserState) -> bool {
     let is_marked = state.account == AccountState::Disabled || state.tokens_from > Millis(0);
     !is_marked && !state.is_known && state.sessions == 0 && state.newest_seq.0 == 0 && state.conversations == 0
 }
 
-fn shown(state: &UserState) -> ShownUser<'_> {
+pub fn shown_user(state: &UserState) -> ShownUser<'_> {
     ShownUser {
         id: state.id.as_str(),
         known: state.is_known,

@@ -98,7 +98,9 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         Record::Read { user: other, .. } | Record::Consumed { user: other, .. } | Record::Seen { user: other, .. } => {
             other == user
         }
-        Record::Account { user: other, .. } | Record::Online { user: other, .. } => other == user,
+        Record::Account { user: other, .. }
+        | Record::Online { user: other, .. }
+        | Record::Erased { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
         Record::Kept(SnapshotRecord::Seat { user: other, .. } | SnapshotRecord::Named { user: other, .. }) => {
@@ -173,6 +175,7 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
         }
         Record::Kept(kept) => kept_body(kept),
         Record::Online { user, since } => ("online", json!({"user": user.as_str(), "since": since.0})),
+        Record::Erased { user, time } => ("erased", json!({"user": user.as_str(), "time": time.0})),
         Record::Clock { time, jumped_ms } => ("clock", json!({"time": time.0, "jumped_ms": jumped_ms})),
         Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),
     };

@@ -98,7 +98,10 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogSt
             }
             Record::Read { .. } => stats.read_positions += 1,
             Record::Block { .. } => stats.blocks += 1,
-            Record::Seen { user, .. } | Record::Online { user, .. } | Record::Account { user, .. } => {
+            Record::Seen { user, .. }
+            | Record::Online { user, .. }
+            | Record::Account { user, .. }
+            | Record::Erased { user, .. } => {
                 users.insert(user);
             }
             Record::Kept(SnapshotRecord::Seat { user, .. } | SnapshotRecord::Named { user, .. }) => {

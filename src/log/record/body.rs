@@ -36,7 +36,8 @@ pub(in crate::log) const KIND_ACCOUNT: u8 = 22;
 pub(in crate::log) const KIND_FORGONE: u8 = 23;
 pub(in crate::log) const KIND_ONLINE: u8 = 24;
 pub(in crate::log) const KIND_CLOCK: u8 = 25;
-const KIND_NEWEST: u8 = KIND_CLOCK;
+pub(in crate::log) const KIND_ERASED: u8 = 26;
+const KIND_NEWEST: u8 = KIND_ERASED;
 
 pub(in crate::log) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(in crate::log) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -159,6 +160,7 @@ pub(in crate::log) fn kind_of(record: &Record) -> u8 {
         Record::Clock { .. } => KIND_CLOCK,
         Record::Issued { .. } => KIND_ISSUED,
         Record::Account { .. } => KIND_ACCOUNT,
+        Record::Erased { .. } => KIND_ERASED,
         Record::Kept(kept) => snapshot::kind_of(kept),
     }
 }
@@ -184,9 +186,10 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         Record::Clock { .. } => 16,
         Record::Kept(kept) => snapshot::kept_bytes(kept),
         Record::Read { user, conversation, .. } => 12 + 1 + user.as_str().len() + conversation_bytes(conversation),
-        Record::Consumed { user, .. } | Record::Seen { user, .. } | Record::Online { user, .. } => {
-            8 + 1 + user.as_str().len()
-        }
+        Record::Consumed { user, .. }
+        | Record::Seen { user, .. }
+        | Record::Online { user, .. }
+        | Record::Erased { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Account { user, .. } => 1 + 8 + 1 + user.as_str().len(),
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
@@ -263,7 +266,9 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             out.put_short(by.as_str().as_bytes());
             out.put_short(other.as_str().as_bytes());
         }
-        Record::Seen { user, last_seen: time } | Record::Online { user, since: time } => {
+        Record::Seen { user, last_seen: time }
+        | Record::Online { user, since: time }
+        | Record::Erased { user, time } => {
             out.put_u64(time.0);
             out.put_short(user.as_str().as_bytes());
         }
@@ -371,6 +376,10 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
         KIND_ONLINE => {
             let since = Millis(reader.u64()?);
             Record::Online { since, user: short_user(reader)? }
+        }
+        KIND_ERASED => {
+            let time = Millis(reader.u64()?);
+            Record::Erased { time, user: short_user(reader)? }
         }
         KIND_CLOCK => {
             let time = Millis(reader.u64()?);

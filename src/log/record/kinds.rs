@@ -216,6 +216,13 @@ pub enum Record {
         /// Tokens issued before this wall-clock time are revoked; 0: none is.
         tokens_from: Millis,
     },
+    /// The operator has erased a user. In the logs of all shards.
+    Erased {
+        /// The user.
+        user: UserId,
+        /// The wall-clock time of the order.
+        time: Millis,
+    },
     /// State beside messages, as a rewrite of the data directory found it.
     Kept(SnapshotRecord),
 }

@@ -105,6 +105,7 @@ impl Trail {
             | Record::Account { .. }
             | Record::Block { .. }
             | Record::Online { .. }
+            | Record::Erased { .. }
             | Record::Clock { .. }
             | Record::Seen { .. } => return,
         };

@@ -10,8 +10,10 @@ use crate::server::event::filter::EventFilter;
 use crate::server::event::log_event::LogEvent;
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::{Cursor, LogsId};
+use crate::server::follow::erased_users::ErasedUsers;
 use crate::server::follow::log_follower::{CommittedEnd, LogFollower, ReadProgress};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a record costs that has no event for this reader.
 const PASSED_OVER_BYTES: usize = 64;
@@ -20,6 +22,7 @@ pub struct EventReader {
     followers: Vec<LogFollower>,
     cursor: Cursor,
     filter: EventFilter,
+    erased: Arc<ErasedUsers>,
     /// The shard at which the next look begins, so that one busy shard leaves room for the others.
     turn: usize,
 }
@@ -57,6 +60,7 @@ impl EventReader {
         ends: &[CommittedEnd],
         from: ReadFrom,
         filter: EventFilter,
+        erased: Arc<ErasedUsers>,
     ) -> Result<Self, FollowError> {
         let manifest = Manifest::load(data_dir).map_err(|error| FollowError::Manifest(error.to_string()))?;
         let manifest = manifest.ok_or_else(|| FollowError::Manifest("there is none".to_owned()))?;
@@ -72,7 +76,7 @@ impl EventReader {
             ReadFrom::After(_) => return Err(FollowError::Superseded),
         };
         let followers = (0..).zip(next.iter().copied()).map(follower).collect();
-        Ok(Self { followers, cursor: Cursor { logs, next }, filter, turn: 0 })
+        Ok(Self { followers, cursor: Cursor { logs, next }, filter, erased, turn: 0 })
     }
 
     pub fn cursor(&self) -> &Cursor {
@@ -95,7 +99,7 @@ impl EventReader {
     /// Reads what is committed until the events and the records that were passed over have cost `budget`.
     pub fn look(&mut self, ends: &[CommittedEnd], budget: usize, visitor: &mut dyn EventVisitor) -> Look {
         let mut look = Look { progress: ReadProgress::AtEnd, failure: None };
-        let Self { followers, cursor, filter, turn } = self;
+        let Self { followers, cursor, filter, erased, turn } = self;
         let (shards, mut left) = (followers.len(), budget);
         let first = *turn;
         for index in (0..shards).map(|step| (first + step) % shards) {
@@ -108,6 +112,7 @@ impl EventReader {
             let mut spent = 0;
             let mut visit = |next: Position, record: Record| {
                 cursor.set(shard, next);
+                let record = erased.without_their_words(record);
                 let event = LogEvent::of(&record).filter(|event| filter.wants(event));
                 let cost = event.map_or(PASSED_OVER_BYTES, |event| visitor.visit(event, &cursor.to_string(), shard));
                 spent += cost.max(1);

@@ -5,6 +5,7 @@
 //! order of its shard's log, or is told that it cannot; it holds no segment back from retention.
 
 pub mod cursor;
+pub mod erased_users;
 pub mod event_reader;
 pub mod log_follower;
 

@@ -121,6 +121,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             | Record::Account { .. }
             | Record::Block { .. }
             | Record::Online { .. }
+            | Record::Erased { .. }
             | Record::Clock { .. }
             | Record::Seen { .. }
             | Record::Kept(_) => {}

@@ -11,7 +11,7 @@ use crate::shard::peers::pending_requests::PendingRequests;
 use crate::shard::query::fetch::Apart;
 use crate::shard::query::list_search::ListSearch;
 use crate::shard::query::recount::Recounts;
-use crate::shard::rows::accounts::Accounts;
+use crate::shard::rows::accounts::{Accounts, Erased};
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
@@ -57,6 +57,7 @@ pub(in crate::shard) struct RowTables {
     pub conversations: ConversationTable,
     pub dedupe: Dedupe,
     pub accounts: Accounts,
+    pub erased: Erased,
     pub blocks: Blocks,
     pub revoked: Revoked,
     pub consumed: Consumed,
@@ -115,6 +116,7 @@ impl State {
                 conversations: ConversationTable::new(me),
                 dedupe: Dedupe::new(settings.limits.dedupe_window_ms),
                 accounts: Accounts::default(),
+                erased: Erased::default(),
                 blocks: Blocks::default(),
                 revoked: Revoked::default(),
                 consumed: Consumed::default(),

@@ -43,6 +43,8 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
         | Order::ShowPresence { .. }
         | Order::ListUsers { .. }
         | Order::ListGroups { .. }
+        | Order::EraseUser { .. }
+        | Order::ListErased { .. }
         | Order::Revoke { .. } => false,
     }
 }

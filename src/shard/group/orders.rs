@@ -85,6 +85,8 @@ impl<S: Storage> Shard<S> {
             Order::ShowUser { user } => Ok(self.show_user(user)),
             Order::SetAccount { user, state } => self.set_account(ctx, &user, state),
             Order::RevokeTokens { user } => self.revoke_tokens(ctx, &user),
+            Order::EraseUser { user, .. } => self.erase_user(ctx, &user),
+            Order::ListErased { after, limit, .. } => Ok(self.list_erased(after.as_ref(), limit)),
             Order::Send { author, send, authority } => {
                 self.send_ordered(ctx, ticket, AuthoredSend { author, send, authority });
                 return None;
@@ -235,6 +237,9 @@ impl<S: Storage> Shard<S> {
     }
 
     fn know_user(&mut self, user: UserId) -> Result<Answer, Refusal> {
+        if self.state.tables.erased.contains(&user) {
+            return Err(Refusal::UserNotExist);
+        }
         let user_index = self.state.tables.inboxes.find(&user);
         if user_index.is_some_and(|user_index| self.state.tables.inboxes.is_known(user_index)) {
             return Ok(Answer::Unchanged);

@@ -105,7 +105,7 @@ impl<S: Storage> Shard<S> {
         });
         let HistoryPage { reached, has_more, .. } = page;
         let reply = Reply::History { messages, reached, newest_seq: question.newest, has_more };
-        let depends_on = question.tail.last.max(self.state.tables.revoked.newest_record());
+        let depends_on = question.tail.last.max(self.state.newest_tombstone());
         self.answer_page(ctx, depends_on, waiter, reply);
     }
 }

@@ -1,15 +1,16 @@
-//! An entry as its user may see it now: a tombstone if it was revoked, nothing if it has expired, and with the user's
+//! An entry as its user may see it now: a tombstone if it was revoked or its author erased, nothing if it has expired, and with the user's
 //! own name for the conversation.
 
-use crate::model::{Entry, Message, Millis};
+use crate::model::{Entry, Message, Millis, Position};
 use crate::shard::State;
+use crate::shard::core::state::RowTables;
 use crate::shard::rows::index::UserIndex;
 use std::sync::Arc;
 
 impl State {
     /// Whether the entry is shown to `user_index`, in a reply that waits until the newest revocation is acknowledged.
     pub(in crate::shard) fn present(&self, now: Millis, user_index: UserIndex, entry: &mut Entry) -> bool {
-        if self.tables.revoked.contains(entry.message.id) {
+        if self.is_taken_back(&entry.message) {
             take_back(entry);
         }
         if !self.is_shown_to(now, user_index, &entry.message) {
@@ -21,7 +22,7 @@ impl State {
 
     /// The same for the operator, who reads for nobody: what some user has consumed is shown.
     pub(in crate::shard) fn present_to_operator(&self, now: Millis, entry: &mut Entry) -> bool {
-        if self.tables.revoked.contains(entry.message.id) {
+        if self.is_taken_back(&entry.message) {
             take_back(entry);
         }
         !entry.message.is_expired(now)
@@ -30,10 +31,21 @@ impl State {
     /// The same for an entry that is pushed at once: revocations that a crash could undo are not applied; they are
     /// pushed when they are acknowledged.
     pub(in crate::shard) fn present_at_once(&self, user_index: UserIndex, entry: &mut Entry) {
-        if self.tables.revoked.contains_for_good(entry.message.id) {
+        let RowTables { revoked, erased, .. } = &self.tables;
+        if revoked.contains_for_good(entry.message.id) || erased.contains_for_good(&entry.message.author) {
             take_back(entry);
         }
         entry.name = self.name_for(user_index, &entry.message.conversation);
+    }
+
+    /// Whether nobody may read the message any more: it was revoked, or its author erased.
+    fn is_taken_back(&self, message: &Message) -> bool {
+        self.tables.revoked.contains(message.id) || self.tables.erased.contains(&message.author)
+    }
+
+    /// An answer with entries waits for this record, since any of them may be a tombstone by it.
+    pub(in crate::shard) fn newest_tombstone(&self) -> Position {
+        self.tables.revoked.newest_record().max(self.tables.erased.newest_record())
     }
 
     /// Whether a message is shown to the user: it has not expired, and no device of the user has consumed it for all

@@ -98,7 +98,7 @@ impl<S: Storage> Shard<S> {
             entries.iter().for_each(|entry| row.pushes.shown(entry));
         }
         let reply = Reply::Synced { entries, server_max_seq: tail.seq, has_more };
-        let depends_on = tail.last.max(self.state.tables.revoked.newest_record());
+        let depends_on = tail.last.max(self.state.newest_tombstone());
         self.answer_page(ctx, depends_on, waiter.clone(), reply);
         None
     }

@@ -95,6 +95,7 @@ impl State {
                 self.tables.inboxes.see(user_index, Millis(0));
                 self.tables.presence.come(user_index, since);
             }
+            Record::Erased { user, time } => self.apply_erased(position, &user, time),
             Record::Clock { time, jumped_ms } => self.tell_time(time, jumped_ms),
         }
     }
@@ -399,6 +400,20 @@ impl State {
         let (users, until) = self.tables.presence.end();
         for user in users {
             self.tables.inboxes.see(user, until);
+        }
+    }
+
+    /// Nothing of the user stays but the seqs of its inbox, its entries and its places in conversations.
+    pub(in crate::shard) fn apply_erased(&mut self, position: Position, user: &UserId, time: Millis) {
+        self.tables.erased.insert(user, time, position);
+        if self.identity.placement.owner_of(user) != self.identity.me {
+            return;
+        }
+        let account = self.tables.accounts.find(user);
+        self.tables.accounts.set(user, Account { state: AccountState::Disabled, ..account });
+        if let Some(user_index) = self.tables.inboxes.find(user) {
+            self.tables.inboxes.erase(user_index);
+            self.tables.presence.forget(user_index);
         }
     }
 

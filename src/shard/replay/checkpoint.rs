@@ -11,7 +11,7 @@ use crate::shard::core::shard::{Meters, RetentionProgress, ShardLog};
 use crate::shard::core::state::RowTables;
 use crate::shard::live::streams::Streams;
 use crate::shard::peers::outbound::PeerShard;
-use crate::shard::rows::accounts::Accounts;
+use crate::shard::rows::accounts::{Accounts, Erased};
 use crate::shard::rows::charge::Prices;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
@@ -206,6 +206,9 @@ fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError>
     Ok((base, state, jobs))
 }
 
+/// The version of checkpoints from which on they name erased users.
+const ERASED_SINCE: u16 = 4;
+
 impl State {
     fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
         out.put_u64(fingerprint_seed);
@@ -225,6 +228,7 @@ impl State {
         self.segments.dependencies.put(out);
         self.tables.accounts.put(out);
         self.segments.times.put_course(out);
+        self.tables.erased.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -258,6 +262,9 @@ impl State {
         state.tables.accounts = Accounts::read(&mut reader)?;
         if !reader.is_at_end() {
             state.segments.times.read_course(version, &mut reader)?;
+        }
+        if version >= ERASED_SINCE {
+            state.tables.erased = Erased::read(&mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

@@ -1,4 +1,4 @@
-//! Checkpoints of the version before.
+//! Checkpoints of earlier versions.
 
 use super::*;
 use crate::log::MemoryStorage;
@@ -10,21 +10,32 @@ use crate::shard::testing::duo::*;
 /// Header, seed of the manifest, first segment.
 const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
 
-/// As the version before wrote it: without the times of the oldest messages, and without what the clock was set to.
+/// The count of erased users, of whom there are none.
+const ERASED_BYTES: usize = 8;
+
+/// As the version before wrote it: without erased users.
 fn of_version_before(checkpoint: &[u8]) -> Vec<u8> {
+    let mut bytes = checkpoint[..checkpoint.len() - 4 - ERASED_BYTES].to_vec();
+    bytes[8..10].copy_from_slice(&(CHECKPOINT_VERSION - 1).to_le_bytes());
+    checkpoint::finish(&mut bytes);
+    bytes
+}
+
+/// As the oldest version wrote it: without erased users, the times of the oldest messages, and what the clock was set to.
+fn of_oldest_version(checkpoint: &[u8]) -> Vec<u8> {
     let (head, rest) = checkpoint[..checkpoint.len() - 4].split_at(BEFORE_AGES_BYTES);
     let (count, rest) = rest.split_first_chunk::<4>().expect("a count");
     let (ages, rest) = rest.split_at(16 * u32::from_le_bytes(*count) as usize);
     let mut bytes = [head, count].concat();
     ages.chunks_exact(16).for_each(|age| bytes.extend(&age[..8]));
-    bytes.extend(&rest[..rest.len() - 16]);
+    bytes.extend(&rest[..rest.len() - 16 - ERASED_BYTES]);
     bytes[8..10].copy_from_slice(&CHECKPOINT_VERSION_OLDEST.to_le_bytes());
     checkpoint::finish(&mut bytes);
     bytes
 }
 
 #[test]
-fn a_checkpoint_of_the_version_before_is_read_and_takes_every_message_to_be_as_old_as_can_be() {
+fn checkpoints_of_earlier_versions_are_read_and_the_oldest_takes_every_message_to_be_as_old_as_can_be() {
     let mut duo = Duo::on([0, 1].map(|_| MemoryStorage::new(4_096, 64)), |_| {});
     let me = Duo::home(ALICE);
     duo.open(1, ALICE, "desk", CatchUp::Sync);
@@ -43,5 +54,6 @@ fn a_checkpoint_of_the_version_before_is_read_and_takes_every_message_to_be_as_o
     };
     let (begun_with, now, newest, oldest) = opened(made.clone());
     assert_eq!((begun_with, newest, oldest), (Some(0), Some(NOW.wall), NOW.wall));
-    assert_eq!(opened(of_version_before(&made)), (Some(0), now, newest, Millis(0)));
+    assert_eq!(opened(of_version_before(&made)), (Some(0), now, newest, NOW.wall));
+    assert_eq!(opened(of_oldest_version(&made)), (Some(0), now, newest, Millis(0)));
 }

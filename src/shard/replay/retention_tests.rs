@@ -251,7 +251,7 @@ fn a_checkpoint_of_another_version_is_refused_and_not_passed_over() {
     let crc = crc32c::crc32c(&newer[0][..whole]);
     newer[0][whole..].copy_from_slice(&crc.to_le_bytes());
     let error = rig.fork(|checkpoints| *checkpoints = newer).err().expect("nobody here can read it");
-    assert!(matches!(error, OpenError::CheckpointVersion { version: 4, supported: 3 }), "{error}");
+    assert!(matches!(error, OpenError::CheckpointVersion { version: 5, supported: 4 }), "{error}");
     assert!(error.is_of_another_version());
 }
 

@@ -4,7 +4,7 @@
 //! Invariant: applied in any order, the records give the state from which they were made.
 
 use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, SnapshotRecord};
-use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, ShardId, UserId};
+use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, Millis, ShardId, UserId};
 use crate::shard::rewrite::digest::Digest;
 use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
 use crate::shard::rows::groups::Group;
@@ -147,6 +147,13 @@ pub(in crate::shard) fn put_kept(
     for messages in revoked.chunks(KEPT_PARTS_MAX) {
         for shard in placement.all() {
             put(shard, Record::Kept(SnapshotRecord::Revoked { messages: messages.to_vec() }))?;
+        }
+    }
+    let erased: BTreeMap<&UserId, Millis> =
+        sources.iter().flat_map(|source| source.state.tables.erased.all()).collect();
+    for (user, time) in erased {
+        for shard in placement.all() {
+            put(shard, Record::Erased { user: user.clone(), time })?;
         }
     }
     for (conversation, (seq, shards)) in reaches(sources, placement) {

@@ -30,7 +30,7 @@ use crate::shard::table::fingerprint::{Fingerprint, Fingerprints};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The most group messages whose positions in the new logs are remembered. A forgotten one is written again.
@@ -141,6 +141,8 @@ struct RewriteWriter<'a, A, S> {
     audiences: Audiences,
     /// The positions of groups' messages in the new logs.
     bodies: BTreeMap<MessageId, SmallVec<[(ShardId, Position); 2]>>,
+    /// Users whose words no new log gets.
+    erased: BTreeSet<&'a UserId>,
     newest: MessageId,
     rewritten: Rewritten,
 }
@@ -169,6 +171,7 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
             threads: placement.all().map(|_| HashMap::with_hasher(hasher())).collect(),
             audiences: audiences(sources, fingerprints, placement, hasher()),
             bodies: BTreeMap::new(),
+            erased: sources.iter().flat_map(|source| source.state.tables.erased.all()).map(|(user, _)| user).collect(),
             newest: newest.unwrap_or_default(),
             rewritten: Rewritten::default(),
         }
@@ -300,7 +303,9 @@ impl<'a, A: Segments, S: Storage> RewriteWriter<'a, A, S> {
         message: &Arc<Message>,
         links: ThreadLinks,
     ) -> Result<Position, RewriteError> {
-        let position = self.append(shard, &Record::Carried { message: message.clone(), links: links.clone() })?;
+        let is_erased = message.fact.is_none() && self.erased.contains(&message.author);
+        let written = if is_erased { Arc::new(message.tombstone()) } else { message.clone() };
+        let position = self.append(shard, &Record::Carried { message: written, links: links.clone() })?;
         for link in links {
             match user_on(link.side, message) {
                 Some(user) => self.count(user, link, position, message.id),

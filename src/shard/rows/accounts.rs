@@ -1,12 +1,14 @@
-//! Accounts: which users an operator has disabled, and since when a user's tokens are valid.
+//! Accounts: which users an operator has disabled or erased, and since when a user's tokens are valid.
 //!
-//! Owned by the user's shard. Invariants: the table follows from the log; a user with the default state has no row; a
-//! user who may not have a session has none, from the moment at which the log says so.
+//! Accounts are the user's shard's; every shard has all erased users, since it may have messages of any author.
+//! Invariants: both tables follow from the log; a user with the default state has no row; a user who may not have a
+//! session has none, from the moment at which the log says so; a user who is erased stays so.
 
 use crate::log::Record;
 use crate::log::record::bytes::{Put, Reader};
-use crate::model::{AccountState, Millis, Refusal, UserId};
+use crate::model::{AccountState, Millis, Position, Refusal, UserId};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Accounts {
@@ -70,6 +72,73 @@ impl Account {
 
     pub fn record(self, user: &UserId) -> Record {
         Record::Account { user: user.clone(), state: self.state, tokens_from: self.tokens_from }
+    }
+}
+
+/// Users whose words are shown as tombstones, whoever has them and whenever.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Erased {
+    users: BTreeMap<UserId, Millis>,
+    /// The users whose records are not acknowledged yet.
+    fresh: BTreeMap<UserId, Position>,
+}
+
+impl Erased {
+    /// The record at `position` erases the user at `time`.
+    pub fn insert(&mut self, user: &UserId, time: Millis, position: Position) {
+        if !self.contains(user) {
+            self.users.insert(user.clone(), time);
+            self.fresh.insert(user.clone(), position);
+        }
+    }
+
+    /// Records before `end` may be shown.
+    pub fn acknowledged(&mut self, end: Position) {
+        if !self.fresh.is_empty() {
+            self.fresh.retain(|_, record| *record >= end);
+        }
+    }
+
+    /// An answer that may show any of the tombstones waits for this record.
+    pub fn newest_record(&self) -> Position {
+        self.fresh.values().copied().max().unwrap_or(Position::NONE)
+    }
+
+    #[inline]
+    pub fn contains(&self, user: &UserId) -> bool {
+        !self.users.is_empty() && self.users.contains_key(user)
+    }
+
+    /// The same, if the record is acknowledged, so that a crash cannot undo it.
+    pub fn contains_for_good(&self, user: &UserId) -> bool {
+        self.contains(user) && !self.fresh.contains_key(user)
+    }
+
+    /// Those with ids from there on.
+    pub fn after(&self, from: Bound<&UserId>) -> impl Iterator<Item = (&UserId, Millis)> {
+        self.users.range::<UserId, _>((from, Bound::Unbounded)).map(|(user, time)| (user, *time))
+    }
+
+    /// The erased users, and when each was erased.
+    pub fn all(&self) -> impl Iterator<Item = (&UserId, Millis)> {
+        self.users.iter().map(|(user, time)| (user, *time))
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.users.len() as u64);
+        for (user, time) in self.all() {
+            out.put_u64(time.0);
+            out.put_short(user.as_str().as_bytes());
+        }
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let one = |reader: &mut Reader<'_>| {
+            let time = Millis(reader.u64()?);
+            Some((UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok()?, time))
+        };
+        let users = (0..reader.u64()?).map(|_| one(reader)).collect::<Option<_>>()?;
+        Some(Self { users, fresh: BTreeMap::new() })
     }
 }
 

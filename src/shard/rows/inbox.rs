@@ -223,6 +223,16 @@ impl InboxTable {
         row.seen = LastSeen::at(row.seen.last_seen().unwrap_or_default().max(last_seen));
     }
 
+    /// Forgets the user's devices, names for conversations and when it was seen. Entries and their seqs stay.
+    pub fn erase(&mut self, user_index: UserIndex) {
+        let row = self.rows.at_mut(user_index.0);
+        row.devices = Devices::default();
+        row.seen = LastSeen::default();
+        if let Some(at) = row.names.take() {
+            *self.names.at_mut(at.number()) = Names::default();
+        }
+    }
+
     /// A user without history has the empty tail.
     pub fn tail(&self, user: &UserId) -> Tail {
         self.find(user).map(|user_index| self.tail_at(user_index)).unwrap_or_default()

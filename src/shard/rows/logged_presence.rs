@@ -54,6 +54,13 @@ impl LoggedPresence {
         self.contains(user).then_some(self.clock)
     }
 
+    /// Neither the log nor a tick to come says that the user was here.
+    pub fn forget(&mut self, user: UserIndex) {
+        self.users.remove(&user);
+        self.arrived.users.remove(&user);
+        self.departed.users.remove(&user);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }

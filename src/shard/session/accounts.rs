@@ -21,6 +21,9 @@ impl<S: Storage> Shard<S> {
         user: &UserId,
         state: AccountState,
     ) -> Result<Answer, Refusal> {
+        if self.state.tables.erased.contains(user) {
+            return Err(Refusal::UserNotExist);
+        }
         let before = self.state.tables.accounts.find(user);
         if before.state == state {
             return Ok(Answer::Unchanged);
@@ -47,7 +50,7 @@ impl<S: Storage> Shard<S> {
         Ok(())
     }
 
-    fn end_sessions_of(&mut self, ctx: &mut Ctx<'_>, user: &UserId, closing: Closing) {
+    pub(in crate::shard) fn end_sessions_of(&mut self, ctx: &mut Ctx<'_>, user: &UserId, closing: Closing) {
         for session in self.state.sessions_of(user).to_vec() {
             ctx.effects.push(Effect::Close { session, closing });
             self.end_session(ctx, session);

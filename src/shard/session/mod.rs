@@ -2,6 +2,7 @@
 
 pub(super) mod accounts;
 pub(super) mod ack;
+pub(super) mod erasure;
 pub(super) mod listing;
 pub(super) mod log_presence;
 pub(super) mod open;

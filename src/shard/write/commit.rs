@@ -66,6 +66,9 @@ impl<S: Storage> Shard<S> {
         conversation_key: Fingerprint,
         authority: Authority,
     ) -> Result<(), Refusal> {
+        if message.peer_of(&message.author).is_some_and(|peer| self.state.tables.erased.contains(peer)) {
+            return Err(Refusal::UserNotExist);
+        }
         match (authority, &message.conversation) {
             (Authority::User, conversation) => self.may_write(now, &message.author, conversation, conversation_key),
             (Authority::System, Conversation::Pair(..)) => Ok(()),

@@ -39,6 +39,7 @@ impl<S: Storage> Shard<S> {
             }
         }
         self.state.tables.revoked.acknowledged(self.log.acknowledged);
+        self.state.tables.erased.acknowledged(self.log.acknowledged);
         self.confirm(ctx.effects);
     }
 

@@ -93,6 +93,9 @@ impl<S: Storage> Shard<S> {
 
     /// Whether the user may write at all. A session is there only where that is so.
     fn may_be_author(&self, author: &UserId, authority: Authority) -> Result<(), Refusal> {
+        if self.state.tables.erased.contains(author) {
+            return Err(Refusal::UserNotExist);
+        }
         if authority == Authority::System {
             return Ok(());
         }

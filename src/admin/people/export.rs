@@ -1,0 +1,140 @@
+//! `GET /v1/users/{user}/export`: everything that is a person's, as lines of JSON.
+//!
+//! Invariants: the last line is of kind `end` or `error`, so a copy that broke off is known as such; memory holds a page
+//! and no more, however large the inbox.
+
+use crate::admin::api::Api;
+use crate::admin::base::answer::{StreamBody, page};
+use crate::admin::base::connections::Caller;
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::messages::reading::{ShownConversationRow, ShownEntry};
+use crate::admin::people::sessions::shown_session;
+use crate::admin::people::users::{is_nobody, shown_user};
+use crate::model::{Answer, Conversations, Order, Refusal, Reply, Seq, Sync, SyncDirection, UserId};
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json as value};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Entries of one order.
+const ENTRIES_A_PAGE: u32 = 200;
+/// Pages that wait for the client.
+const PAGES_MAX: usize = 2;
+
+/// Where an export writes its lines.
+struct ExportLines {
+    pages: mpsc::Sender<Bytes>,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct ExportLine<'a, T> {
+    kind: &'a str,
+    #[serde(flatten)]
+    what: T,
+}
+
+/// The client has gone.
+struct Gone;
+
+pub async fn export(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    path: PathSegments<String>,
+) -> Result<Response, ApiError> {
+    let user = intake::user("the user's id", &intake::segments(path)?)?;
+    let Answer::User(state) = api.orders.ask(Order::ShowUser { user: user.clone() }).await? else {
+        return Err(ApiError::Internal);
+    };
+    if is_nobody(&state) {
+        return Err(ApiError::Refused(Refusal::UserNotExist.into()));
+    }
+    let place = api.streams.clone().try_acquire_owned().map_err(|_taken| ApiError::TooManyStreams)?;
+    caller.has_begun_a_stream();
+    let (pages, lines) = mpsc::channel(PAGES_MAX);
+    let mut out = ExportLines { pages, text: String::new() };
+    out.add("user", shown_user(&state));
+    tokio::spawn(async move {
+        let _place = place;
+        let ended = write_everything(&api, &user, &mut out).await;
+        let _gone = match ended {
+            Ok(entries) => out.end(value!({"kind": "end", "entries": entries})).await,
+            Err(Some(error)) => {
+                out.end(value!({"kind": "error", "code": error.code(), "message": error.to_string()})).await
+            }
+            Err(None) => Err(Gone),
+        };
+    });
+    let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::OK, headers, Body::new(StreamBody(lines))).into_response())
+}
+
+/// `Err(None)`: the client has gone. Returns the number of entries.
+async fn write_everything(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<u64, Option<ApiError>> {
+    let Answer::Sessions(sessions) = api.orders.ask(Order::ShowSessions { user: user.clone() }).await? else {
+        return Err(Some(ApiError::Internal));
+    };
+    sessions.iter().for_each(|session| out.add("session", shown_session(session)));
+    write_conversations(api, user, out).await?;
+    write_entries(api, user, out).await
+}
+
+async fn write_conversations(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<(), Option<ApiError>> {
+    let mut before = Seq(0);
+    loop {
+        let list = Conversations { before, limit: Conversations::LIMIT_MAX };
+        let order = Order::ShowConversations { user: user.clone(), list };
+        let Reply::Conversations { rows, has_more } = page(api.orders.ask(order).await?)? else {
+            return Err(Some(ApiError::Internal));
+        };
+        rows.iter().for_each(|row| out.add("conversation", ShownConversationRow::of(row, user)));
+        out.send().await.map_err(|Gone| None)?;
+        match rows.last() {
+            Some(last) if has_more => before = last.last_seq,
+            _ => return Ok(()),
+        }
+    }
+}
+
+async fn write_entries(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<u64, Option<ApiError>> {
+    let (mut after, mut entries_written) = (Seq(0), 0);
+    loop {
+        let sync = Sync { direction: SyncDirection::After(after), limit: ENTRIES_A_PAGE };
+        let order = Order::ShowInbox { user: user.clone(), sync };
+        let Reply::Synced { entries, has_more, .. } = page(api.orders.ask(order).await?)? else {
+            return Err(Some(ApiError::Internal));
+        };
+        entries.iter().for_each(|entry| out.add("entry", ShownEntry::of_inbox(entry, user)));
+        entries_written += entries.len() as u64;
+        out.send().await.map_err(|Gone| None)?;
+        match entries.last() {
+            Some(last) if has_more => after = last.seq,
+            _ => return Ok(entries_written),
+        }
+    }
+}
+
+impl ExportLines {
+    fn add(&mut self, kind: &str, what: impl Serialize) {
+        let line = serde_json::to_string(&ExportLine { kind, what }).expect("keys are texts, and numbers are finite");
+        self.text.push_str(&line);
+        self.text.push('\n');
+    }
+
+    async fn send(&mut self) -> Result<(), Gone> {
+        let page = Bytes::from(std::mem::take(&mut self.text));
+        self.pages.send(page).await.map_err(|_closed| Gone)
+    }
+
+    async fn end(&mut self, last: Value) -> Result<(), Gone> {
+        self.text.push_str(&last.to_string());
+        self.text.push('\n');
+        self.send().await
+    }
+}

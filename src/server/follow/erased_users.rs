@@ -1,0 +1,59 @@
+//! The users who are erased: their words are still in the logs, and no stream of events tells them any more.
+//!
+//! Filled by the control thread. Invariant: as long as the shards have not been asked who is erased, everybody counts as erased.
+
+use crate::log::Record;
+use crate::model::UserId;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use tokio::sync::Notify;
+
+#[derive(Default)]
+pub struct ErasedUsers {
+    users: OnceLock<RwLock<BTreeSet<UserId>>>,
+    learned: Notify,
+}
+
+impl ErasedUsers {
+    fn contains(&self, user: &UserId) -> bool {
+        let Some(users) = self.users.get() else { return true };
+        let users = users.read().unwrap_or_else(PoisonError::into_inner);
+        !users.is_empty() && users.contains(user)
+    }
+
+    /// The record as followers are told it: a message of an erased user is a tombstone.
+    pub fn without_their_words(&self, record: Record) -> Record {
+        match record {
+            Record::Posted { message, deliveries, links }
+                if message.fact.is_none() && self.contains(&message.author) =>
+            {
+                Record::Posted { message: Arc::new(message.tombstone()), deliveries, links }
+            }
+            other => other,
+        }
+    }
+
+    /// Waits until the shards have told who was erased earlier, which takes a moment after a start.
+    pub async fn until_known(&self) {
+        loop {
+            let learned = self.learned.notified();
+            if self.users.get().is_some() {
+                return;
+            }
+            learned.await;
+        }
+    }
+
+    /// The shards have told who was erased earlier.
+    pub fn learn(&self, users: BTreeSet<UserId>) {
+        self.users.get_or_init(|| RwLock::new(users));
+        self.learned.notify_waiters();
+    }
+
+    /// One more is erased.
+    pub fn insert(&self, user: &UserId) {
+        if let Some(users) = self.users.get() {
+            users.write().unwrap_or_else(PoisonError::into_inner).insert(user.clone());
+        }
+    }
+}
