@@ -2,6 +2,7 @@
 
 use crate::admin::base::orders::Orders;
 use crate::admin::base::token::AdminToken;
+use crate::admin::webhooks::webhook::Webhook;
 use crate::model::Millis;
 use crate::server::Options;
 use crate::server::follow::erased_users::ErasedUsers;
@@ -19,6 +20,7 @@ pub struct Api {
     pub streams: Arc<Semaphore>,
     /// Users whose words nobody is told any more.
     pub erased: Arc<ErasedUsers>,
+    pub webhooks: Vec<Arc<Webhook>>,
     pub events_sent: AtomicU64,
     /// The wall-clock time at which this run of the server began: it tells cursors of different runs apart.
     pub began: Millis,

@@ -16,6 +16,7 @@ mod people;
 mod routes;
 mod thread;
 mod watch;
+mod webhooks;
 
 #[cfg(test)]
 mod thread_tests;

@@ -7,6 +7,7 @@ use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
 use crate::admin::people::{erasure, export, groups, sessions, users};
 use crate::admin::watch::{health, metrics};
+use crate::admin::webhooks::handlers as webhooks;
 use crate::server::MetricsAccess;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -69,6 +70,9 @@ pub static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/presence", Access::Token, || post(sessions::presence)),
     route(Method::POST, "/v1/tokens", Access::Token, || post(sessions::mint_token)),
     route(Method::GET, "/v1/stats", Access::Token, || get(health::stats)),
+    route(Method::GET, "/v1/webhooks", Access::Token, || get(webhooks::list)),
+    route(Method::POST, "/v1/webhooks/{webhook}/test", Access::Token, || post(webhooks::test)),
+    route(Method::POST, "/v1/webhooks/{webhook}/replay", Access::Token, || post(webhooks::replay)),
     route(Method::GET, "/v1/openapi.json", Access::Token, || get(describe)),
     route(Method::GET, "/metrics", Access::Metrics, || get(metrics::show)),
     route(Method::GET, "/healthz", Access::Everybody, || get(health::live)),

@@ -6,6 +6,8 @@ use crate::admin::base::orders::Orders;
 use crate::admin::base::token::{AddressFile, AdminToken};
 use crate::admin::people::erasure::agree_after_start;
 use crate::admin::routes::router;
+use crate::admin::webhooks::task;
+use crate::admin::webhooks::webhook::Webhook;
 use crate::server::follow::erased_users::ErasedUsers;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
 use crate::server::{HostError, wall_now};
@@ -15,7 +17,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// After all orders are answered: time for the last bytes of responses, and for requests that had only begun.
 const LINGER: Duration = Duration::from_secs(3);
@@ -29,6 +32,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         return Ok(None);
     };
     let token = AdminToken::load_or_create(&options.data_dir)?;
+    let webhooks = Webhook::open_all(&options)?;
     let refuse = |error: io::Error| refused_to_listen(listen, "--admin-listen (the HTTP API's, or off)", error);
     let listener = TcpListener::bind(listen).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
@@ -52,6 +56,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         token,
         streams,
         erased: Arc::new(ErasedUsers::default()),
+        webhooks,
         events_sent: AtomicU64::new(0),
         began: wall_now(),
         answered: Mutex::default(),
@@ -78,16 +83,23 @@ fn run(
     runtime.block_on(async move {
         let (orders, admin) = (&api.orders, &api.options.admin);
         let connections = Connections::new(admin);
+        let (stop, is_stopping) = watch::channel(false);
+        let mut webhooks = JoinSet::new();
+        for webhook in &api.webhooks {
+            webhooks.spawn(task::run(api.clone(), webhook.clone(), is_stopping.clone()));
+        }
         let serving = connections::serve(listener, router(api.clone()), connections.clone());
         let until_stopped = async {
             orders.lanes.told_to_stop().await;
             // First, so that no client finds another server at the address in the file.
             drop(written);
             connections.stop();
+            stop.send_replace(true);
             let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
             // After the deadline nobody waits for answers any more, and the shards may end.
             let _ = tokio::time::timeout(stop_deadline, orders.finish(keep_serving)).await;
-            let _ = tokio::time::timeout(LINGER, connections.all_closed()).await;
+            let last_requests = async { tokio::join!(connections.all_closed(), webhooks.join_all()) };
+            let _ = tokio::time::timeout(LINGER, last_requests).await;
         };
         let forever = async { tokio::join!(serving, orders.deliver(answers), agree_after_start(api.clone())) };
         tokio::select! {

@@ -42,6 +42,7 @@ enum CliCommand {
     Chat(chat::Arguments),
     Group(commands::group::Arguments),
     User(commands::user::Arguments),
+    Webhook(commands::webhook::Arguments),
     #[cfg(feature = "bench")]
     Bench(bench::Arguments),
     Log(log::Arguments),
@@ -69,6 +70,7 @@ pub fn run() -> ExitCode {
         CliCommand::Chat(arguments) => chat::run(&arguments),
         CliCommand::Group(arguments) => commands::group::run(&arguments),
         CliCommand::User(arguments) => commands::user::run(&arguments),
+        CliCommand::Webhook(arguments) => commands::webhook::run(&arguments),
         #[cfg(feature = "bench")]
         CliCommand::Bench(arguments) => bench::run(&arguments),
         CliCommand::Log(arguments) => log::run(&arguments),

@@ -16,6 +16,7 @@ pub mod issuer;
 pub mod keys;
 pub mod mounts;
 pub mod raw;
+pub mod receiver;
 pub mod rpc;
 pub mod socket;
 

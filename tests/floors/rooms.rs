@@ -22,7 +22,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 7] = [
             "reactor", "start", "backup", "offline",
         ],
     ),
-    ("admin", &["base", "messages", "people", "events", "watch"]),
+    ("admin", &["base", "messages", "people", "events", "webhooks", "watch"]),
     ("bench", &["load", "scenario"]),
     ("cli", &["commands", "tune", "log", "chat"]),
 ];

@@ -20,3 +20,4 @@ mod reading;
 mod rebuild;
 mod tune;
 mod watching;
+mod webhooks;

@@ -17,6 +17,8 @@ pub enum ApiError {
     Unauthorized,
     #[error("unknown path; see GET /v1/openapi.json")]
     NotFound,
+    #[error("there is no webhook of that name; see GET /v1/webhooks")]
+    WebhookNotFound,
     #[error("this path does not support this method; see GET /v1/openapi.json")]
     MethodNotAllowed,
     #[error("the body did not arrive in time")]
@@ -91,7 +93,7 @@ impl ApiError {
             Self::Refused(refused) => refused.refusal.name(),
             Self::Invalid(_) => Refusal::InvalidParam.name(),
             Self::Unauthorized => "unauthorized",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::WebhookNotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::PayloadTooLarge { .. } => "payload_too_large",
@@ -112,7 +114,7 @@ impl ApiError {
             Self::Refused(refused) => status_of(refused.refusal),
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::WebhookNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

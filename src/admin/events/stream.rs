@@ -219,8 +219,8 @@ impl EventStream {
     /// Reads a bounded piece of the logs.
     fn look(&mut self, ends: &[CommittedEnd]) -> Chunk {
         let mut written = WrittenEvents { bytes: String::new(), events: 0, format: self.format };
-        let Look { progress, failure } = self.reader.look(ends, CHUNK_BYTES, &mut written);
-        Chunk { bytes: written.bytes, events: written.events, progress, failure }
+        let Look { progress, failures } = self.reader.look(ends, CHUNK_BYTES, &mut written);
+        Chunk { bytes: written.bytes, events: written.events, progress, failure: failures.into_iter().next() }
     }
 
     /// Says how far the stream has come where no event did.

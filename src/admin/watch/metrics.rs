@@ -6,6 +6,7 @@
 use crate::admin::api::Api;
 use crate::admin::base::error::ApiError;
 use crate::admin::watch::process::Process;
+use crate::admin::watch::webhooks::WebhookNumbersShown;
 use crate::server::{Durability, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -108,6 +109,7 @@ struct Scrape {
     /// Whose permissions counted, what became of it, how often.
     messages: Vec<(&'static str, &'static str, u64)>,
     process: Process,
+    webhooks: WebhookNumbersShown,
     reserve_bytes: u64,
 }
 
@@ -120,6 +122,7 @@ impl Scrape {
             shards: shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect(),
             durability: api.options.durability,
             orders_under_way: api.orders.count() as u64,
+            webhooks: WebhookNumbersShown::of(&api.webhooks),
             event_streams: (api.options.admin.event_streams_max - api.streams.available_permits()) as u64,
             events_sent: api.events_sent.load(Ordering::Relaxed),
             process: Process::look(&api.options.data_dir),
@@ -274,7 +277,8 @@ impl Collector for Scrape {
         self.encode_turned_away(&mut encoder)?;
         self.encode_refusals(&mut encoder)?;
         self.encode_refused_tokens(&mut encoder)?;
-        self.encode_ages(&mut encoder)
+        self.encode_ages(&mut encoder)?;
+        self.webhooks.encode(&mut encoder)
     }
 }
 

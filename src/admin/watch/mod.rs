@@ -3,3 +3,4 @@
 pub mod health;
 pub mod metrics;
 pub mod process;
+pub mod webhooks;

@@ -1,7 +1,7 @@
 //! `mushan check`: prints the configuration that the server would use.
 
-use crate::server::PublicKeys;
 use crate::server::config::Config;
+use crate::server::{PublicKeys, StartError};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::sources::ConfigurationFlags;
@@ -18,6 +18,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::read(&arguments.configuration.sources())?;
     let lines: Vec<String> = config.lines().collect();
+    for webhook in &config.options.webhooks {
+        let _secret = webhook.secret().map_err(StartError::from)?;
+    }
     let auth = &config.options.auth;
     let tokens = format!("# tokens {}", PublicKeys::configured(auth)?.summary(auth));
     let durability = config.options.durability;

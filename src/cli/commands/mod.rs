@@ -9,3 +9,4 @@ pub(super) mod restore;
 pub(super) mod serve;
 pub(super) mod token;
 pub(super) mod user;
+pub(super) mod webhook;

@@ -49,6 +49,11 @@ pub fn keep_private(path: &Path, mode: u32) -> io::Result<Option<u32>> {
     Ok(Some(had))
 }
 
+/// Whether users beyond the file's owner and its group may read or write it.
+pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o006 != 0)
+}
+
 /// Makes the names in a directory durable.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };

@@ -6,9 +6,11 @@
 pub(super) mod knob_parsers;
 pub(super) mod knobs;
 pub(super) mod options;
+pub(super) mod webhooks;
 
 use crate::server::config::knobs::{KNOBS, Knob};
 use crate::server::config::options::Options;
+use crate::server::config::webhooks::WebhookOptions;
 use crate::wire::TokenAlgorithm;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Num, Value};
@@ -84,6 +86,7 @@ impl Config {
         let mut environment = environment_layer(&sources.environment);
         let file = sources.file.clone().or_else(|| take_text(&mut environment, "config").map(PathBuf::from));
         let mut file = file.and_then(|path| file_layer(path, &mut problems));
+        let webhooks = file.as_mut().map_or_else(Vec::new, |layer| layer.take_webhooks(&mut problems));
         let in_file = file.as_mut().and_then(|layer| take_text(layer, "profile"));
         let in_environment = take_text(&mut environment, "profile");
         let wanted = sources.profile.clone().or(in_environment).or(in_file);
@@ -98,18 +101,20 @@ impl Config {
             layer.keep_sound(&mut problems);
             figment = figment.merge(&*layer);
         }
-        let (options, origins) = effective(&figment);
+        let (mut options, origins) = effective(&figment);
+        options.webhooks = webhooks;
         problems.extend(options.problems().into_iter().map(|problem| with_origin(&problem, &origins)));
         problems.extend(contradictions(&options));
         if problems.is_empty() { Ok(Self { profile, options, origins }) } else { Err(Problems(problems)) }
     }
 
-    /// One line for each knob, as TOML: its value and the source of that value.
+    /// As TOML: one line for each knob, its value and the source of that value; then the webhooks.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        KNOBS.iter().zip(&self.origins).map(|(knob, origin)| {
+        let knobs = KNOBS.iter().zip(&self.origins).map(|(knob, origin)| {
             let assignment = format!("{} = {}", knob.key, knob.shown(&self.options));
             format!("{assignment:<48} # {origin:<18} {}", knob.doc)
-        })
+        });
+        knobs.chain(self.options.webhooks.iter().flat_map(WebhookOptions::lines))
     }
 }
 
@@ -208,6 +213,11 @@ fn contradictions(options: &Options) -> Vec<String> {
         (
             options.admin.listen.is_some_and(|admin| overlap(admin, options.listen)),
             "listen and admin.listen have the same port: the HTTP API needs another port (--admin-listen, or off)",
+        ),
+        (
+            options.admin.listen.is_none() && !options.webhooks.is_empty(),
+            "admin.listen is off and there are webhooks: they need the HTTP API, which also tests them and sends again \
+             what they did not take",
         ),
         (
             limits.sync_entries_default > limits.sync_entries_max,
@@ -311,6 +321,16 @@ fn take_text(layer: &mut Layer, key: &str) -> Option<String> {
 }
 
 impl Layer {
+    /// Removes the tables of webhooks and reads them.
+    fn take_webhooks(&mut self, problems: &mut Vec<String>) -> Vec<WebhookOptions> {
+        let Some(at) = self.entries.iter().position(|(key, _)| key == webhooks::KEY) else { return Vec::new() };
+        let (_, tables) = self.entries.remove(at);
+        let mut faults = Vec::new();
+        let found = webhooks::webhooks_of(&tables, &mut faults);
+        problems.extend(faults.into_iter().map(|fault| format!("{}: {fault}", self.origin)));
+        found
+    }
+
     /// Removes entries that cannot be set, and reports why.
     fn keep_sound(&mut self, problems: &mut Vec<String>) {
         let origin = &self.origin;

@@ -2,6 +2,7 @@
 
 use crate::model::{Limits, Policies};
 use crate::server::base::networks::Networks;
+use crate::server::config::webhooks::WebhookOptions;
 use crate::shard::{SLOTS, Upkeep, Windows};
 use crate::wire::TokenAlgorithm;
 use crate::wire::token::Expiry;
@@ -150,6 +151,7 @@ pub struct Options {
     pub listen: SocketAddr,
     pub admin: AdminOptions,
     pub auth: AuthOptions,
+    pub webhooks: Vec<WebhookOptions>,
     pub data_dir: PathBuf,
     /// `None`: as in the data directory; one for each core in a new one.
     pub shards: Option<u16>,
@@ -217,6 +219,7 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
             admin: AdminOptions::default(),
             auth: AuthOptions::default(),
+            webhooks: Vec::new(),
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),

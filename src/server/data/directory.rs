@@ -1,6 +1,6 @@
 //! The data directory: mode 0700, locked by one server at a time. Its shape is in its manifest.
 //!
-//! Layout: `manifest.toml`, `runs.toml`, `token-secret`, `lock`, and `shard-NNN/NNNNNNNN.log` for each shard.
+//! Layout: `manifest.toml`, `runs.toml`, `token-secret`, `lock`, `webhooks/` where there are some, and `shard-NNN/NNNNNNNN.log` for each shard.
 
 use crate::log::{LogEnd, OpenError, StorageError};
 use crate::model::{Limits, Millis, Policies, ShardId};
@@ -18,6 +18,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// The folder of the webhooks' cursors and dead letters; absent where there never was one.
+pub const WEBHOOKS_DIRECTORY: &str = "webhooks";
 
 /// Only a backup contains this file.
 pub(in crate::server) const BACKUP_LIST_FILE: &str = "backup.toml";

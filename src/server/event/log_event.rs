@@ -53,6 +53,11 @@ impl<'a> LogEvent<'a> {
         }
     }
 
+    /// When it happened.
+    pub fn time(&self) -> Millis {
+        Millis(self.body.time)
+    }
+
     /// The event as one line of JSON.
     pub fn line(self, cursor: &str, shard: u16) -> String {
         let body = EventBody { event: self.kind, cursor, shard, ..self.body };

@@ -35,6 +35,11 @@ impl Cursor {
         self.next.iter().zip(ends).any(|(next, end)| *next < end.acknowledged)
     }
 
+    /// Whether some log ends before this cursor: it has lost what the cursor has passed.
+    pub fn is_beyond(&self, ends: &[CommittedEnd]) -> bool {
+        self.next.iter().zip(ends).any(|(next, end)| *next > end.written)
+    }
+
     pub fn set(&mut self, shard: ShardId, next: Position) {
         self.next[usize::from(shard.0)] = next;
     }

@@ -47,8 +47,8 @@ pub trait EventVisitor {
 #[derive(Debug)]
 pub struct Look {
     pub progress: ReadProgress,
-    /// The first failure; the other logs were read.
-    pub failure: Option<FollowError>,
+    /// The logs that failed; the others were read.
+    pub failures: Vec<FollowError>,
 }
 
 impl EventReader {
@@ -98,7 +98,7 @@ impl EventReader {
 
     /// Reads what is committed until the events and the records that were passed over have cost `budget`.
     pub fn look(&mut self, ends: &[CommittedEnd], budget: usize, visitor: &mut dyn EventVisitor) -> Look {
-        let mut look = Look { progress: ReadProgress::AtEnd, failure: None };
+        let mut look = Look { progress: ReadProgress::AtEnd, failures: Vec::new() };
         let Self { followers, cursor, filter, erased, turn } = self;
         let (shards, mut left) = (followers.len(), budget);
         let first = *turn;
@@ -124,7 +124,7 @@ impl EventReader {
                     look.progress = ReadProgress::Budget;
                     *turn = (index + 1) % shards;
                 }
-                Err(error) => look.failure = look.failure.or(Some(error)),
+                Err(error) => look.failures.push(error),
             }
             cursor.set(shard, follower.next());
             left = left.saturating_sub(spent);

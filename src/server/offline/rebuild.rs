@@ -10,7 +10,7 @@ use crate::server::base::error::{ConfigurationError, DiskError, SEE_REPAIR};
 use crate::server::base::error::{SEE_TOOLS, advice};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
-use crate::server::data::directory::{begin_run, expect_no_backup, shard_path};
+use crate::server::data::directory::{WEBHOOKS_DIRECTORY, begin_run, expect_no_backup, make_directory, shard_path};
 use crate::server::data::swap;
 use crate::server::offline::damaged_log::{DamagedLog, MissingSegment};
 use crate::server::offline::log_writer::LogWriter;
@@ -19,6 +19,7 @@ use crate::shard::{
     DamagePolicy, Digest, OldDirectory, Placement, Recovery, RewriteError, Rewritten, ScanCounts, SourceShard, rewrite,
 };
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -209,6 +210,27 @@ impl Rebuild {
             }
             let kept = fs::read(&from).map_err(|error| StartError::disk("read", &from, error))?;
             files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, error))?;
+        }
+        self.copy_webhooks(new)
+    }
+
+    /// Dead letters outlive a rebuild, and so do cursors: a webhook sees that its own is of other logs.
+    fn copy_webhooks(&self, new: &Path) -> Result<(), StartError> {
+        let (from, to) = (self.path.join(WEBHOOKS_DIRECTORY), new.join(WEBHOOKS_DIRECTORY));
+        let failed = |doing: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |error| StartError::disk(doing, &path, error)
+        };
+        let listed = match fs::read_dir(&from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            listed => listed.map_err(failed("list", &from))?,
+        };
+        make_directory(&to)?;
+        for entry in listed {
+            let name = entry.map_err(failed("list", &from))?.file_name();
+            let (from, to) = (from.join(&name), to.join(&name));
+            let kept = fs::read(&from).map_err(failed("read", &from))?;
+            files::write_atomically(&to, &kept, 0o600).map_err(failed("write", &to))?;
         }
         Ok(())
     }

@@ -5,11 +5,12 @@ use crate::server::outbound::endpoint::Endpoint;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::aws_lc_rs::default_provider;
 use std::io;
 use std::time::Duration;
 
@@ -17,16 +18,26 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(30);
 const AGENT: &str = concat!("mushan/", env!("CARGO_PKG_VERSION"));
 
-/// Sends requests and keeps connections. For use within a tokio runtime with I/O and time.
+/// Sends requests to one endpoint and keeps connections. For use within a tokio runtime with I/O and time.
 #[derive(Clone)]
 pub struct OutboundClient {
-    client: Client<HttpsConnector<HttpConnector<CheckedResolver>>, Full<Bytes>>,
+    endpoint: Endpoint,
+    transport: OutboundTransport,
+}
+
+type Http = HttpConnector<CheckedResolver>;
+
+#[derive(Clone)]
+enum OutboundTransport {
+    Plain(Client<Http, Full<Bytes>>),
+    Encrypted(Client<HttpsConnector<Http>, Full<Bytes>>),
 }
 
 /// The answer to a request.
 #[derive(Debug)]
 pub struct OutboundAnswer {
     pub status: StatusCode,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
@@ -42,39 +53,51 @@ pub enum OutboundError {
 }
 
 impl OutboundClient {
-    /// Fails if this machine has no certificates of authorities.
-    pub fn new(policy: AddressPolicy) -> io::Result<Self> {
+    /// Fails if the endpoint needs certificates of authorities, and this machine has none.
+    pub fn new(endpoint: Endpoint, policy: AddressPolicy) -> io::Result<Self> {
         let mut http = HttpConnector::new_with_resolver(CheckedResolver(policy));
         http.enforce_http(false);
         http.set_nodelay(true);
-        let connector =
-            HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector);
-        Ok(Self { client })
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
+        let transport = match endpoint.is_encrypted() {
+            false => OutboundTransport::Plain(builder.build(http)),
+            true => {
+                let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(default_provider())?;
+                let connector = connector.https_only().enable_http1();
+                OutboundTransport::Encrypted(builder.build(connector.wrap_connector(http)))
+            }
+        };
+        Ok(Self { endpoint, transport })
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// POSTs JSON. The caller bounds the time. Redirects are answers like any other.
     pub async fn post(
         &self,
-        endpoint: &Endpoint,
         headers: [(HeaderName, HeaderValue); 3],
         body: Bytes,
         answer_bytes_max: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
-        let mut request = Request::post(endpoint.uri().clone()).body(Full::new(body)).expect("a parsed URI is one");
+        let mut request =
+            Request::post(self.endpoint.uri().clone()).body(Full::new(body)).expect("a parsed URI is one");
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         request.headers_mut().extend(headers);
-        let (head, body) = self.client.request(request).await?.into_parts();
+        let answered = match &self.transport {
+            OutboundTransport::Plain(client) => client.request(request).await?,
+            OutboundTransport::Encrypted(client) => client.request(request).await?,
+        };
+        let (head, body) = answered.into_parts();
         let body = Limited::new(body, answer_bytes_max).collect().await.map_err(|error| {
             match error.is::<LengthLimitError>() {
                 true => OutboundError::TooLarge(answer_bytes_max),
                 false => OutboundError::Body(error),
             }
         })?;
-        Ok(OutboundAnswer { status: head.status, body: body.to_bytes() })
+        Ok(OutboundAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
 }

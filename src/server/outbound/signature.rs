@@ -12,13 +12,16 @@ use std::path::Path;
 const PREFIX: &str = "whsec_";
 const BYTES_MIN: usize = 24;
 const BYTES_MAX: usize = 64;
+/// Secrets that sign at the same time.
+const SECRETS_MAX: usize = 4;
 
-/// The secret that the operator's endpoint knows as well.
+/// The secret that the operator's endpoint knows as well. While it is replaced by another one, requests are signed with both.
 #[derive(Clone)]
-pub struct SigningSecret(hmac::Key);
+pub struct SigningSecret(Vec<hmac::Key>);
 
 impl SigningSecret {
-    /// Reads a file with one line, `whsec_` and base64 of 24 to 64 bytes. `Err` says what is wrong with the file.
+    /// Reads a file with one to four lines, each `whsec_` and base64 of 24 to 64 bytes. `Err` says what is wrong with the
+    /// file.
     pub fn load(path: &Path) -> Result<Self, String> {
         let text =
             std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
@@ -31,16 +34,23 @@ impl SigningSecret {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = BASE64.decode(text.strip_prefix(PREFIX)?).ok()?;
-        (BYTES_MIN..=BYTES_MAX).contains(&bytes.len()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+        let keys = text.lines().map(|line| {
+            let bytes = BASE64.decode(line.trim().strip_prefix(PREFIX)?).ok()?;
+            (BYTES_MIN..=BYTES_MAX).contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+        });
+        let keys: Vec<hmac::Key> = keys.collect::<Option<_>>()?;
+        (1..=SECRETS_MAX).contains(&keys.len()).then_some(Self(keys))
     }
 
     /// The three headers of a request. `id` is a token of visible ASCII, `time_s` seconds since 1970.
     pub fn headers(&self, id: &str, time_s: u64, body: &[u8]) -> [(HeaderName, HeaderValue); 3] {
-        let mut signed = hmac::Context::with_key(&self.0);
-        signed.update(format!("{id}.{time_s}.").as_bytes());
-        signed.update(body);
-        let signature = format!("v1,{}", BASE64.encode(signed.sign()));
+        let signatures = self.0.iter().map(|key| {
+            let mut signed = hmac::Context::with_key(key);
+            signed.update(format!("{id}.{time_s}.").as_bytes());
+            signed.update(body);
+            format!("v1,{}", BASE64.encode(signed.sign()))
+        });
+        let signature = signatures.collect::<Vec<_>>().join(" ");
         let value = |text: &str| HeaderValue::from_str(text).expect("ids and base64 are visible ASCII");
         [
             (HeaderName::from_static("webhook-id"), value(id)),
