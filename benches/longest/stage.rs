@@ -340,6 +340,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::Ticked => "Ticked",
         Input::Continued => "Continued",
         Input::Fetched(_) => "Fetched",
+        Input::HookAnswered { .. } => "HookAnswered",
         Input::Ordered { .. } => "Ordered",
         Input::Checkpointed { .. } => "Checkpointed",
         Input::InboxEpochRenewed => "InboxEpochRenewed",

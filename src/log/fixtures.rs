@@ -241,6 +241,7 @@ fn any_annotations(chance: &mut Chance) -> Annotations {
             number: chance.next(),
             phase: [ChunkPhase::First, ChunkPhase::Next, ChunkPhase::Last][chance.below(3)],
         }),
+        is_replaced: chance.below(2) == 0,
     }
 }
 

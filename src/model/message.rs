@@ -144,6 +144,8 @@ pub struct Annotations {
     pub expire_s: u32,
     /// The place in a stream, if the message is a chunk.
     pub chunk: Option<StreamChunk>,
+    /// The operator's hook has replaced the content: it is not what the author sent under this client message id.
+    pub is_replaced: bool,
 }
 
 /// A message with its position in its conversation. Immutable once constructed, therefore shared by `Arc` and never
@@ -203,6 +205,11 @@ impl Message {
     pub fn tombstone(&self) -> Self {
         let extra = Extra::new(vec![(Self::REVOKED_KEY.into(), "1".into())]);
         Self { content: MessageContent::new(), extra, ..self.clone() }
+    }
+
+    /// Whether the content is not the author's.
+    pub fn is_replaced(&self) -> bool {
+        self.annotations.as_ref().is_some_and(|annotations| annotations.is_replaced)
     }
 
     /// The other member of a two-person conversation, as `viewer` sees it; `None` for a group.

@@ -10,6 +10,7 @@ mod closing;
 mod command;
 mod content;
 mod fact;
+mod hook;
 mod ids;
 mod limits;
 mod listing;
@@ -34,6 +35,7 @@ pub use command::{
 };
 pub use content::MessageContent;
 pub use fact::{Fact, GroupChange, GroupState, Member, ReadMessage, Role};
+pub use hook::{Denial, DenialCode, HookPolicy, HookVerdict, OnHookFailure, Replacement, SendKind, SendKinds};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,
     ShardId, Slot, UserId, has_control_character,

@@ -1,7 +1,7 @@
 //! The operator's requests to a shard, and the shard's answers.
 
 use super::{
-    Conversation, ConversationSeq, Conversations, GroupId, GroupState, HistoryDirection, Listed, ListedGroup,
+    Conversation, ConversationSeq, Conversations, Denial, GroupId, GroupState, HistoryDirection, Listed, ListedGroup,
     ListedUser, MessageId, Millis, Refused, Reply, Role, Send, SessionId, SessionState, ShardId, Sync, UserId,
 };
 
@@ -280,6 +280,8 @@ pub enum Answer {
     Erased(Vec<(UserId, Millis)>),
     /// Refused, and nothing was changed.
     Refused(Refused),
+    /// The operator's hook has denied the message.
+    Denied(Box<Denial>),
 }
 
 /// A message that an order has sent.

@@ -1,5 +1,7 @@
 //! The operator's choices of behaviour, where docs/PROTOCOL.md leaves a choice.
 
+use super::HookPolicy;
+
 /// Behaviour that the protocols leave to the server. The defaults are those of docs/PROTOCOL.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
@@ -7,6 +9,8 @@ pub struct Policies {
     pub same_platform: SamePlatform,
     /// Which users exist.
     pub directory: Directory,
+    /// About which messages the operator's hook is asked before they are accepted.
+    pub hook: HookPolicy,
 }
 
 /// Whether a session of the binary protocol, which names no device, ends an older one of the same platform (PROTOCOL

@@ -45,11 +45,13 @@ pub enum Refusal {
     Busy,
     /// The user has names of its own for as many conversations as it may.
     TooManyNames,
+    /// The operator's hook gave no answer about the message, which is refused then.
+    HookFailed,
 }
 
 impl Refusal {
     /// Every refusal, in the order of the metrics.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -71,12 +73,13 @@ impl Refusal {
         Self::GroupExists,
         Self::Busy,
         Self::TooManyNames,
+        Self::HookFailed,
     ];
 
     /// The binary protocol's ErrorCode (PROTOCOL 6.9).
     pub fn error_code(self) -> i32 {
         match self {
-            Self::StorageFull | Self::StorageDamaged | Self::Busy => 1,
+            Self::StorageFull | Self::StorageDamaged | Self::Busy | Self::HookFailed => 1,
             Self::InvalidParam
             | Self::ClientMessageIdReused
             | Self::MessageKeyWrong
@@ -106,7 +109,7 @@ impl Refusal {
             Self::SendTooFast | Self::GroupTooBusy | Self::TooManyConversations | Self::DailyShareUsed => 1104,
             Self::ClientMessageIdReused => 1105,
             Self::MessageKeyWrong => 1106,
-            Self::StorageFull | Self::StorageDamaged | Self::Busy => 1500,
+            Self::StorageFull | Self::StorageDamaged | Self::Busy | Self::HookFailed => 1500,
         }
     }
 
@@ -132,6 +135,7 @@ impl Refusal {
             Self::GroupExists => "group_exists",
             Self::Busy => "shard_busy",
             Self::TooManyNames => "too_many_names",
+            Self::HookFailed => "hook_failed",
             Self::StorageFull => "storage_full",
             Self::StorageDamaged => "storage_damaged",
         }
@@ -161,6 +165,7 @@ impl Refusal {
             Self::GroupExists => "there is another group with this id",
             Self::Busy => "busy, try again later",
             Self::TooManyNames => "too many conversations have names of their own",
+            Self::HookFailed => "the message could not be checked, try again later",
         }
     }
 }

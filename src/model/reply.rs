@@ -1,6 +1,8 @@
 //! What a session receives: replies to its requests, and events that it did not request.
 
-use super::{Conversation, ConversationName, ConversationSeq, Entry, Message, MessageId, Millis, Refused, Seq, UserId};
+use super::{
+    Conversation, ConversationName, ConversationSeq, Denial, Entry, Message, MessageId, Millis, Refused, Seq, UserId,
+};
 use std::sync::Arc;
 
 /// The reply to one request, under the request's tag.
@@ -61,6 +63,8 @@ pub enum Reply {
     Done,
     /// Refused. Where a request stores something, nothing was stored.
     Refused(Refused),
+    /// The operator's hook has denied the message. Boxed: it has a text, and is rare.
+    Denied(Box<Denial>),
 }
 
 /// One row of a user's list of conversations.

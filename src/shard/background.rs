@@ -26,6 +26,7 @@ impl<S: Storage> Shard<S> {
             || self.is_resending()
             || self.has_listings()
             || self.state.groups.rosters.has_left()
+            || self.state.live.hook_lines.has_ready()
     }
 
     /// One turn's share of the work that inputs began and that is too long for one turn. Effects that wait for the log

@@ -35,6 +35,9 @@ impl<S: Storage> Shard<S> {
         self.dispatch(ctx, input);
         self.resume_held_requests(ctx);
         self.resume_stalled(ctx);
+        if self.has_hook() {
+            self.resume_lines(ctx);
+        }
         self.begin_fan_out();
         if self.healing.is_some() {
             self.heal(ctx);
@@ -62,6 +65,7 @@ impl<S: Storage> Shard<S> {
             Input::Ordered { ticket, order } => self.ordered(ctx, ticket, order),
             Input::Continued => self.continue_background(ctx),
             Input::Fetched(fetched) => self.fetched(ctx, *fetched),
+            Input::HookAnswered { ticket, verdict } => self.hook_answered(ctx, &ticket, verdict),
             Input::Checkpointed { through } => self.retention.checkpoints.add(through),
             Input::InboxEpochRenewed => self.inbox_epoch_renewed(),
         }

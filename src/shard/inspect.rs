@@ -18,12 +18,17 @@ impl<S: Storage> Shard<S> {
             && self.state.peers.outbound.is_settled()
             && self.state.groups.fan_out.len() == 0
             && self.state.groups.orders.0.is_empty()
+            && self.state.live.hook_lines.len() == 0
             && !self.has_positions()
     }
 
     /// The unfinished work that keeps the shard from being settled.
     pub fn unfinished(&self) -> Unfinished {
-        Unfinished { unsynced: self.log.pending.len(), ..self.state.peers.outbound.unfinished() }
+        Unfinished {
+            unsynced: self.log.pending.len(),
+            hooked: self.state.live.hook_lines.len(),
+            ..self.state.peers.outbound.unfinished()
+        }
     }
 
     /// Replies and pushes that wait for the log.
@@ -66,6 +71,7 @@ impl<S: Storage> Shard<S> {
             conversations: self.state.tables.conversations.len() as u64,
             dedupe_rows: self.state.tables.dedupe.len() as u64,
             pending: self.log.pending.len() as u64,
+            hook_waiting: self.state.live.hook_lines.waiting() as u64,
             ..self.meters.stats
         }
     }

@@ -52,6 +52,7 @@ pub use table::cost::Cost;
 pub use table::outstanding::Unfinished;
 pub use table::placement::{Placement, SLOTS};
 pub use table::stats::Stats;
+pub use work::hook_lines::{HookQuestion, HookTicket};
 pub use work::retention::Upkeep;
 
 use self::core::state::State;

@@ -76,6 +76,7 @@ fn annotations(number: impl Strategy<Value = u64>) -> impl Strategy<Value = Anno
             message_key: message_key.map(Into::into),
             expire_s,
             chunk: chunk.map(|(stream, number, phase)| StreamChunk { stream: stream.into(), number, phase }),
+            is_replaced: false,
         },
     )
 }

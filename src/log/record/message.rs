@@ -42,7 +42,8 @@ const FLAG_SYNC_ONCE: u16 = 1 << 8;
 const FLAG_EXPIRE: u16 = 1 << 9;
 const FLAG_CHUNK: u16 = 1 << 10;
 const FLAG_FACT: u16 = 1 << 11;
-const FLAGS_KNOWN: u16 = (1 << 12) - 1;
+const FLAG_REPLACED: u16 = 1 << 12;
+const FLAGS_KNOWN: u16 = (1 << 13) - 1;
 
 pub(in crate::log) fn message_bytes(message: &Message, links: &ThreadLinks) -> usize {
     let name = message.conversation_name.as_ref().map_or(0, |name| name.as_str().len());
@@ -139,6 +140,7 @@ fn flags_of(message: &Message) -> u16 {
             | bit(notes.header.sync_once, FLAG_SYNC_ONCE)
             | bit(notes.expire_s > 0, FLAG_EXPIRE)
             | bit(notes.chunk.is_some(), FLAG_CHUNK)
+            | bit(notes.is_replaced, FLAG_REPLACED)
     })
 }
 
@@ -317,6 +319,7 @@ fn read_annotations(head: &MessageHead<'_>, reader: &mut Reader<'_>) -> Option<O
         message_key: optional_text(FLAG_MESSAGE_KEY)?,
         expire_s: if head.has(FLAG_EXPIRE) { reader.u32().filter(|expire_s| *expire_s > 0)? } else { 0 },
         chunk: if head.has(FLAG_CHUNK) { Some(read_chunk(reader)?) } else { None },
+        is_replaced: head.has(FLAG_REPLACED),
     })))
 }
 

@@ -4,6 +4,7 @@ use crate::model::{Answer, Closing, Event, Reply, RequestTag, SessionId, ShardId
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::peers::ticket::Ticket;
 use crate::shard::query::fetch::Fetch;
+use crate::shard::work::hook_lines::HookQuestion;
 use smallvec::SmallVec;
 
 /// Something that the shard wants done. The driver carries out the effects of an input in order.
@@ -66,6 +67,8 @@ pub enum Effect {
     },
     /// Do this read on a thread that may wait for a disk, and pass the result as `Input::Fetched`.
     Fetch(Box<Fetch>),
+    /// Ask the operator's hook about a message, and pass the answer, or that there is none, as `Input::HookAnswered`.
+    AskHook(Box<HookQuestion>),
     /// Make another inbox epoch durable, because inbox seqs may stand for other messages from now on; then pass
     /// `Input::InboxEpochRenewed`. At most once, and before the shard is ready.
     RenewInboxEpoch,

@@ -1,10 +1,13 @@
 //! The inputs of a shard: a closed enum of everything that can happen to it.
 
-use crate::model::{Command, DeviceKey, Order, Position, RequestTag, Seq, SessionId, ShardId, Sizing, UserId};
+use crate::model::{
+    Command, DeviceKey, HookVerdict, Order, Position, RequestTag, Seq, SessionId, ShardId, Sizing, UserId,
+};
 use crate::shard::live::sessions::CatchUp;
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::peers::ticket::Ticket;
 use crate::shard::query::fetch::Fetched;
+use crate::shard::work::hook_lines::HookTicket;
 
 /// Something that happens to a shard.
 #[derive(Debug)]
@@ -73,6 +76,14 @@ pub enum Input {
     Continued,
     /// The result of an `Effect::Fetch`.
     Fetched(Box<Fetched>),
+    /// The answer to an `Effect::AskHook`. Each question has exactly one, and not too late an answer: it holds up the
+    /// author.
+    HookAnswered {
+        /// The mark of the question.
+        ticket: HookTicket,
+        /// What becomes of the message.
+        verdict: HookVerdict,
+    },
     /// An operator's order. Answered once, by an `Effect::Answer` with this ticket.
     Ordered {
         /// The mark for the answer.

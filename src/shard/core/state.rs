@@ -26,6 +26,7 @@ use crate::shard::table::placement::Placement;
 use crate::shard::work::directory::DirectoryQueries;
 use crate::shard::work::fan_out::FanOut;
 use crate::shard::work::group_loads::GroupLoads;
+use crate::shard::work::hook_lines::HookLines;
 use crate::shard::work::retention::SegmentDependencies;
 use crate::shard::work::transients::Transients;
 use crate::shard::work::typing::TypingTimes;
@@ -88,6 +89,7 @@ pub(in crate::shard) struct LiveTables {
     pub streams: Streams,
     pub watch: Watch,
     pub typing: TypingTimes,
+    pub hook_lines: HookLines,
 }
 
 /// Fetches for which no session is paused, and searches in memory.
@@ -141,6 +143,7 @@ impl State {
                 streams: Streams::default(),
                 watch: Watch::new(seed, placement.shards()),
                 typing: TypingTimes::default(),
+                hook_lines: HookLines::new(seed),
             },
             reads: ReadsUnderWay::default(),
             segments: SegmentTables::default(),

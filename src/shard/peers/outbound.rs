@@ -487,6 +487,7 @@ impl Outbound {
             deliveries: sum(|peer| peer.unconfirmed.len()),
             to_full_shards: sum(|peer| if peer.is_full { peer.unconfirmed.len() } else { 0 }),
             unsynced: 0,
+            hooked: 0,
         }
     }
 

@@ -53,6 +53,9 @@ impl<S: Storage> Shard<S> {
         let user_index = self.state.tables.inboxes.find_or_add(&user);
         self.state.tables.inboxes.depart(user_index);
         self.state.peers.outbound.forget_stalled(session);
+        if self.has_hook() {
+            self.state.live.hook_lines.forget(&user, session);
+        }
         self.unwatch(session, ended.session.watched, ctx.effects);
         self.end_streams_of(ctx, user_index, session);
         if ended.was_last {

@@ -11,15 +11,17 @@ pub struct Unfinished {
     pub to_full_shards: usize,
     /// Effects that wait for a sync.
     pub unsynced: usize,
+    /// Authors with a message about which the operator's hook is asked.
+    pub hooked: usize,
 }
 
 impl std::fmt::Display for Unfinished {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { requests, deliveries, to_full_shards, unsynced } = self;
+        let Self { requests, deliveries, to_full_shards, unsynced, hooked } = self;
         write!(
             out,
             "{unsynced} answers wait for a sync, {requests} requests for another shard's answer, {deliveries} deliveries for a \
-             confirmation, {to_full_shards} of them by shards whose storage is full"
+             confirmation, {to_full_shards} of them by shards whose storage is full, {hooked} authors for the hook"
         )
     }
 }

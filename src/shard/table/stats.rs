@@ -55,6 +55,8 @@ pub struct Stats {
     pub fanning_out: u64,
     /// Client ids in the dedupe window.
     pub dedupe_rows: u64,
+    /// Sends that wait because the hook is asked about an earlier one of their author.
+    pub hook_waiting: u64,
     /// Effects that wait for the log.
     pub pending: u64,
     /// The maximum of each part of an input's cost.

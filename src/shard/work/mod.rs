@@ -5,6 +5,7 @@ pub(super) mod directory;
 pub(super) mod fan_out;
 pub(super) mod group_loads;
 pub(super) mod healing;
+pub(super) mod hook_lines;
 pub(super) mod retention;
 pub(super) mod transients;
 pub(super) mod typing;

@@ -86,7 +86,7 @@ fn put_annotations(parts: &mut HashInput, annotations: &Annotations) {
     if said == Annotations::default() {
         return;
     }
-    let Annotations { header, setting, topic, message_key, expire_s, chunk } = said;
+    let Annotations { header, setting, topic, message_key, expire_s, chunk, is_replaced: _ } = said;
     let flags = [header.no_persist, header.red_dot, header.sync_once, setting.receipt, setting.topic];
     parts.extend_from_slice(&flags.map(u8::from));
     parts.extend_from_slice(&expire_s.to_le_bytes());

@@ -1,6 +1,9 @@
 //! Verbs that write, and the way of their records to all readers.
 
 pub(super) mod admit;
+pub(super) mod ask_hook;
+#[cfg(test)]
+pub(super) mod ask_hook_tests;
 pub(super) mod charge;
 pub(super) mod commit;
 pub(super) mod deliver;

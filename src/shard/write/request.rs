@@ -99,8 +99,8 @@ impl<S: Storage> Shard<S> {
     fn start_flight(&mut self, owner: ShardId, request: &ConversationRequest, waiter: Requester) {
         let mut pending = PendingRequest::of(owner, request, waiter);
         if let RequestKind::Send(message, _) = &request.ask {
-            pending.content =
-                Some(self.state.identity.fingerprints.of_message_content(request.conversation_key, message));
+            pending.content = (!message.is_replaced())
+                .then(|| self.state.identity.fingerprints.of_message_content(request.conversation_key, message));
             pending.chunk = self.chunk_of(request);
         }
         self.state.peers.outbound.peer(owner).request_sent(pending.bytes);
@@ -295,6 +295,7 @@ impl<S: Storage> Shard<S> {
                     self.requested(ctx, session, tag, command);
                 }
                 Some(Stalled::Order { ticket, order }) => self.ordered(ctx, ticket, order),
+                Some(Stalled::Allowed(allowed)) => self.allowed(ctx, *allowed),
                 None => return,
             }
         }

@@ -3,9 +3,11 @@
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
     AccountState, Authority, ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Directory,
-    Fact, Message, MessageId, Millis, Order, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    Fact, Message, MessageId, Millis, Order, Position, Refusal, Reply, RequestTag, Send, SendKind, Seq, SessionId,
+    UserId,
 };
 use crate::shard::core::context::Ctx;
+use crate::shard::peers::asked_send::AskedSend;
 use crate::shard::peers::authored_send::AuthoredSend;
 use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
 use crate::shard::peers::pending_requests::Requester;
@@ -16,16 +18,20 @@ use crate::shard::write::commit::author_seq;
 use crate::shard::{Placement, Shard, Ticket};
 
 /// A send that is looked for among earlier ones.
-struct Attempt<'a> {
-    author: &'a UserId,
-    send: &'a Send,
-    authority: Authority,
+pub(in crate::shard) struct Attempt<'a> {
+    pub author: &'a UserId,
+    pub send: &'a Send,
+    pub authority: Authority,
 }
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (author, user_index, slot) = (row.user.clone(), row.user_index, row.slot);
+        if self.waits_in_line(&author) {
+            let stalled = Stalled::Command { session, tag, command: Command::Send(send) };
+            return self.wait_in_line(ctx, &author, stalled);
+        }
         let conversation = match self.check(&author, &send) {
             Ok(conversation) => conversation,
             Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
@@ -51,6 +57,9 @@ impl<S: Storage> Shard<S> {
         if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
         }
+        if let Some(kind) = self.hooked_kind_of(&send) {
+            return self.ask_hook(ctx, AskedSend { author, send, authority: Authority::User, waiter }, kind);
+        }
         if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
             return self.refuse_requester(waiter, refusal, ctx.effects);
         }
@@ -63,6 +72,13 @@ impl<S: Storage> Shard<S> {
     /// knows what it does.
     pub(in crate::shard) fn send_ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, ordered: AuthoredSend) {
         let AuthoredSend { author, send, authority } = ordered;
+        if self.waits_in_line(&author) {
+            return self.wait_in_line(
+                ctx,
+                &author,
+                Stalled::Order { ticket, order: Order::Send { author: author.clone(), send, authority } },
+            );
+        }
         let waiter = Requester::order(ticket);
         let allowed = self.may_be_author(&author, authority).and_then(|()| self.check(&author, &send));
         let conversation = match allowed {
@@ -82,6 +98,10 @@ impl<S: Storage> Shard<S> {
         if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
         }
+        let kind = SendKind::of_order(authority);
+        if self.is_hooked(kind) {
+            return self.ask_hook(ctx, AskedSend { author, send: *send, authority, waiter }, kind);
+        }
         let message = self.spares.hold(unsequenced(author, conversation, *send));
         self.start_request(
             ctx,
@@ -92,7 +112,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether the user may write at all. A session is there only where that is so.
-    fn may_be_author(&self, author: &UserId, authority: Authority) -> Result<(), Refusal> {
+    pub(in crate::shard) fn may_be_author(&self, author: &UserId, authority: Authority) -> Result<(), Refusal> {
         if self.state.tables.erased.contains(author) {
             return Err(Refusal::UserNotExist);
         }
@@ -110,7 +130,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Checks that the author's shard can make; the owner checks membership.
-    fn check(&self, author: &UserId, send: &Send) -> Result<Conversation, Refusal> {
+    pub(in crate::shard) fn check(&self, author: &UserId, send: &Send) -> Result<Conversation, Refusal> {
         if send.content.len() > self.settings.limits.content_bytes_max {
             return Err(Refusal::MessageTooLarge);
         }
@@ -138,7 +158,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Answers a send whose client id was used before; returns the requester when it was not.
-    fn answer_repetition(
+    pub(in crate::shard) fn answer_repetition(
         &mut self,
         ctx: &mut Ctx<'_>,
         (conversation_key, key): (Fingerprint, Fingerprint),
@@ -147,7 +167,9 @@ impl<S: Storage> Shard<S> {
     ) -> Option<Requester> {
         let send = attempt.send;
         if let Some(pending) = self.state.peers.requests.find_mut(key) {
-            if pending.content != Some(self.state.identity.fingerprints.of_send_content(conversation_key, send)) {
+            // A replaced message has none: any content repeats it.
+            let content = self.state.identity.fingerprints.of_send_content(conversation_key, send);
+            if pending.content.is_some_and(|first| first != content) {
                 self.refuse_requester(waiter, Refusal::ClientMessageIdReused, ctx.effects);
                 return None;
             }
@@ -230,7 +252,8 @@ impl<S: Storage> Shard<S> {
             self.state.identity.fingerprints.of_conversation(&Conversation::between(&message.author, &send.recipient));
         let first_name = self.state.identity.fingerprints.of_conversation(&message.conversation);
         let first = self.state.identity.fingerprints.of_message_content(first_name, &message);
-        if self.state.identity.fingerprints.of_send_content(conversation_key, send) == first {
+        let is_same = self.state.identity.fingerprints.of_send_content(conversation_key, send) == first;
+        if is_same || message.is_replaced() {
             self.meters.stats.repeated += 1;
             self.answer_requester(ctx, Some(position), waiter.repeating(), sent(&message, seq));
         } else {
@@ -262,7 +285,7 @@ pub(in crate::shard) fn sent(message: &Message, seq: Seq) -> Reply {
 }
 
 /// The message that a send becomes.
-fn unsequenced(author: UserId, conversation: Conversation, send: Send) -> Message {
+pub(in crate::shard) fn unsequenced(author: UserId, conversation: Conversation, send: Send) -> Message {
     let Send { client_message_id, conversation_name, message_type, content, send_time, extra, annotations, .. } = send;
     Message {
         id: MessageId(0),

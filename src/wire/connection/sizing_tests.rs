@@ -60,6 +60,7 @@ fn annotations() -> impl Strategy<Value = Option<Box<Annotations>>> {
             message_key: Some(key.into()).filter(|_| receipt),
             expire_s,
             chunk: is_chunk.then_some(chunk),
+            is_replaced: false,
         }))
     });
     prop_oneof![1 => Just(None), 1 => some]

@@ -92,6 +92,7 @@ pub(in crate::wire) fn push_reply(
 ) {
     match reply {
         Reply::Refused(refused) => push_refusal(out, tag, *refused),
+        Reply::Denied(denial) => push_error(out, tag, denial.code.json_rpc_code(), &denial.text),
         reply => push_answer(out, tag, "result", |out| result(out, audience, reply, welcome)),
     }
 }
@@ -143,7 +144,7 @@ fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &W
             array(out, states, push_presence);
             text(out, "}");
         }
-        Reply::Done | Reply::Refused(_) => text(out, "{}"),
+        Reply::Done | Reply::Refused(_) | Reply::Denied(_) => text(out, "{}"),
     }
 }
 

@@ -79,7 +79,7 @@ fn flags_object(out: &mut Vec<u8>, flags: &[(bool, &str)]) {
 }
 
 fn annotation_members(out: &mut Vec<u8>, audience: &Audience<'_>, annotations: &Annotations) {
-    let Annotations { header: _, setting, topic, message_key, expire_s, chunk } = annotations;
+    let Annotations { header: _, setting, topic, message_key, expire_s, chunk, is_replaced: _ } = annotations;
     if setting.receipt || setting.topic || chunk.is_some() {
         name(out, "setting");
         let flags = [(setting.receipt, "receipt"), (chunk.is_some(), "stream"), (setting.topic, "topic")];

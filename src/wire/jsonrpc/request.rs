@@ -164,6 +164,7 @@ impl Params<'_, '_> {
                 .annotation("msgKey", "msgKey must be a string of at most 128 bytes without control characters")?,
             expire_s: u32::try_from(expire).map_err(|_| Refused::invalid("expire must be 0 to 4294967295"))?,
             chunk: if flag(stream)? { Some(self.chunk()?) } else { None },
+            is_replaced: false,
         })
     }
 

@@ -126,6 +126,10 @@ pub(in crate::wire) fn push_reply(
         Reply::Done if response == CommandType::CmdUnknown => {}
         Reply::Done => push_envelope(out, now, response, sequence, &im::UnknownResponse { error_code, error_msg }),
         Reply::Refused(refused) => push_refusal(out, now, verb, sequence, *refused),
+        Reply::Denied(denial) => {
+            let (error_code, error_msg) = (denial.code.error_code(), denial.text.to_string());
+            push_envelope(out, now, response, sequence, &im::UnknownResponse { error_code, error_msg });
+        }
     }
 }
 

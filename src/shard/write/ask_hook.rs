@@ -1,0 +1,203 @@
+//! Before a message is accepted: asks the operator's hook, and goes on with its answer.
+//!
+//! Invariants: a send that goes on looks up everything again that may have changed meanwhile; nothing of one author waits
+//! for the hook's answer about another author's message.
+
+use crate::log::Storage;
+use crate::model::{
+    Answer, Command, Conversation, Denial, HookVerdict, OnHookFailure, Order, Refusal, Reply, Send, SendKind,
+    SessionId, ShardId, UserId,
+};
+use crate::shard::core::context::Ctx;
+use crate::shard::peers::asked_send::{AllowedSend, AskedSend};
+use crate::shard::peers::message::{ConversationRequest, RequestKind};
+use crate::shard::peers::pending_requests::Requester;
+use crate::shard::peers::stalled::Stalled;
+use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::work::hook_lines::{HookQuestion, HookTicket};
+use crate::shard::write::send::{Attempt, unsequenced};
+use crate::shard::{Effect, Shard};
+
+/// The most sends of lines that one input lets go on.
+const RESUMED_MAX: usize = 64;
+
+impl<S: Storage> Shard<S> {
+    /// Whether the hook is asked about some sends. With the hook off, this is all that a send pays for it.
+    #[inline]
+    pub(in crate::shard) fn has_hook(&self) -> bool {
+        !self.settings.policies.hook.asked.is_empty()
+    }
+
+    pub(in crate::shard) fn is_hooked(&self, kind: SendKind) -> bool {
+        self.settings.policies.hook.asked.contains(kind)
+    }
+
+    /// The kind of a session's send, if the hook is asked about it.
+    #[inline]
+    pub(in crate::shard) fn hooked_kind_of(&self, send: &Send) -> Option<SendKind> {
+        if !self.has_hook() {
+            return None;
+        }
+        Some(SendKind::of_session(send)).filter(|kind| self.is_hooked(*kind))
+    }
+
+    /// Whether the hook is asked about an earlier send of the author.
+    #[inline]
+    pub(in crate::shard) fn waits_in_line(&self, author: &UserId) -> bool {
+        self.has_hook() && self.state.live.hook_lines.has_line(author)
+    }
+
+    /// Puts the send behind earlier ones of its author.
+    pub(in crate::shard) fn wait_in_line(&mut self, ctx: &mut Ctx<'_>, author: &UserId, stalled: Stalled) {
+        if let Stalled::Command { session, .. } = stalled {
+            ctx.effects.push(Effect::Pause { session });
+        }
+        self.state.live.hook_lines.wait(author, stalled);
+    }
+
+    pub(in crate::shard) fn ask_hook(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, kind: SendKind) {
+        let send = asked.send.clone();
+        let ticket = self.state.live.hook_lines.ask(asked);
+        ctx.effects.push(Effect::AskHook(Box::new(HookQuestion { ticket, kind, send })));
+    }
+
+    pub(in crate::shard) fn hook_answered(&mut self, ctx: &mut Ctx<'_>, ticket: &HookTicket, verdict: HookVerdict) {
+        let Some(asked) = self.state.live.hook_lines.answered(ticket) else { return };
+        let replacement = match verdict {
+            HookVerdict::Denied(denial) => return self.denied(ctx, asked, &denial),
+            HookVerdict::Failed if self.settings.policies.hook.on_failure == OnHookFailure::Closed => {
+                return self.give_up(ctx, asked, Refusal::HookFailed);
+            }
+            HookVerdict::Allowed | HookVerdict::Failed => None,
+            HookVerdict::Replaced(replacement) => Some(replacement),
+        };
+        self.allowed(ctx, AllowedSend { asked, replacement });
+    }
+
+    /// The author is told, and so is everybody who has repeated the send meanwhile.
+    fn denied(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, denial: &Denial) {
+        let AskedSend { author, send, waiter, .. } = asked;
+        let fingerprints = self.state.identity.fingerprints;
+        let conversation_key = fingerprints.of_conversation(&Conversation::between(&author, &send.recipient));
+        let content = fingerprints.of_send_content(conversation_key, &send);
+        let is_same = |other: &Send| {
+            other.client_message_id == send.client_message_id
+                && other.recipient == send.recipient
+                && fingerprints.of_send_content(conversation_key, other) == content
+        };
+        let repetitions = self.state.live.hook_lines.take_where(&author, |stalled| match stalled {
+            Stalled::Command { command: Command::Send(other), .. } => is_same(other),
+            Stalled::Order { order: Order::Send { send: other, .. }, .. } => is_same(other),
+            _ => false,
+        });
+        self.deny(ctx, waiter, denial);
+        for repetition in repetitions {
+            match repetition {
+                Stalled::Command { session, tag, .. } => {
+                    ctx.effects.push(Effect::Resume { session });
+                    self.deny(ctx, Requester::Session { session, tag }, denial);
+                }
+                Stalled::Order { ticket, .. } => self.deny(ctx, Requester::order(ticket), denial),
+                Stalled::Allowed(_) => {}
+            }
+        }
+        self.state.live.hook_lines.release(&author);
+    }
+
+    fn deny(&mut self, ctx: &mut Ctx<'_>, waiter: Requester, denial: &Denial) {
+        self.meters.stats.refused += 1;
+        let denial = Box::new(denial.clone());
+        match waiter {
+            Requester::Session { session, tag } => {
+                ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Denied(denial) });
+            }
+            Requester::Order { ticket, .. } => {
+                ctx.effects.push(Effect::Answer { ticket, answer: Answer::Denied(denial) });
+            }
+            Requester::Nobody => {}
+        }
+    }
+
+    fn give_up(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, refusal: Refusal) {
+        self.refuse_requester(asked.waiter, refusal, ctx.effects);
+        self.state.live.hook_lines.release(&asked.author);
+    }
+
+    /// Sends what the hook has allowed, as far as it still may be sent. The message of a session that has ended is sent
+    /// all the same, except a chunk, whose stream has ended with the session.
+    pub(in crate::shard) fn allowed(&mut self, ctx: &mut Ctx<'_>, allowed: AllowedSend) {
+        let AskedSend { author, send, authority, .. } = &allowed.asked;
+        let may_send = self.may_be_author(author, *authority).and_then(|()| self.check(author, send));
+        let conversation = match may_send {
+            Ok(conversation) => conversation,
+            Err(refusal) => return self.give_up(ctx, allowed.asked, refusal),
+        };
+        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
+        let owner = self.settings.placement.owner_of_key(conversation_key);
+        if !self.state.peers.outbound.may_request(owner) {
+            // The author's later sends wait for this one as before.
+            return self.state.peers.outbound.peer(owner).stall(Stalled::Allowed(Box::new(allowed)));
+        }
+        let author = author.clone();
+        self.send_allowed(ctx, (owner, conversation, conversation_key), allowed);
+        self.state.live.hook_lines.release(&author);
+    }
+
+    fn send_allowed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (owner, conversation, conversation_key): (ShardId, Conversation, Fingerprint),
+        allowed: AllowedSend,
+    ) {
+        let AllowedSend { asked: AskedSend { author, mut send, authority, waiter }, replacement } = allowed;
+        let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
+        let attempt = Attempt { author: &author, send: &send, authority };
+        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &attempt) else { return };
+        if self.state.peers.outbound.peer(owner).is_ahead() {
+            return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
+        }
+        if let Some(replacement) = replacement {
+            replacement.apply(&mut send);
+            if let Err(refusal) = self.check(&author, &send) {
+                return self.refuse_requester(waiter, refusal, ctx.effects);
+            }
+        }
+        if let Requester::Session { session, .. } = waiter {
+            if self.has_ended_with(session, &send) {
+                return;
+            }
+            if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
+                return self.refuse_requester(waiter, refusal, ctx.effects);
+            }
+        }
+        let message = self.spares.hold(unsequenced(author, conversation, send));
+        let ask = RequestKind::Send(message, authority);
+        self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
+    }
+
+    /// Whether the send is a chunk of a stream whose session is gone.
+    fn has_ended_with(&self, session: SessionId, send: &Send) -> bool {
+        let is_chunk = send.annotations.as_ref().is_some_and(|notes| notes.chunk.is_some());
+        is_chunk && self.state.live.sessions.find(session).is_none()
+    }
+
+    /// Lets lines go on whose first send is done with, as far as the turn allows.
+    pub(in crate::shard) fn resume_lines(&mut self, ctx: &mut Ctx<'_>) {
+        let mut resumed = 0;
+        while self.state.live.hook_lines.has_ready() {
+            if resumed >= RESUMED_MAX || resumed > 0 && self.has_done_its_share() {
+                return;
+            }
+            resumed += 1;
+            match self.state.live.hook_lines.serve() {
+                Some(Stalled::Command { session, tag, command }) => {
+                    ctx.effects.push(Effect::Resume { session });
+                    self.requested(ctx, session, tag, command);
+                }
+                Some(Stalled::Order { ticket, order }) => self.ordered(ctx, ticket, order),
+                Some(Stalled::Allowed(_)) | None => {}
+            }
+            self.state.live.hook_lines.served();
+        }
+    }
+}
