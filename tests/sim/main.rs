@@ -26,6 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use world::clocks::{BEGIN, TOKENS_END};
+use world::hook::policy_of;
 use world::retention::Retention;
 use world::{Scale, World, limits};
 
@@ -55,6 +56,7 @@ fn scale_of(chance: &mut Chance) -> Scale {
     let policies = Policies {
         same_platform: *chance.pick(&[SamePlatform::Allow, SamePlatform::Kick]),
         directory: *chance.pick(&[Directory::Open, Directory::Open, Directory::Closed]),
+        hook: policy_of(chance),
     };
     Scale { shards, windows, retention, limits, policies }
 }
@@ -143,6 +145,7 @@ fn run(seed: u64) -> Totals {
         world.set_disk_full(false);
     }
     world.has_failing_disks = false;
+    world.hook_fails = false;
     final_checks::settle(&mut world);
     if world.chance.one_in(2) {
         world.crash();
@@ -187,7 +190,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 18] = [
+const FAULTS: [&str; 22] = [
+    "questions answered",
+    "questions without an answer",
+    "sends that the hook denied",
+    "replaced messages shown",
     "backend's sends that were known",
     "backend's revocations",
     "logins turned away",

@@ -3,7 +3,7 @@
 
 use crate::check::oracle::{End, Oracle};
 use crate::client::frames::Protocol;
-use crate::client::speech::{Channel, Manner};
+use crate::client::speech::{Channel, Manner, No};
 use crate::client::{Client, Phase};
 use crate::token_of;
 use crate::world::World;
@@ -109,7 +109,7 @@ fn say_all(world: &mut World) {
 fn check_refusals(world: &World) {
     for at in world.ledger.repeatable() {
         let intent = &world.ledger.intents[at];
-        if intent.answer.message.is_none() {
+        if intent.answer.message.is_none() && intent.answer.no != Some(No::Denied) {
             let may = world.operator.may_write(&intent.author, &intent.to);
             assert!(!may, "{intent:?} was refused, in a group as {:?}", world.operator.groups);
         }

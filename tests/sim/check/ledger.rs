@@ -2,6 +2,7 @@
 
 use crate::check::accounts::{Bars, guest_of};
 use crate::check::hidden::{Vanishing, When};
+use crate::check::hook::HookBook;
 use crate::client::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
 use crate::world::operator::is_stranger;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -98,6 +99,7 @@ pub struct Ledger {
     /// ones.
     pub marks: BTreeMap<(String, String), u64>,
     pub vanishing: Vanishing,
+    pub hook: HookBook,
     pub bars: Bars,
     /// By message: its place in a stream.
     pub chunks: BTreeMap<u64, Chunk>,
@@ -156,6 +158,7 @@ impl Ledger {
         let is_strangers = matches!(&self.intents[intent].to, Channel::Person(peer) if is_stranger(peer));
         let is_known = guest_of(&self.intents[intent].to).is_none_or(|guest| self.bars.may_know(guest));
         assert!(!is_strangers && is_known, "a message to nobody was taken");
+        self.hook.check_accepted(&self.intents[intent]);
         let answer = &mut self.intents[intent].answer;
         if answer.message.is_none() {
             answer.since = self.moment.step;
@@ -200,6 +203,7 @@ impl Ledger {
         let is_older = answer.message.is_none() || asked.step <= answer.since;
         assert!(is_older || no.passes(), "what was accepted is refused: {no:?}");
         let may_be = match (no, &self.intents[intent].to) {
+            (No::Denied, _) => self.hook.was_denied(&self.intents[intent].client_id),
             (No::Trouble | No::NotAllowed, _) | (No::Busy | No::UnknownConversation, Channel::Group(_)) => true,
             (No::Busy, Channel::Person(_)) => self.is_rated,
             (No::UnknownUser, Channel::Person(peer)) => {
@@ -213,6 +217,7 @@ impl Ledger {
         self.count(match no {
             No::Trouble => "refused for a full disk",
             No::Busy => "refused for a busy group",
+            No::Denied => "sends that the hook denied",
             _ => "sends refused",
         });
     }
@@ -290,7 +295,10 @@ impl Ledger {
         let intent = &self.intents[at.unwrap_or_else(|| panic!("{user} was shown what nobody sent: {shown:?}"))];
         assert_eq!(intent.conversation(), shown.conversation, "a message is in another conversation");
         if let Kind::Body(body) = &shown.kind {
-            assert_eq!(intent.body, *body, "a body came out changed");
+            self.hook.check_body(&intent.client_id, &intent.body, body);
+            if intent.body != *body {
+                *self.counts.entry("replaced messages shown").or_default() += 1;
+            }
         }
         let streams = (shown.chunk.as_ref().map(|it| &it.stream), intent.manner.piece.as_ref().map(|it| &it.stream));
         assert!(streams.0.is_none() || streams.0 == streams.1, "another stream: {shown:?}");
@@ -312,7 +320,9 @@ impl Ledger {
         }
         let known = self.transients.get(&shown.client_id);
         let (author, to, body) = known.unwrap_or_else(|| panic!("{user} heard what nobody said: {shown:?}"));
-        assert_eq!((author, &shown.kind), (&shown.author, &Kind::Body(body.clone())), "it came out changed");
+        assert_eq!(author, &shown.author, "it came out changed");
+        let Kind::Body(heard) = &shown.kind else { panic!("it came out changed: {shown:?}") };
+        self.hook.check_body(&shown.client_id, body, heard);
         assert_eq!(to.conversation(author), shown.conversation, "it is in another conversation");
         assert!(shown.seq.is_none(), "it has a place nowhere");
         if let Channel::Person(peer) = to {

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod collection;
 pub mod final_checks;
 pub mod hidden;
+pub mod hook;
 pub mod ledger;
 pub mod oracle;
 pub mod presence;

@@ -19,7 +19,8 @@ impl World {
         let has_heard = |(pipe, client): (&Pipe, &Client)| !pipe.server_closed || client.phase == Phase::Offline;
         self.lanes.values().all(VecDeque::is_empty)
             && self.migrating.is_empty()
-            && self.cores.iter().all(|core| core.syncing.is_none() && core.fetches.is_empty() && core.is_settled())
+            && self.cores.iter().all(|core| core.syncing.is_none() && core.is_settled())
+            && self.cores.iter().all(|core| core.fetches.is_empty() && core.questions.is_empty())
             && self.pipes.iter().zip(&self.clients).all(has_heard)
             && !self.pipes.iter().any(|pipe| pipe.client_closed && open(pipe))
             && self.pipes.iter().all(|pipe| pipe.to_client.is_empty() && pipe.writing.is_none())
@@ -41,7 +42,10 @@ impl World {
                 2 => self.finish_write(),
                 3 => self.deliver_lane_messages(),
                 4 => self.finish_sync(),
-                5 => self.finish_fetch(),
+                5 => {
+                    self.finish_fetch();
+                    self.answer_question();
+                }
                 6 => self.go_on(),
                 _ => {
                     self.move_on();

@@ -198,6 +198,7 @@ fn refused(error_code: i32) -> Option<Told> {
         2 => No::Invalid,
         100 | 101 => No::Barred,
         102 => No::NotAllowed,
+        150 => No::Denied,
         103 => No::UnknownUser,
         201 => No::Busy,
         202 => No::UnknownConversation,

@@ -102,6 +102,7 @@ fn refused(code: i64) -> No {
         -32602 | 1105 => No::Invalid,
         1001 | 1002 => No::Barred,
         1102 => No::NotAllowed,
+        2150 => No::Denied,
         1104 => No::Busy,
         1100 => No::UnknownUser,
         1101 => No::UnknownConversation,

@@ -285,6 +285,8 @@ impl Client {
             (expectation, Told::Refused(No::Busy)) if ledger.is_rated && !expectation.only_reads() => {
                 ledger.count("refused for being too fast");
             }
+            // Of a message that the hook has replaced, the server does not know any more what its author said.
+            (Expectation::Refusal, Told::Sent { message, .. }) if ledger.was_replaced(message) => {}
             (Expectation::Refusal, Told::Refused(No::Invalid)) => ledger.count("reused ids refused"),
             (Expectation::Page { after }, Told::Page { entries, max_seq, has_more }) => {
                 self.paged(after, &entries, asked, max_seq, has_more, ledger);
@@ -338,14 +340,14 @@ impl Client {
             Expectation::History { .. } => no == No::UnknownConversation,
             // What the server does not know any more it takes for a new message.
             Expectation::SentAgain(_) => {
-                no.passes() || [No::UnknownUser, No::UnknownConversation, No::NotAllowed].contains(&no)
+                no.passes() || [No::UnknownUser, No::UnknownConversation, No::NotAllowed, No::Denied].contains(&no)
             }
             Expectation::Marked { .. } => [No::UnknownConversation, No::Trouble].contains(&no),
             Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
             // A shard that lacks deliveries takes no send, whatever it is marked with.
             Expectation::Passed => {
                 let is_unknown = no == No::UnknownUser && ledger.is_closed;
-                is_unknown || no.passes() || [No::UnknownConversation, No::NotAllowed].contains(&no)
+                is_unknown || no.passes() || [No::UnknownConversation, No::NotAllowed, No::Denied].contains(&no)
             }
             Expectation::Presence { .. } => no == No::Trouble,
             Expectation::Revoked { .. } => true,

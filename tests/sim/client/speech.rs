@@ -253,6 +253,8 @@ pub enum No {
     Busy,
     Invalid,
     NotAllowed,
+    /// The operator's hook has denied it.
+    Denied,
     UnknownConversation,
     UnknownUser,
     /// The token is not good any more, or its user may have no session.

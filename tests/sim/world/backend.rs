@@ -6,6 +6,7 @@
 
 use crate::check::accounts::is_guest;
 use crate::check::hidden::When;
+use crate::check::hook::replaced;
 use crate::check::ledger::Ledger;
 use crate::client::speech::{Channel, Manner, No, SHORT_S, Told, body_bytes, extra_of};
 use crate::world::World;
@@ -145,6 +146,11 @@ impl World {
     fn backend_says(&mut self, at: usize) {
         let intent = &mut self.ledger.intents[at];
         intent.said += 1;
+        if !self.ledger.hook.asks_backend {
+            let client_id = intent.client_id.clone();
+            self.ledger.hook.note(&client_id, |answers| answers.passed = true);
+        }
+        let intent = &self.ledger.intents[at];
         let is_known = intent.answer.message.is_some() && !self.ledger.left_open.contains(&at);
         let intent = &self.ledger.intents[at];
         let order = Order::Send {
@@ -210,6 +216,7 @@ impl World {
             (Asked::Send { intent, since, .. }, Answer::Refused(refused)) => {
                 self.ledger.backend_is_refused(intent, refused.refusal, since);
             }
+            (Asked::Send { intent, since, .. }, Answer::Denied(_)) => self.ledger.refused(intent, No::Denied, since),
             (Asked::Revoke { message, is_in_group }, Answer::Done) => {
                 self.operator.backend.revoked += 1;
                 // Of a group that is dissolved, nobody hears of it.
@@ -246,7 +253,10 @@ impl Ledger {
             assert!(known.is_none_or(|known| known.message == message.id.0), "{user} was shown {known:?} at {seq}");
             let intent = self.intent_of(message.author.as_str(), message.client_message_id.as_str());
             let Some(intent) = intent.filter(|_| message.fact.is_none()).map(|at| &self.intents[at]) else { continue };
-            let is_same = message.content.is_empty() || message.content == *body_bytes(&intent.body);
+            let may_be_replaced = self.hook.was_replaced(&intent.client_id);
+            let is_same = message.content.is_empty()
+                || message.content == *body_bytes(&intent.body)
+                || may_be_replaced && message.content == *body_bytes(&replaced(&intent.body));
             assert!(is_same, "a body came out changed: {message:?}");
         }
     }
@@ -263,7 +273,7 @@ impl Ledger {
                 assert!(self.is_closed, "everybody exists in an open directory");
                 return;
             }
-            Refusal::StorageFull | Refusal::StorageDamaged | Refusal::Busy => No::Trouble,
+            Refusal::StorageFull | Refusal::StorageDamaged | Refusal::Busy | Refusal::HookFailed => No::Trouble,
             Refusal::GroupTooBusy => No::Busy,
             Refusal::PermissionDenied => No::NotAllowed,
             Refusal::ConversationNotExist => No::UnknownConversation,

@@ -22,6 +22,18 @@ impl World {
         self.carry_out(at);
     }
 
+    pub fn set_disk_full(&mut self, is_full: bool) {
+        self.is_disk_full = is_full;
+        self.ledger.is_full = is_full;
+        self.ledger.fills += 1;
+        self.sightings.lost_room();
+        // Without room, nobody is remembered.
+        self.ledger.known_users.clear();
+        for core in &mut self.cores {
+            core.turn.storage_mut().set_spares(if is_full { 0 } else { 100_000 });
+        }
+    }
+
     /// Somebody reads a part for a shard, from its segments as they are by now, or brings back what was read, which may
     /// have been asked for after what is still out.
     pub fn finish_fetch(&mut self) {

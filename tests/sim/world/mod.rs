@@ -7,6 +7,7 @@ pub mod clocks;
 pub mod copies;
 pub mod disks;
 pub mod failing;
+pub mod hook;
 pub mod lanes;
 pub mod loss;
 pub mod network;
@@ -27,10 +28,10 @@ use crate::world::loss::Remains;
 use crate::world::operator::Operator;
 use crate::world::retention::{HOUR_MS, Retention};
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Directory, Limits, Moment, Policies, ShardId};
+use mushan::model::{Directory, Limits, Moment, Policies, SendKind, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, MigratingConnection, Turn};
-use mushan::shard::{Cost, Fetch, Fetched, Placement, Shard, ShardMessage, ShardSettings, Windows};
+use mushan::shard::{Cost, Fetch, Fetched, HookQuestion, Placement, Shard, ShardMessage, ShardSettings, Windows};
 use mushan::wire::{Context, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -84,6 +85,8 @@ pub struct Core {
     pub syncing: Option<Batch>,
     /// Under way to whoever reads for the shard, or back, in no order.
     pub fetches: Vec<Reading>,
+    /// Asked of the hook and not answered, in no order.
+    pub questions: Vec<HookQuestion>,
     /// On stable storage, newest first, each with the segment it ends with.
     pub checkpoints: Vec<(u32, Vec<u8>)>,
 }
@@ -130,6 +133,8 @@ pub struct World {
     /// Syncs fail now and then.
     pub has_failing_disks: bool,
     pub failed_syncs: u64,
+    /// The hook gives no answer now and then.
+    pub hook_fails: bool,
     /// Graceful ones.
     pub stops: u64,
     pub handed_over: u64,
@@ -193,6 +198,7 @@ impl World {
             healed: 0,
             has_failing_disks: false,
             failed_syncs: 0,
+            hook_fails: true,
             stops: 0,
             handed_over: 0,
             is_disk_full: false,
@@ -209,6 +215,9 @@ impl World {
             went_on: 0,
         };
         world.ledger.is_closed = scale.policies.directory == Directory::Closed;
+        let asked = scale.policies.hook.asked;
+        world.ledger.hook.asks_sessions = asked.contains(SendKind::Stored);
+        world.ledger.hook.asks_backend = asked.contains(SendKind::Backend);
         if world.ledger.is_closed {
             world.operator.guests = (0..2).map(|n| format!("guest-{n}")).collect();
             world.strangers = (0..2).map(|n| format!("stranger-{n}")).chain(world.operator.guests.clone()).collect();
@@ -264,7 +273,8 @@ impl World {
             };
             let turn = Turn::new(shard, common, || *b"saltsaltsaltsalt");
             let fetches = Vec::new();
-            self.cores.push(Core { turn, pipes: BTreeMap::new(), syncing: None, fetches, checkpoints });
+            let (pipes, questions) = (BTreeMap::new(), Vec::new());
+            self.cores.push(Core { turn, pipes, syncing: None, fetches, questions, checkpoints });
         }
         self.begin_run(&found);
     }
@@ -345,18 +355,6 @@ impl World {
         self.cores.iter().all(|core| core.turn.is_ready())
     }
 
-    pub fn set_disk_full(&mut self, is_full: bool) {
-        self.is_disk_full = is_full;
-        self.ledger.is_full = is_full;
-        self.ledger.fills += 1;
-        self.sightings.lost_room();
-        // Without room, nobody is remembered.
-        self.ledger.known_users.clear();
-        for core in &mut self.cores {
-            core.turn.storage_mut().set_spares(if is_full { 0 } else { 100_000 });
-        }
-    }
-
     /// What clients do from here on, they do now.
     pub fn note_moment(&mut self) {
         let step = self.ledger.moment.step + 1;
@@ -380,6 +378,7 @@ impl World {
             76..88 => self.deliver_lane_messages(),
             88..94 => self.finish_sync(),
             94 => self.go_on(),
+            95 if self.chance.one_in(2) => self.answer_question(),
             95 => self.order(),
             96 if self.chance.one_in(4) => self.stall(),
             96 => self.tick(),
@@ -463,6 +462,7 @@ impl World {
                 Action::Abandon(key) => self.close(at, key),
                 Action::Answer(ticket, answer) => self.answered(ticket, &answer),
                 Action::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
+                Action::AskHook(question) => self.cores[at].questions.push(*question),
                 Action::Forward(to, shard_message) => self.forward(at, usize::from(to.0), shard_message),
                 Action::RenewInboxEpoch => is_renewed = true,
             }
