@@ -4,8 +4,8 @@ use crate::admin::base::orders::Orders;
 use crate::admin::base::token::AdminToken;
 use crate::admin::webhooks::webhook::Webhook;
 use crate::model::Millis;
-use crate::server::Options;
 use crate::server::follow::erased_users::ErasedUsers;
+use crate::server::{HookMeters, Options};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -22,6 +22,8 @@ pub struct Api {
     pub erased: Arc<ErasedUsers>,
     pub webhooks: Vec<Arc<Webhook>>,
     pub events_sent: AtomicU64,
+    /// The numbers of the operator's hook, if there is one.
+    pub hook: Option<Arc<HookMeters>>,
     /// The wall-clock time at which this run of the server began: it tells cursors of different runs apart.
     pub began: Millis,
     /// Number of responses by status.

@@ -47,7 +47,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         .enable_time()
         .build()
         .map_err(HostError::system("start the control thread"))?;
-    let Control { core, lanes, answers, keep_serving, .. } = control;
+    let Control { core, lanes, answers, keep_serving, hook, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let streams = Arc::new(Semaphore::new(options.admin.event_streams_max));
     let api = Arc::new(Api {
@@ -58,6 +58,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         erased: Arc::new(ErasedUsers::default()),
         webhooks,
         events_sent: AtomicU64::new(0),
+        hook,
         began: wall_now(),
         answered: Mutex::default(),
         messages: Mutex::default(),

@@ -11,6 +11,7 @@ mod data;
 mod disk;
 pub mod event;
 pub mod follow;
+mod hook;
 mod host;
 mod offline;
 mod outbound;
@@ -37,6 +38,7 @@ pub use data::directory::{Archive, WEBHOOKS_DIRECTORY, make_directory, segments_
 pub use data::manifest::Manifest;
 pub use data::runs::{Misfit, Runs};
 pub use disk::ArchivedLog;
+pub use hook::meters::{HookFault, HookMeters, HookNumbers, LATENCY_BOUNDS_MS};
 pub use host::cores::choose as choose_cores;
 pub use host::{locked_bytes_of_shard, maps_of_logs};
 pub use offline::Offline;

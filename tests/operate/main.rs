@@ -12,6 +12,7 @@ mod backend;
 mod backup;
 mod chat;
 mod events;
+mod hook;
 mod log_tools;
 mod older_copy;
 mod ownership;

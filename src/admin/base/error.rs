@@ -1,6 +1,6 @@
 //! Refusals of the HTTP API: a status, a stable code and a sentence. The shards' refusals keep their names.
 
-use crate::model::{Refusal, Refused};
+use crate::model::{Denial, Refusal, Refused};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +10,9 @@ use serde::Serialize;
 pub enum ApiError {
     #[error("{}", .0.detail)]
     Refused(Refused),
+    /// The operator's hook has denied the message.
+    #[error("{}", .0.text)]
+    Denied(Box<Denial>),
     /// A path, a query or a body violates the contract.
     #[error("{0}")]
     Invalid(String),
@@ -60,7 +63,8 @@ pub enum ApiError {
 
 /// Every code that is not the name of a refusal.
 #[cfg(test)]
-pub const CODES: [&str; 14] = [
+pub const CODES: [&str; 15] = [
+    "denied",
     "unauthorized",
     "not_found",
     "method_not_allowed",
@@ -81,6 +85,8 @@ pub const CODES: [&str; 14] = [
 struct ErrorBody<'a> {
     code: &'a str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook_code: Option<u8>,
 }
 
 impl ApiError {
@@ -91,6 +97,7 @@ impl ApiError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refused) => refused.refusal.name(),
+            Self::Denied(_) => "denied",
             Self::Invalid(_) => Refusal::InvalidParam.name(),
             Self::Unauthorized => "unauthorized",
             Self::NotFound | Self::WebhookNotFound => "not_found",
@@ -109,9 +116,18 @@ impl ApiError {
         }
     }
 
+    /// The code of the hook that denied the message.
+    pub fn hook_code(&self) -> Option<u8> {
+        match self {
+            Self::Denied(denial) => Some(denial.code.number()),
+            _ => None,
+        }
+    }
+
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refused) => status_of(refused.refusal),
+            Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound | Self::WebhookNotFound => StatusCode::NOT_FOUND,
@@ -147,7 +163,7 @@ fn status_of(refusal: Refusal) -> StatusCode {
             StatusCode::TOO_MANY_REQUESTS
         }
         Refusal::ClientMessageIdReused | Refusal::GroupExists => StatusCode::CONFLICT,
-        Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Busy | Refusal::HookFailed => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         Refusal::StorageDamaged => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -156,7 +172,8 @@ fn status_of(refusal: Refusal) -> StatusCode {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = json(status, &ErrorBody { code: self.code(), message: &self.to_string() });
+        let mut response =
+            json(status, &ErrorBody { code: self.code(), message: &self.to_string(), hook_code: self.hook_code() });
         if self == Self::Unauthorized {
             let challenge = HeaderValue::from_static("Bearer realm=\"mushan\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

@@ -61,6 +61,7 @@ impl Orders {
         let answer = tokio::time::timeout(Duration::from_millis(self.order_ms), asker).await;
         match answer.map_err(|_elapsed| ApiError::Timeout { order_ms: self.order_ms })? {
             Ok(Answer::Refused(refused)) => Err(refused.into()),
+            Ok(Answer::Denied(denial)) => Err(ApiError::Denied(denial)),
             Ok(answer) => Ok(answer),
             Err(_gone) => Err(ApiError::Stopped),
         }

@@ -61,6 +61,8 @@ struct BatchAnswer {
 struct BatchError {
     code: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook_code: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -167,7 +169,7 @@ fn batch_answer(sent: Result<SentMessage, ApiError>) -> BatchAnswer {
     match sent {
         Ok(sent) => BatchAnswer { status: status_of(&sent).as_u16(), sent: Some(shown(&sent)), error: None },
         Err(error) => {
-            let body = BatchError { code: error.code(), message: error.to_string() };
+            let body = BatchError { code: error.code(), message: error.to_string(), hook_code: error.hook_code() };
             BatchAnswer { status: error.status().as_u16(), sent: None, error: Some(body) }
         }
     }

@@ -5,9 +5,10 @@
 
 use crate::admin::api::Api;
 use crate::admin::base::error::ApiError;
+use crate::admin::watch::hook::encode_hook;
 use crate::admin::watch::process::Process;
 use crate::admin::watch::webhooks::WebhookNumbersShown;
-use crate::server::{Durability, Snapshot};
+use crate::server::{Durability, HookNumbers, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -74,6 +75,7 @@ static GAUGES: &[Series] = &[
     series("mushan_users", "Users with an inbox", |it| it.stats.users),
     series("mushan_conversations", "Conversations that the shard orders", |it| it.stats.conversations),
     series("mushan_dedupe_rows", "Client message ids remembered", |it| it.stats.dedupe_rows),
+    series("mushan_hook_waiting", "Sends that wait because the hook is asked about an earlier one of their author", |it| it.stats.hook_waiting),
     series("mushan_pending_effects", "Replies, pushes and shard messages that wait for the log", |it| it.stats.pending),
     series("mushan_input_records_max", "Most log records that one input has read or appended since the start", |it| it.stats.highest_cost.records.into()),
     series("mushan_input_bytes_max", "Most bytes of the log that one input has read or written since the start", |it| it.stats.highest_cost.bytes.into()),
@@ -111,6 +113,7 @@ struct Scrape {
     process: Process,
     webhooks: WebhookNumbersShown,
     reserve_bytes: u64,
+    hook: Option<HookNumbers>,
 }
 
 impl Scrape {
@@ -127,6 +130,7 @@ impl Scrape {
             events_sent: api.events_sent.load(Ordering::Relaxed),
             process: Process::look(&api.options.data_dir),
             reserve_bytes: api.options.reserve_bytes,
+            hook: api.hook.as_ref().map(|meters| meters.numbers()),
             answered: answered.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
             messages: messages.iter().map(|((authority, outcome), count)| (*authority, *outcome, *count)).collect(),
         }
@@ -272,6 +276,9 @@ impl Scrape {
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_server(&mut encoder)?;
+        if let Some(hook) = &self.hook {
+            encode_hook(hook, &mut encoder)?;
+        }
         self.encode_shards(&mut encoder)?;
         self.encode_closings(&mut encoder)?;
         self.encode_turned_away(&mut encoder)?;
@@ -283,7 +290,7 @@ impl Collector for Scrape {
 }
 
 /// The library's gauges are signed; our sizes never exceed 63 bits.
-fn gauge(value: u64) -> ConstGauge<i64> {
+pub(super) fn gauge(value: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 

@@ -1,6 +1,7 @@
 //! The state of the server for those who watch it: health, metrics, the process.
 
 pub mod health;
+mod hook;
 pub mod metrics;
 pub mod process;
 pub mod webhooks;

@@ -2,8 +2,8 @@
 //!
 //! A default is the value in `Options::default`, so it is written once. The unit is the last part of the key.
 
-use crate::server::config::knob_parsers;
 use crate::server::config::options::{Durability, MetricsAccess, Options};
+use crate::server::config::{hook_parsers, knob_parsers};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -115,6 +115,13 @@ pub static KNOBS: &[Knob] = &[
     number!("admin.order_ms", 1, 10 * MINUTE_MS, U64, admin.order_ms, "how long a shard may take to answer an order"),
     number!("admin.read_ms", 100, 10 * MINUTE_MS, U64, admin.read_ms, "how long a request's head may take to arrive, and how long its body"),
     number!("admin.body_bytes_max", KIB, 64 * MIB, Usize, admin.body_bytes_max, "bytes of a request's body"),
+    special("hook.url", KnobKind::Choice { show: hook_parsers::show_url, set: hook_parsers::set_url }, "https URL that is asked before a message is accepted, or http on this machine; empty = none"),
+    special("hook.on_failure", KnobKind::Choice { show: hook_parsers::show_on_failure, set: hook_parsers::set_on_failure }, "what becomes of a message about which the hook gives no answer in time: open (accepted) or closed (refused); no default"),
+    special("hook.asked", KnobKind::Choice { show: hook_parsers::show_asked, set: hook_parsers::set_asked }, "kinds of messages about which the hook is asked: stored, unstored, chunk, backend, system"),
+    number!("hook.timeout_ms", 1, MINUTE_MS, U64, hook.timeout_ms, "how long the hook may take to answer, waiting for its turn included"),
+    number!("hook.concurrency_max", 1, 4_096, Usize, hook.concurrency_max, "questions to the hook under way; further ones wait"),
+    special("hook.secret_file", KnobKind::Choice { show: hook_parsers::show_secret_file, set: hook_parsers::set_secret_file }, "file with the secret that signs the hook's requests, whsec_ and base64"),
+    special("hook.addresses", KnobKind::Choice { show: hook_parsers::show_addresses, set: hook_parsers::set_addresses }, "addresses to which the host of hook.url may resolve: public or any"),
     number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
     number!("server.ring_entries", 64, 32_768, U32, ring_entries, "submission entries of a shard's io_uring, a power of two"),
     number!("server.receive_buffers", 16, 32_768, U16, receive_buffers, "receive buffers that a shard's sockets share, a power of two"),

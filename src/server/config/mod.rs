@@ -3,6 +3,7 @@
 //! Invariants: every source is checked completely, and all problems are reported together; a key that is not a setting
 //! is refused. `knobs` has the table.
 
+pub(super) mod hook_parsers;
 pub(super) mod knob_parsers;
 pub(super) mod knobs;
 pub(super) mod options;

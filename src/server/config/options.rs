@@ -1,8 +1,10 @@
 //! The options of a server. The configuration fills them; the defaults are the profile `balanced`.
 
-use crate::model::{Limits, Policies};
+use crate::model::{HookPolicy, Limits, OnHookFailure, Policies, SendKinds};
 use crate::server::base::networks::Networks;
 use crate::server::config::webhooks::WebhookOptions;
+use crate::server::outbound::addresses::AddressPolicy;
+use crate::server::outbound::endpoint::Endpoint;
 use crate::shard::{SLOTS, Upkeep, Windows};
 use crate::wire::TokenAlgorithm;
 use crate::wire::token::Expiry;
@@ -103,6 +105,67 @@ impl Default for AdminOptions {
     }
 }
 
+/// The operator's hook, which is asked before a message is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookOptions {
+    /// `None`: there is none.
+    pub url: Option<String>,
+    /// What becomes of a message without an answer; the operator must choose.
+    pub on_failure: Option<OnHookFailure>,
+    /// The kinds of sends about which it is asked.
+    pub asked: SendKinds,
+    /// How long a question may take, its wait for a slot included.
+    pub timeout_ms: u64,
+    /// The most questions under way.
+    pub concurrency_max: usize,
+    /// The file of the secret that signs the requests.
+    pub secret_file: Option<PathBuf>,
+    pub addresses: AddressPolicy,
+}
+
+impl Default for HookOptions {
+    fn default() -> Self {
+        Self {
+            url: None,
+            on_failure: None,
+            asked: SendKinds::OF_CLIENTS,
+            timeout_ms: 1_000,
+            concurrency_max: 64,
+            secret_file: None,
+            addresses: AddressPolicy::Public,
+        }
+    }
+}
+
+impl HookOptions {
+    /// What shards do with messages.
+    pub fn policy(&self) -> HookPolicy {
+        match (&self.url, self.on_failure) {
+            (Some(_), Some(on_failure)) => HookPolicy { asked: self.asked, on_failure },
+            _ => HookPolicy::default(),
+        }
+    }
+
+    /// What is wrong with the settings together, one sentence each.
+    fn problems(&self) -> Vec<String> {
+        let Some(url) = &self.url else { return Vec::new() };
+        let table = [
+            (
+                self.on_failure.is_none(),
+                "hook.on_failure must be open or closed where hook.url is set: whether a message without an answer is accepted",
+            ),
+            (
+                self.secret_file.is_none(),
+                "hook.secret_file must name a file where hook.url is set: requests are signed",
+            ),
+            (self.asked.is_empty(), "hook.asked must name a kind of message where hook.url is set"),
+        ];
+        let problems = table.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, sentence)| sentence.to_owned());
+        let fault = Endpoint::parse(url, self.addresses).err().map(|why| format!("hook.url: {why}"));
+        problems.chain(fault).collect()
+    }
+}
+
 /// Which tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthOptions {
@@ -152,6 +215,7 @@ pub struct Options {
     pub admin: AdminOptions,
     pub auth: AuthOptions,
     pub webhooks: Vec<WebhookOptions>,
+    pub hook: HookOptions,
     pub data_dir: PathBuf,
     /// `None`: as in the data directory; one for each core in a new one.
     pub shards: Option<u16>,
@@ -220,6 +284,7 @@ impl Default for Options {
             admin: AdminOptions::default(),
             auth: AuthOptions::default(),
             webhooks: Vec::new(),
+            hook: HookOptions::default(),
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),
@@ -295,6 +360,7 @@ impl Options {
             !matches!(self.durability, Durability::Interval { interval_ms: 0 }),
             "durability.interval_ms must not be 0",
         );
+        problems.extend(self.hook.problems());
         problems
     }
 }

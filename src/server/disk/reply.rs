@@ -1,8 +1,8 @@
 //! The results of jobs that run off a shard's core, and the channel on which they return to the shard.
 
-use crate::model::ShardId;
+use crate::model::{HookVerdict, ShardId};
 use crate::server::base::waker::Waker;
-use crate::shard::Fetched;
+use crate::shard::{Fetched, HookTicket};
 use crossbeam_channel::Sender;
 use std::io;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// The result of a job.
 pub enum JobResult {
     Fetched(Box<Fetched>),
+    HookAnswered(Box<(HookTicket, HookVerdict)>),
     Checkpointed {
         through: u32,
     },

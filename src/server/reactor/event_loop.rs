@@ -11,6 +11,7 @@ use crate::server::config::options::Options;
 use crate::server::data::epoch::Epoch;
 use crate::server::disk::Disk;
 use crate::server::disk::jobs::Jobs;
+use crate::server::hook::asker::HookSender;
 use crate::server::ring::{Completion, Ring};
 use crate::server::state::accepting::Accepting;
 use crate::server::state::complaints::Complaints;
@@ -45,6 +46,7 @@ pub struct Reactor {
     pub(super) accepting: Accepting,
     pub(super) sockets: Sockets,
     pub(super) jobs: Jobs,
+    pub(super) hook: Option<HookSender>,
     pub(super) endpoint: ControlEndpoint,
     epoch: Arc<Epoch>,
     pub(super) commit: GroupCommit,
@@ -88,6 +90,7 @@ pub struct Parts {
     pub clock: Clock,
     pub sleep: BufferedFile,
     pub jobs: Jobs,
+    pub hook: Option<HookSender>,
     pub endpoint: ControlEndpoint,
     pub epoch: Arc<Epoch>,
 }
@@ -105,6 +108,7 @@ impl Reactor {
             accepting: parts.accepting,
             sockets: Sockets::default(),
             jobs: parts.jobs,
+            hook: parts.hook,
             endpoint: parts.endpoint,
             epoch: parts.epoch,
             counters: Counters::default(),
@@ -273,6 +277,7 @@ impl Reactor {
             Action::Forward(to, shard_message) => self.mesh.forward(to, shard_message),
             Action::Answer(ticket, answer) => self.answer(ticket, answer),
             Action::Fetch(fetch) => self.order_fetch(fetch),
+            Action::AskHook(question) => self.ask_hook(now, question),
             Action::RenewInboxEpoch => match self.epoch.renew() {
                 Ok(()) => self.turn.inbox_epoch_renewed(now),
                 Err(error) => self.fail(RunError::Epoch { shard: self.me, source: Arc::new(error) }),

@@ -1,13 +1,14 @@
 //! Orders jobs that run off the core, and handles their results.
 
 use crate::log::Segments;
-use crate::model::Moment;
+use crate::model::{HookVerdict, Moment};
 use crate::server::base::error::RunError;
 use crate::server::disk::checkpointer::{CheckpointOrder, Covered};
 use crate::server::disk::cold_reader::FetchOrder;
 use crate::server::disk::reply::JobResult;
+use crate::server::hook::asker::HookCall;
 use crate::server::reactor::event_loop::Reactor;
-use crate::shard::Fetch;
+use crate::shard::{Fetch, HookQuestion};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,10 @@ impl Reactor {
             self.has_worked = true;
             match answer {
                 JobResult::Fetched(fetched) => self.turn.fetched(now, *fetched),
+                JobResult::HookAnswered(answered) => {
+                    let (ticket, verdict) = *answered;
+                    self.turn.hook_answered(now, ticket, verdict);
+                }
                 JobResult::Checkpointed { through } => {
                     self.counters.checkpoints += 1;
                     self.checkpointed = Some(Instant::now());
@@ -47,6 +52,15 @@ impl Reactor {
             reply_sender: jobs.reply_sender.clone(),
         };
         jobs.queues.fetches.send(user, order);
+    }
+
+    pub(in crate::server) fn ask_hook(&mut self, now: Moment, question: Box<HookQuestion>) {
+        let reply_sender = self.jobs.reply_sender.clone();
+        let ticket = question.ticket.clone();
+        let is_asked = self.hook.as_ref().is_some_and(|calls| calls.send(HookCall { question, reply_sender }).is_ok());
+        if !is_asked {
+            self.turn.hook_answered(now, ticket, HookVerdict::Failed);
+        }
     }
 
     /// Orders a checkpoint if one is due and none is under way.

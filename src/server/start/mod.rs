@@ -17,6 +17,7 @@ use crate::server::config::options::{Durability, Options};
 use crate::server::data::directory::{DataDir, begin_run, segments_in};
 use crate::server::data::epoch::Epoch;
 use crate::server::disk::jobs::{self, Queues};
+use crate::server::hook::asker::{self, Hook, HookSender};
 use crate::server::host::memory::SmallPages;
 use crate::server::host::{cores, memory};
 use crate::server::start::shard_thread::{ShardExit, ShardSpec, ShardStarted};
@@ -140,9 +141,15 @@ pub fn serve_with_operator(
     let keys = KeySource::new(directory.secret.clone(), &options, keys);
     let options = Arc::new(options);
     let spare_core = cores.free.first().copied();
-    let (queues, helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
+    let hook = asker::start(&options, spare_core, u64::from_ne_bytes(secret::random()?))?;
+    let (queues, mut helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
-    let (control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
+    let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
+    control.hook = hook.as_ref().map(|hook| hook.meters.clone());
+    let hook = hook.map(|Hook { calls, thread, .. }| {
+        helpers.push(thread);
+        calls
+    });
     let operator = serve(control)?;
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
     let connections_max = host::connections_max(&options, directory.manifest.shards, files);
@@ -153,6 +160,7 @@ pub fn serve_with_operator(
         stopper: &stopper,
         keyring: keys.keyring(),
         connections_max,
+        hook,
         descriptors: Descriptors::new(files, directory.manifest.shards),
         small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
     };
@@ -189,6 +197,7 @@ struct Plan<'a> {
     stopper: &'a Stopper,
     keyring: Keyring,
     connections_max: usize,
+    hook: Option<HookSender>,
     descriptors: Arc<Descriptors>,
     small_pages: Option<Arc<SmallPages>>,
 }
@@ -271,6 +280,7 @@ fn shard_specs(
                 segment_bytes: plan.directory.manifest.segment_bytes,
                 keyring: plan.keyring.clone(),
                 queues: queues.clone(),
+                hook: plan.hook.clone(),
                 fingerprint_seed: plan.directory.manifest.seed,
                 options: options.clone(),
                 context: context.clone(),

@@ -2,8 +2,8 @@
 //! reactor.
 
 use crate::log::{LogEnd, OpenError, OpenedLog};
-use crate::model::ShardId;
 use crate::model::Steady;
+use crate::model::{Policies, ShardId};
 use crate::server::auth::keyring::Keyring;
 use crate::server::auth::secret;
 use crate::server::base::clock::Clock;
@@ -16,6 +16,7 @@ use crate::server::disk::checkpoints::{self, Mapped};
 use crate::server::disk::jobs::{Jobs, Queues};
 use crate::server::disk::reply::ReplySender;
 use crate::server::disk::{Disk, Supplies};
+use crate::server::hook::asker::HookSender;
 use crate::server::host;
 use crate::server::host::memory::SmallPages;
 use crate::server::reactor::event_loop::{Parts, Reactor};
@@ -48,6 +49,7 @@ pub struct ShardSpec {
     pub segment_bytes: u32,
     pub keyring: Keyring,
     pub queues: Queues,
+    pub hook: Option<HookSender>,
     pub fingerprint_seed: u64,
     pub options: Arc<Options>,
     pub context: Arc<Context>,
@@ -138,7 +140,7 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         me: spec.me,
         placement: Placement::new(spec.shards),
         limits: spec.options.limits,
-        policies: spec.options.policies,
+        policies: Policies { hook: spec.options.hook.policy(), ..spec.options.policies },
         windows: spec.options.windows,
         upkeep: spec.options.upkeep,
         seed: spec.seed,
@@ -178,6 +180,7 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         clock,
         sleep,
         jobs,
+        hook: spec.hook,
         endpoint: spec.endpoint,
         epoch: spec.epoch,
     });

@@ -10,6 +10,7 @@ use crate::model::{Addressee, Answer, Order, Position, ShardId, UserId};
 use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
 use crate::server::follow::log_follower::CommittedEnd;
+use crate::server::hook::meters::HookMeters;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
 use crate::shard::{Placement, Ticket};
@@ -27,6 +28,8 @@ pub struct Control {
     pub lanes: ControlLanes,
     pub answers: Answers,
     pub keep_serving: KeepServing,
+    /// The hook's numbers, if there is a hook.
+    pub hook: Option<Arc<HookMeters>>,
 }
 
 /// The control thread's channels to the shards.
@@ -118,7 +121,7 @@ pub fn connect(
     let (shared, wakers) = (shared.clone(), wakers.clone());
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
     let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone() };
-    (Control { options, core, lanes, answers: Answers(answered), keep_serving }, endpoints)
+    (Control { options, core, lanes, answers: Answers(answered), keep_serving, hook: None }, endpoints)
 }
 
 impl ControlLanes {

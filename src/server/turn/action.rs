@@ -2,7 +2,7 @@
 
 use crate::model::{Answer, ShardId};
 use crate::server::turn::link::LinkKey;
-use crate::shard::{Fetch, ShardMessage, Ticket};
+use crate::shard::{Fetch, HookQuestion, ShardMessage, Ticket};
 
 /// What the driver must do after it has fed a turn.
 ///
@@ -29,6 +29,8 @@ pub enum Action {
     Answer(Ticket, Answer),
     /// Read off the core, then call `fetched`.
     Fetch(Box<Fetch>),
+    /// Ask the operator's hook, then call `hook_answered`, within a bounded time in any case.
+    AskHook(Box<HookQuestion>),
     /// Make another inbox epoch durable, then call `inbox_epoch_renewed`.
     RenewInboxEpoch,
 }

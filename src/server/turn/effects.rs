@@ -46,6 +46,7 @@ impl<S: Storage> Turn<S> {
                 }
                 Effect::RenewInboxEpoch => self.actions.push(Action::RenewInboxEpoch),
                 Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),
+                Effect::AskHook(question) => self.actions.push(Action::AskHook(question)),
                 Effect::Close { session, closing } => {
                     let Some(key) = self.open_link(session) else { continue };
                     self.close(now, key, closing);

@@ -14,11 +14,11 @@ pub(super) mod traffic;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, Moment, Order, Position, Refusal, SessionId, ShardId, Steady};
+use crate::model::{Closing, HookVerdict, Moment, Order, Position, Refusal, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
-use crate::shard::{Effect, Fetched, Input, Placement, Shard, ShardMessage, Ticket};
+use crate::shard::{Effect, Fetched, HookTicket, Input, Placement, Shard, ShardMessage, Ticket};
 use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -230,6 +230,12 @@ impl<S: Storage> Turn<S> {
     /// The result of an `Action::Fetch`.
     pub fn fetched(&mut self, now: Moment, fetched: Fetched) {
         self.handle(now, Input::Fetched(Box::new(fetched)));
+        self.settle(now);
+    }
+
+    /// The answer to an `Action::AskHook`, or that there is none.
+    pub fn hook_answered(&mut self, now: Moment, ticket: HookTicket, verdict: HookVerdict) {
+        self.handle(now, Input::HookAnswered { ticket, verdict });
         self.settle(now);
     }
 
