@@ -1,6 +1,6 @@
 //! The operator's say about a message before it is accepted: what the hook is asked about, and what it may answer.
 
-use super::{Annotations, Authority, Extra, MessageContent, Send};
+use super::{Annotations, Extra, MessageContent, Send};
 use compact_str::CompactString;
 
 /// The kinds of sends, as far as the hook is asked about them or not. Typing notices have no content and are of no kind.
@@ -28,14 +28,6 @@ impl SendKind {
             Some(Annotations { chunk: Some(_), .. }) => Self::Chunk,
             Some(Annotations { header, .. }) if header.no_persist => Self::Unstored,
             _ => Self::Stored,
-        }
-    }
-
-    /// The kind of a send that is an order.
-    pub fn of_order(authority: Authority) -> Self {
-        match authority {
-            Authority::User => Self::Backend,
-            Authority::System => Self::System,
         }
     }
 

@@ -1,10 +1,10 @@
 //! The metrics of the operator's hook.
 
-use crate::admin::watch::metrics::gauge;
 use crate::server::{HookFault, HookNumbers, LATENCY_BOUNDS_MS};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 
 pub(super) fn encode_hook(numbers: &HookNumbers, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -29,7 +29,8 @@ pub(super) fn encode_hook(numbers: &HookNumbers, encoder: &mut DescriptorEncoder
     }
 
     let help = "Questions under way, or waiting for hook.concurrency_max";
-    gauge(numbers.under_way).encode(encoder.encode_descriptor(
+    let under_way = i64::try_from(numbers.under_way).unwrap_or(i64::MAX);
+    ConstGauge::new(under_way).encode(encoder.encode_descriptor(
         "mushan_hook_under_way",
         help,
         None,

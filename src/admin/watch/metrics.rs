@@ -290,7 +290,7 @@ impl Collector for Scrape {
 }
 
 /// The library's gauges are signed; our sizes never exceed 63 bits.
-pub(super) fn gauge(value: u64) -> ConstGauge<i64> {
+fn gauge(value: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 

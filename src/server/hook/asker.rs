@@ -44,7 +44,7 @@ pub struct Hook {
 }
 
 /// What all questions share.
-struct Asker {
+struct HookCaller {
     secret: SigningSecret,
     client: OutboundClient,
     limits: Limits,
@@ -72,7 +72,7 @@ pub fn start(options: &Options, core: Option<usize>, run: u64) -> Result<Option<
         .build()
         .map_err(HostError::system("start the hook's runtime"))?;
     let meters = Arc::new(HookMeters::default());
-    let asker = Arc::new(Asker {
+    let asker = Arc::new(HookCaller {
         secret,
         client,
         limits: options.limits,
@@ -95,7 +95,7 @@ pub fn start(options: &Options, core: Option<usize>, run: u64) -> Result<Option<
     Ok(Some(Hook { calls, meters, thread }))
 }
 
-impl Asker {
+impl HookCaller {
     async fn serve(self: Arc<Self>, HookCall { question, reply_sender }: HookCall) {
         let began = Instant::now();
         count(&self.meters.asked);

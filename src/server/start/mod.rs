@@ -145,11 +145,7 @@ pub fn serve_with_operator(
     let (queues, mut helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
     let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
-    control.hook = hook.as_ref().map(|hook| hook.meters.clone());
-    let hook = hook.map(|Hook { calls, thread, .. }| {
-        helpers.push(thread);
-        calls
-    });
+    let hook = hook.map(|hook| attach(hook, &mut control, &mut helpers));
     let operator = serve(control)?;
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
     let connections_max = host::connections_max(&options, directory.manifest.shards, files);
@@ -188,6 +184,13 @@ pub fn serve_with_operator(
         helpers,
         _directory: directory,
     })
+}
+
+/// The control thread reads the hook's numbers, and the server waits for its thread.
+fn attach(hook: Hook, control: &mut Control, helpers: &mut Vec<JoinHandle<()>>) -> HookSender {
+    control.hook = Some(hook.meters);
+    helpers.push(hook.thread);
+    hook.calls
 }
 
 struct Plan<'a> {

@@ -52,7 +52,7 @@ pub struct Common {
 /// 2. Pass on what happens, in any order: [`accept`](Self::accept), [`adopt`](Self::adopt),
 ///    [`received`](Self::received), [`wrote`](Self::wrote), [`stalled`](Self::stalled), [`hung_up`](Self::hung_up),
 ///    [`arrived`](Self::arrived), [`synced`](Self::synced), [`fetched`](Self::fetched), [`ordered`](Self::ordered),
-///    [`checkpointed`](Self::checkpointed).
+///    [`hook_answered`](Self::hook_answered), [`checkpointed`](Self::checkpointed).
 /// 3. Once in each pass of the loop: [`continue_background`](Self::continue_background) if
 ///    [`has_more`](Self::has_more); [`judge`](Self::judge), after the sockets were read; [`seal`](Self::seal), and a
 ///    sync of the range that it returns; and [`tick`](Self::tick) at least once a second.
@@ -152,8 +152,7 @@ impl<S: Storage> Turn<S> {
     /// A new connection, accepted on this core.
     pub fn accept(&mut self, now: Moment) -> LinkKey {
         self.traffic.accepted += 1;
-        let connection = Connection::new(now, &self.common.context);
-        let key = self.links.insert(connection);
+        let key = self.links.insert(Connection::new(now, &self.common.context));
         self.after(now, key);
         key
     }
@@ -495,8 +494,6 @@ impl<S: Storage> Turn<S> {
 
     fn send_close(&mut self, now: Moment) {
         let open: Vec<LinkKey> = self.links.iter().filter(|(_, link)| !link.is_ended()).map(|(key, _)| key).collect();
-        for key in open {
-            self.close(now, key, Closing::Stopping);
-        }
+        open.into_iter().for_each(|key| self.close(now, key, Closing::Stopping));
     }
 }

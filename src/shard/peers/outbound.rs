@@ -486,8 +486,7 @@ impl Outbound {
             requests: sum(|peer| peer.requests),
             deliveries: sum(|peer| peer.unconfirmed.len()),
             to_full_shards: sum(|peer| if peer.is_full { peer.unconfirmed.len() } else { 0 }),
-            unsynced: 0,
-            hooked: 0,
+            ..Unfinished::default()
         }
     }
 

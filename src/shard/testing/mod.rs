@@ -4,5 +4,6 @@ pub(super) mod basic_tests;
 pub(super) mod budget_tests;
 pub(super) mod duo;
 pub(super) mod fixtures;
+pub(super) mod hook_tests;
 pub(super) mod oracle;
 pub(super) mod random_tests;

@@ -38,7 +38,7 @@ impl HookQuestion {
 
 /// What the sends of a line wait for.
 #[derive(Debug)]
-enum Head {
+enum LineHead {
     /// The hook's answer to the question of this number.
     Asked(u64, Box<AskedSend>),
     /// The hook has answered, and the send waits for a window.
@@ -48,14 +48,14 @@ enum Head {
 }
 
 #[derive(Debug)]
-struct Line {
-    head: Head,
+struct HookLine {
+    head: LineHead,
     waiting: VecDeque<Stalled>,
 }
 
 /// The line of each author about whose send the hook is asked.
 pub(in crate::shard) struct HookLines {
-    lines: HashMap<UserId, Line, FixedState>,
+    lines: HashMap<UserId, HookLine, FixedState>,
     /// Authors whose lines go on, each once.
     ready: VecDeque<UserId>,
     /// The author whose line goes on right now: what it sends is the first of the line.
@@ -86,27 +86,29 @@ impl HookLines {
     pub fn ask(&mut self, asked: AskedSend) -> HookTicket {
         self.questions += 1;
         let (author, number) = (asked.author.clone(), self.questions);
-        let line =
-            self.lines.entry(author.clone()).or_insert_with(|| Line { head: Head::Free, waiting: VecDeque::new() });
-        assert!(matches!(line.head, Head::Free), "one question of an author at a time");
-        line.head = Head::Asked(number, Box::new(asked));
+        let line = self
+            .lines
+            .entry(author.clone())
+            .or_insert_with(|| HookLine { head: LineHead::Free, waiting: VecDeque::new() });
+        assert!(matches!(line.head, LineHead::Free), "one question of an author at a time");
+        line.head = LineHead::Asked(number, Box::new(asked));
         HookTicket { author, number }
     }
 
     /// Takes the send that an answer is about; the line goes on when the send is released. `None`: answered before.
     pub fn answered(&mut self, ticket: &HookTicket) -> Option<AskedSend> {
         let line = self.lines.get_mut(&ticket.author)?;
-        if !matches!(&line.head, Head::Asked(number, _) if *number == ticket.number) {
+        if !matches!(&line.head, LineHead::Asked(number, _) if *number == ticket.number) {
             return None;
         }
-        let Head::Asked(_, asked) = std::mem::replace(&mut line.head, Head::Stalled) else { return None };
+        let LineHead::Asked(_, asked) = std::mem::replace(&mut line.head, LineHead::Stalled) else { return None };
         Some(*asked)
     }
 
     /// The send at the head is done with.
     pub fn release(&mut self, author: &UserId) {
         let Some(line) = self.lines.get_mut(author) else { return };
-        line.head = Head::Free;
+        line.head = LineHead::Free;
         if line.waiting.is_empty() {
             self.lines.remove(author);
         } else if !self.ready.contains(author) {
@@ -137,9 +139,9 @@ impl HookLines {
         let (Some(author), Some(_)) = (self.served.take(), self.ready.pop_front()) else { return };
         let Some(line) = self.lines.get(&author) else { return };
         match line.head {
-            Head::Free if line.waiting.is_empty() => drop(self.lines.remove(&author)),
-            Head::Free => self.ready.push_back(author),
-            Head::Asked(..) | Head::Stalled => {}
+            LineHead::Free if line.waiting.is_empty() => drop(self.lines.remove(&author)),
+            LineHead::Free => self.ready.push_back(author),
+            LineHead::Asked(..) | LineHead::Stalled => {}
         }
     }
 

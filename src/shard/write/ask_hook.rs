@@ -5,8 +5,8 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Answer, Command, Conversation, Denial, HookVerdict, OnHookFailure, Order, Refusal, Reply, Send, SendKind,
-    SessionId, ShardId, UserId,
+    Answer, Authority, Command, Conversation, Denial, HookVerdict, OnHookFailure, Order, Refusal, Reply, Send,
+    SendKind, SessionId, ShardId, UserId,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::asked_send::{AllowedSend, AskedSend};
@@ -28,7 +28,7 @@ impl<S: Storage> Shard<S> {
         !self.settings.policies.hook.asked.is_empty()
     }
 
-    pub(in crate::shard) fn is_hooked(&self, kind: SendKind) -> bool {
+    fn is_hooked(&self, kind: SendKind) -> bool {
         self.settings.policies.hook.asked.contains(kind)
     }
 
@@ -39,6 +39,15 @@ impl<S: Storage> Shard<S> {
             return None;
         }
         Some(SendKind::of_session(send)).filter(|kind| self.is_hooked(*kind))
+    }
+
+    /// The same for an order.
+    pub(in crate::shard) fn hooked_kind_of_order(&self, authority: Authority) -> Option<SendKind> {
+        let kind = match authority {
+            Authority::User => SendKind::Backend,
+            Authority::System => SendKind::System,
+        };
+        self.is_hooked(kind).then_some(kind)
     }
 
     /// Whether the hook is asked about an earlier send of the author.

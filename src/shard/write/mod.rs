@@ -2,8 +2,6 @@
 
 pub(super) mod admit;
 pub(super) mod ask_hook;
-#[cfg(test)]
-pub(super) mod ask_hook_tests;
 pub(super) mod charge;
 pub(super) mod commit;
 pub(super) mod deliver;

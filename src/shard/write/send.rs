@@ -3,8 +3,7 @@
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
     AccountState, Authority, ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Directory,
-    Fact, Message, MessageId, Millis, Order, Position, Refusal, Reply, RequestTag, Send, SendKind, Seq, SessionId,
-    UserId,
+    Fact, Message, MessageId, Millis, Order, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::asked_send::AskedSend;
@@ -98,8 +97,7 @@ impl<S: Storage> Shard<S> {
         if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
         }
-        let kind = SendKind::of_order(authority);
-        if self.is_hooked(kind) {
+        if let Some(kind) = self.hooked_kind_of_order(authority) {
             return self.ask_hook(ctx, AskedSend { author, send: *send, authority, waiter }, kind);
         }
         let message = self.spares.hold(unsequenced(author, conversation, *send));
