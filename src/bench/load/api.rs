@@ -1,6 +1,7 @@
 //! A client of the operator's HTTP API, over which the generator creates groups.
 
 use crate::admin::{Address, AddressFile};
+use crate::bench::load::http::HttpConnection;
 use crate::terminal::failure::Failure;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -40,6 +41,11 @@ impl ApiLoad {
         })?;
         let address = address_in(data_dir)?;
         Ok(Self { address, token: token.trim().to_owned(), data_dir: data_dir.to_owned() })
+    }
+
+    /// A connection for many requests.
+    pub fn connect(&self) -> Result<HttpConnection, Failure> {
+        HttpConnection::open(&self.address, &self.token)
     }
 
     /// Creates the group with the first members, and adds the others in parts.

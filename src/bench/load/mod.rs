@@ -6,6 +6,7 @@ pub(crate) mod chart;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod generator;
+pub(crate) mod http;
 pub(crate) mod options;
 pub(crate) mod process;
 pub(crate) mod report;

@@ -2,7 +2,7 @@
 
 use crate::terminal::failure::Failure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,13 +11,28 @@ const FILES_BESIDE: u64 = 128;
 
 /// CPU time that a process has used so far, of all threads together, in ns.
 pub fn cpu_ns(pid: u32) -> Result<u64, Failure> {
+    cpu_ns_of(pid, |_name| true)
+}
+
+/// Of the threads with these names.
+fn cpu_ns_of(pid: u32, is_meant: impl Fn(&str) -> bool) -> Result<u64, Failure> {
     let tasks = format!("/proc/{pid}/task");
     let entries = std::fs::read_dir(&tasks).map_err(Failure::because(&tasks))?;
     let of_task = |path: PathBuf| {
         let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
         text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
     };
-    Ok(entries.flatten().map(|entry| of_task(entry.path())).sum())
+    let name = |path: &Path| std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+    let meant = entries.flatten().map(|entry| entry.path()).filter(|path| is_meant(&name(path)));
+    Ok(meant.map(of_task).sum())
+}
+
+/// The same of the threads of its shards alone: what serves HTTP or reads logs beside them does not count.
+pub fn shards_cpu_ns(pid: u32) -> Result<u64, Failure> {
+    cpu_ns_of(pid, |name| {
+        let number = name.trim_end().strip_prefix("mushan-");
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 /// Anonymous memory of a process in RAM: its allocations, without the log's mapped pages.

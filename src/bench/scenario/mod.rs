@@ -1,7 +1,9 @@
 //! `mushan bench`: loads a server and measures what that costs.
 
+pub(crate) mod api;
 pub(crate) mod compare;
 pub(crate) mod day;
+pub(crate) mod follow;
 pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod idle;
@@ -39,6 +41,8 @@ enum Chosen {
     Day(day::Arguments),
     Size(size::Arguments),
     History(history::Arguments),
+    Api(api::Arguments),
+    Follow(follow::Arguments),
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -51,6 +55,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Chosen::Day(scenario) => measure(scenario),
         Chosen::Size(arguments) => size::run(arguments),
         Chosen::History(arguments) => history::run(arguments),
+        Chosen::Api(arguments) => api::run(arguments),
+        Chosen::Follow(arguments) => follow::run(arguments),
     }
 }
 
