@@ -44,7 +44,7 @@ const RATIO_MAX: f64 = 1.1;
 const CATCHING_UP: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum EventReader {
+enum ReaderBeside {
     None,
     One,
 }
@@ -87,12 +87,12 @@ impl Arguments {
             let (mut alone, mut followed, mut events) = (Vec::new(), Vec::new(), 0);
             for round in 0..rounds {
                 // Neither is always the first.
-                let order = [EventReader::None, EventReader::One];
+                let order = [ReaderBeside::None, ReaderBeside::One];
                 let order = if round.is_multiple_of(2) { order } else { [order[1], order[0]] };
                 for reader in order {
                     let (cost, read) = self.cost(dialect, reader)?;
                     events += read;
-                    if reader == EventReader::One {
+                    if reader == ReaderBeside::One {
                         followed.push(cost)
                     } else {
                         alone.push(cost)
@@ -110,7 +110,7 @@ impl Arguments {
     }
 
     /// The cost of a message in CPU µs of the shards' threads, and the events that were read.
-    fn cost(&self, dialect: LoadDialect, reader: EventReader) -> Result<(f64, u64), Failure> {
+    fn cost(&self, dialect: LoadDialect, reader: ReaderBeside) -> Result<(f64, u64), Failure> {
         let options = &self.options;
         let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
         let settings = ComparedSettings::default();
@@ -129,8 +129,8 @@ impl Arguments {
                 Ok::<_, Failure>((shards_cpu_ns(pid)?.saturating_sub(before), whole))
             };
             match reader {
-                EventReader::None => cost().map(|(cpu_ns, whole)| (cpu_ns, whole, 0)),
-                EventReader::One => read_beside(&ApiLoad::of(target.data_dir())?, cost),
+                ReaderBeside::None => cost().map(|(cpu_ns, whole)| (cpu_ns, whole, 0)),
+                ReaderBeside::One => read_beside(&ApiLoad::of(target.data_dir())?, cost),
             }
         })?;
         target.close()?;
