@@ -5,7 +5,7 @@ use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
-use crate::admin::people::{erasure, export, groups, sessions, users};
+use crate::admin::people::{erasure, export, groups, profiles, sessions, users};
 use crate::admin::watch::{health, metrics};
 use crate::admin::webhooks::handlers as webhooks;
 use crate::server::MetricsAccess;
@@ -15,7 +15,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use std::sync::{Arc, PoisonError};
 
 pub struct Route {
@@ -42,6 +42,7 @@ const fn route(method: Method, path: &'static str, access: Access, handler: fn()
 pub static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/groups", Access::Token, || post(groups::create)),
     route(Method::GET, "/v1/groups/{group}", Access::Token, || get(groups::show)),
+    route(Method::PATCH, "/v1/groups/{group}", Access::Token, || patch(profiles::change_group)),
     route(Method::DELETE, "/v1/groups/{group}", Access::Token, || delete(groups::dissolve)),
     route(Method::POST, "/v1/groups/{group}/members", Access::Token, || post(groups::change_members)),
     route(Method::PUT, "/v1/groups/{group}/members/{user}", Access::Token, || put(groups::change_member)),
@@ -49,6 +50,8 @@ pub static ROUTES: &[Route] = &[
     route(Method::PUT, "/v1/users/{user}", Access::Token, || put(users::know)),
     route(Method::DELETE, "/v1/users/{user}", Access::Token, || delete(erasure::erase)),
     route(Method::GET, "/v1/users/{user}/export", Access::Token, || get(export::export)),
+    route(Method::GET, "/v1/users/{user}/profile", Access::Token, || get(profiles::show_user)),
+    route(Method::PUT, "/v1/users/{user}/profile", Access::Token, || put(profiles::set_user)),
     route(Method::PUT, "/v1/users/{user}/blocks/{other}", Access::Token, || put(users::block)),
     route(Method::DELETE, "/v1/users/{user}/blocks/{other}", Access::Token, || delete(users::unblock)),
     route(Method::PUT, "/v1/users/{user}/disabled", Access::Token, || put(users::disable)),

@@ -9,7 +9,7 @@ use crate::model::{Millis, Position, ShardId};
 /// The version of the checkpoint format.
 pub const CHECKPOINT_VERSION: u16 = 4;
 /// The oldest version that is still read: without the times of the oldest messages, and without the users who had
-/// sessions.
+/// sessions. Version 3 lacks profiles.
 pub const CHECKPOINT_VERSION_OLDEST: u16 = 2;
 const MAGIC: &[u8; 8] = b"mushanck";
 const CRC_BYTES: usize = 4;

@@ -7,8 +7,8 @@ use super::{
 pub(crate) use crate::model::testing::{Chance, user};
 use crate::model::{
     AccountState, Annotations, BlockState, ChunkPhase, ClientMessageId, Conversation, ConversationName,
-    ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, HeaderFlags, Message, MessageId, Millis, Position,
-    ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
+    ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy, Message,
+    MessageId, Millis, Position, Profile, ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
 };
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub(super) fn posted(message: &Arc<Message>, links: ThreadLinks) -> Record {
 
 /// Any record that a shard could append, sizes of every residue included.
 pub(super) fn any_record(chance: &mut Chance) -> Record {
-    match chance.below(23) {
+    match chance.below(24) {
         0 | 1 => Record::Posted {
             message: any_message(chance),
             deliveries: (0..chance.below(4))
@@ -100,6 +100,7 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             state: [AccountState::Enabled, AccountState::Disabled][chance.below(2)],
             tokens_from: Millis(chance.next()),
         },
+        22 => Record::Profile { user: user(&any_text(chance, 1, 64)), profile: Box::new(any_profile(chance)) },
         20 => Record::Online { user: user(&any_text(chance, 1, 64)), since: Millis(chance.next()) },
         21 => Record::Clock { time: Millis(chance.next()), jumped_ms: chance.next().cast_signed() },
         14 => Record::Erased { user: user(&any_text(chance, 1, 64)), time: Millis(chance.next()) },
@@ -117,7 +118,7 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let seq = |chance: &mut Chance| ConversationSeq(chance.next());
     let halves = |chance: &mut Chance| [chance.next(), chance.next()];
-    match chance.below(6) {
+    match chance.below(7) {
         0 => SnapshotRecord::Seat {
             user: some_user(chance),
             conversation: any_conversation(chance, &user("alice")),
@@ -145,8 +146,26 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
             reader: halves(chance),
             ranges: (0..chance.below(5)).map(|_| (seq(chance), seq(chance))).collect(),
         },
+        5 => SnapshotRecord::Described {
+            group: GroupId::new(&any_text(chance, 1, 64)).expect("well formed"),
+            profile: Box::new(any_group_profile(chance)),
+        },
         _ => SnapshotRecord::Blocked { pair: halves(chance), bits: chance.next() as u8 },
     }
+}
+
+fn any_profile(chance: &mut Chance) -> Profile {
+    let attributes = (0..chance.below(3)).map(|_| (any_text(chance, 0, 9).into(), any_text(chance, 0, 30).into()));
+    Profile {
+        attributes: Extra::new(attributes.collect()),
+        name: any_text(chance, 0, 40).into(),
+        avatar: any_text(chance, 0, 90).into(),
+    }
+}
+
+fn any_group_profile(chance: &mut Chance) -> GroupProfile {
+    let join = JoinPolicy::ALL[chance.below(JoinPolicy::ALL.len())];
+    GroupProfile { about: any_profile(chance), join }
 }
 
 fn any_member(chance: &mut Chance) -> SnapshotMember {
@@ -183,7 +202,7 @@ fn any_conversation(chance: &mut Chance, author: &UserId) -> Conversation {
 fn any_fact(chance: &mut Chance) -> Arc<Fact> {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let users = |chance: &mut Chance| (0..chance.below(5)).map(|_| some_user(chance)).collect::<Vec<_>>();
-    Arc::new(match chance.below(7) {
+    Arc::new(match chance.below(8) {
         0 => Fact::Revoked { message: MessageId(chance.next()) },
         1 => Fact::Read {
             told: some_user(chance),
@@ -199,6 +218,7 @@ fn any_fact(chance: &mut Chance) -> Arc<Fact> {
             role: [Role::Member, Role::Admin, Role::Owner][chance.below(3)],
             muted_until: Millis(chance.next()),
         }),
+        6 => Fact::Group(GroupChange::Profiled(Box::new(any_group_profile(chance)))),
         _ => Fact::Group(GroupChange::Dissolved),
     })
 }

@@ -1,8 +1,8 @@
 //! The requests that a session can make of its shard, independent of the protocol that carried them.
 
 use super::{
-    Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, MessageContent, MessageId, Recipient, Seq,
-    UserId, Verb,
+    Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, GroupRequest, MessageContent, MessageId,
+    Profile, Recipient, Seq, UserId, Verb,
 };
 use compact_str::CompactString;
 
@@ -59,6 +59,12 @@ pub enum Command {
     MarkRead(MarkRead),
     /// Query or watch who is online.
     Presence(Presence),
+    /// Read or change a group: [`GroupRequest`].
+    Group(Box<GroupRequest>),
+    /// Read a user's profile. The reply is `Reply::Profile`.
+    ShowProfile(UserId),
+    /// Set the user's own profile.
+    SetProfile(Box<Profile>),
     /// The session has presented a fresh token, and the token was found valid. The reply is `Reply::Reauthenticated`.
     Reauthenticate,
 }
@@ -77,6 +83,9 @@ impl Command {
             Self::Conversations(_) => Verb::Conversations,
             Self::MarkRead(_) => Verb::MarkRead,
             Self::Presence(_) => Verb::Presence,
+            Self::Group(request) => request.act.verb(),
+            Self::ShowProfile(_) => Verb::ShowProfile,
+            Self::SetProfile(_) => Verb::SetProfile,
             Self::Reauthenticate => Verb::Reauthenticate,
         }
     }

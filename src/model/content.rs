@@ -1,6 +1,7 @@
-//! The content of a message.
+//! The content of a message, and its `extra`.
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use std::ops::Deref;
 
 /// Opaque bytes that belong to the author. Equal contents have equal bytes.
@@ -63,5 +64,47 @@ impl Deref for MessageContent {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// The binary protocol's `extra` map, sorted by key, keys unique (PROTOCOL 6.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra(Vec<(CompactString, CompactString)>);
+
+impl Extra {
+    /// A map of these pairs. Of two values for one key the later wins, as in any protobuf map.
+    pub fn new(mut pairs: Vec<(CompactString, CompactString)>) -> Self {
+        if pairs.len() > 1 {
+            pairs.reverse();
+            pairs.sort_by(|one, other| one.0.cmp(&other.0));
+            pairs.dedup_by(|later, kept| later.0 == kept.0);
+        }
+        Self(pairs)
+    }
+
+    /// The pairs, sorted by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether the map has no pair.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes of all keys and values together.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_key_wins_in_extra() {
+        let extra = Extra::new(vec![("k".into(), "old".into()), ("a".into(), "1".into()), ("k".into(), "new".into())]);
+        assert_eq!(extra.iter().collect::<Vec<_>>(), [("a", "1"), ("k", "new")]);
     }
 }

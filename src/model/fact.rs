@@ -3,7 +3,7 @@
 //! A fact is an entry of an inbox like a message, with a seq of its own. The entry's author is the user who acted, and
 //! its server time is when.
 
-use super::{ConversationSeq, GroupId, MessageId, Millis, UserId};
+use super::{ConversationSeq, GroupProfile, MessageId, Millis, Role, UserId};
 use std::ops::RangeInclusive;
 
 /// An event that takes an entry in the inboxes of those whom it concerns.
@@ -43,6 +43,7 @@ impl Fact {
         match self {
             Self::Revoked { .. } => 0,
             Self::Read { messages, .. } => messages.len() * size_of::<ReadMessage>(),
+            Self::Group(GroupChange::Profiled(profile)) => profile.about.bytes(),
             Self::Group(change) => change.members().iter().map(|user| user.as_str().len()).sum(),
         }
     }
@@ -57,7 +58,7 @@ impl Fact {
     }
 }
 
-/// A change of a group. The author of the entry is the group's owner, in whose name the operator acts.
+/// A change of a group. The author of the entry is the user who made it: the group's owner, where the operator acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupChange {
     /// The group was created. `members` include the owner.
@@ -88,6 +89,8 @@ pub enum GroupChange {
     },
     /// The group has ended.
     Dissolved,
+    /// The group's profile is this one from now on.
+    Profiled(Box<GroupProfile>),
 }
 
 impl GroupChange {
@@ -96,66 +99,7 @@ impl GroupChange {
         match self {
             Self::Created { members, .. } | Self::Added { members } | Self::Removed { members } => members,
             Self::Changed { member, .. } => std::slice::from_ref(member),
-            Self::Dissolved => &[],
+            Self::Dissolved | Self::Profiled(_) => &[],
         }
     }
-}
-
-/// The role of a member in a group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// May send.
-    #[default]
-    Member,
-    /// May send, and revoke messages of others.
-    Admin,
-    /// The one owner, with the rights of an admin.
-    Owner,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 3] = [Self::Member, Self::Admin, Self::Owner];
-
-    /// The stable word for the role in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Member => "member",
-            Self::Admin => "admin",
-            Self::Owner => "owner",
-        }
-    }
-
-    /// The role with this word.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-}
-
-/// One member of a group, as the group's owner shard knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The member's id.
-    pub user: UserId,
-    /// The member's role.
-    pub role: Role,
-    /// The wall-clock time until which the member may not send; 0: not muted.
-    pub muted_until: Millis,
-}
-
-/// A group as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupState {
-    /// The group's id.
-    pub id: GroupId,
-    /// The user with the role `Owner`.
-    pub owner: UserId,
-    /// The wall-clock time of the creation.
-    pub created: Millis,
-    /// All members; `members` may be one page of them.
-    pub member_count: u64,
-    /// Members in the order of their ids.
-    pub members: Vec<Member>,
-    /// The newest conversation seq.
-    pub newest_seq: ConversationSeq,
 }

@@ -71,6 +71,12 @@ pub struct Limits {
     pub backlog_max: u64,
     /// Conversations for which one user may have names of its own (PROTOCOL 2.4).
     pub conversation_names_max: usize,
+    /// Bytes of the name in a profile of a user or a group.
+    pub profile_name_bytes_max: usize,
+    /// Bytes of the avatar in a profile.
+    pub profile_avatar_bytes_max: usize,
+    /// Bytes of all keys and values in a profile's attributes.
+    pub profile_attributes_bytes_max: usize,
     /// Open streams of one user.
     pub open_streams_max: usize,
     /// Time without a chunk after which the server ends a stream (PROTOCOL 3.11).
@@ -131,6 +137,9 @@ impl Default for Limits {
             typing_members_max: 500,
             backlog_max: 1_000,
             conversation_names_max: 10_000,
+            profile_name_bytes_max: 256,
+            profile_avatar_bytes_max: 1 << 10,
+            profile_attributes_bytes_max: 4 << 10,
             open_streams_max: 64,
             stream_idle_ms: 60_000,
             subscriptions_max: 200,

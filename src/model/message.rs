@@ -1,7 +1,8 @@
 //! A message with its position in its conversation, and an entry: the message at its position in one user's inbox.
 
 use super::{
-    ClientMessageId, ConversationName, ConversationSeq, Fact, GroupId, MessageContent, MessageId, Millis, Seq, UserId,
+    ClientMessageId, ConversationName, ConversationSeq, Extra, Fact, GroupId, MessageContent, MessageId, Millis, Seq,
+    UserId,
 };
 use compact_str::CompactString;
 use std::sync::Arc;
@@ -45,37 +46,6 @@ impl Conversation {
             Self::Pair(a, b) => compact_str::format_compact!("single_{a}_{b}"),
             Self::Group(id) => compact_str::format_compact!("group_{id}"),
         }
-    }
-}
-
-/// The binary protocol's `extra` map, sorted by key, keys unique (PROTOCOL 6.4).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extra(Vec<(CompactString, CompactString)>);
-
-impl Extra {
-    /// A map of these pairs. Of two values for one key the later wins, as in any protobuf map.
-    pub fn new(mut pairs: Vec<(CompactString, CompactString)>) -> Self {
-        if pairs.len() > 1 {
-            pairs.reverse();
-            pairs.sort_by(|one, other| one.0.cmp(&other.0));
-            pairs.dedup_by(|later, kept| later.0 == kept.0);
-        }
-        Self(pairs)
-    }
-
-    /// The pairs, sorted by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-
-    /// Whether the map has no pair.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The bytes of all keys and values together.
-    pub fn bytes(&self) -> usize {
-        self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
     }
 }
 
@@ -260,11 +230,5 @@ mod tests {
         let pair = Conversation::pair(user("bob"), user("alice"));
         assert_eq!(pair, Conversation::pair(user("alice"), user("bob")));
         assert_eq!(pair.default_name(), "single_alice_bob");
-    }
-
-    #[test]
-    fn the_last_value_of_a_key_wins_in_extra() {
-        let extra = Extra::new(vec![("k".into(), "old".into()), ("a".into(), "1".into()), ("k".into(), "new".into())]);
-        assert_eq!(extra.iter().collect::<Vec<_>>(), [("a", "1"), ("k", "new")]);
     }
 }

@@ -10,10 +10,10 @@ mod closing;
 mod command;
 mod content;
 mod fact;
+mod group;
 mod hook;
 mod ids;
 mod limits;
-mod listing;
 mod message;
 mod moment;
 mod order;
@@ -33,24 +33,27 @@ pub use command::{
     Ack, Command, ConversationRef, Conversations, DeviceKey, History, HistoryDirection, MarkRead, Presence,
     PresenceAction, Receipt, RequestTag, Revoke, Send, Sync, SyncDirection, Typing,
 };
-pub use content::MessageContent;
-pub use fact::{Fact, GroupChange, GroupState, Member, ReadMessage, Role};
+pub use content::{Extra, MessageContent};
+pub use fact::{Fact, GroupChange, ReadMessage};
+pub use group::{GroupAct, GroupProfile, GroupRequest, GroupState, JoinPolicy, Member, Profile, ProfileChange, Role};
 pub use hook::{Denial, DenialCode, HookPolicy, HookVerdict, OnHookFailure, Replacement, SendKind, SendKinds};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,
     ShardId, Slot, UserId, has_control_character,
 };
 pub use limits::Limits;
-pub use listing::{Listed, ListedGroup, ListedUser, SessionState};
 pub use message::{
-    Annotations, ChunkPhase, Conversation, Entry, Extra, HeaderFlags, Message, Recipient, SettingFlags, StreamChunk,
+    Annotations, ChunkPhase, Conversation, Entry, HeaderFlags, Message, Recipient, SettingFlags, StreamChunk,
 };
 pub use moment::{Moment, Steady};
-pub use order::{AccountState, Addressee, Answer, Authority, BlockState, Order, SentMessage, UserState};
+pub use order::{
+    AccountState, Addressee, Answer, Authority, BlockState, Listed, ListedGroup, ListedUser, Order, SentMessage,
+    SessionState, UserState,
+};
 pub use policies::{Directory, Policies, SamePlatform};
 pub use refusal::{Refusal, Refused};
 pub use refusal_counts::RefusalCounts;
-pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice};
+pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice, UserProfile};
 pub use sizing::{Room, Sizing};
 pub use unsequenced::UnsequencedMessage;
 pub use verb::Verb;

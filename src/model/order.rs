@@ -1,9 +1,10 @@
 //! The operator's requests to a shard, and the shard's answers.
 
 use super::{
-    Conversation, ConversationSeq, Conversations, Denial, GroupId, GroupState, HistoryDirection, Listed, ListedGroup,
-    ListedUser, MessageId, Millis, Refused, Reply, Role, Send, SessionId, SessionState, ShardId, Sync, UserId,
+    Conversation, ConversationSeq, Conversations, Denial, DeviceKey, GroupId, GroupState, HistoryDirection, MessageId,
+    Millis, Profile, ProfileChange, Refused, Reply, Role, Send, Seq, SessionId, ShardId, Sync, UserId,
 };
+use compact_str::CompactString;
 
 /// An operator's request. It goes to the shard that owns the addressee.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,13 @@ pub enum Order {
         /// The wall-clock time until which the member may not send; 0: not muted.
         muted_until: Option<Millis>,
     },
+    /// Changes a group's profile.
+    ChangeProfile {
+        /// The group to change.
+        group: GroupId,
+        /// What changes.
+        change: Box<ProfileChange>,
+    },
     /// Ends a group.
     DissolveGroup {
         /// The group to end.
@@ -69,6 +77,18 @@ pub enum Order {
     /// Reads a user's state.
     ShowUser {
         /// The user to read.
+        user: UserId,
+    },
+    /// Sets a user's profile; an empty one removes it.
+    SetProfile {
+        /// The user.
+        user: UserId,
+        /// The new profile.
+        profile: Box<Profile>,
+    },
+    /// Reads a user's profile.
+    ShowProfile {
+        /// The user.
         user: UserId,
     },
     /// Enables or disables an account. Disabling ends the user's sessions.
@@ -221,6 +241,7 @@ impl Order {
             Self::CreateGroup { group, .. }
             | Self::ChangeMembers { group, .. }
             | Self::ChangeMember { group, .. }
+            | Self::ChangeProfile { group, .. }
             | Self::DissolveGroup { group }
             | Self::ShowGroup { group, .. } => Addressee::Conversation(Conversation::Group(group.clone())),
             Self::ShowHistory { conversation, .. } => Addressee::Conversation(conversation.clone()),
@@ -232,6 +253,8 @@ impl Order {
             Self::Block { by, other, .. } => Addressee::Conversation(Conversation::pair(by.clone(), other.clone())),
             Self::KnowUser { user }
             | Self::ShowUser { user }
+            | Self::SetProfile { user, .. }
+            | Self::ShowProfile { user }
             | Self::SetAccount { user, .. }
             | Self::RevokeTokens { user }
             | Self::Send { author: user, .. }
@@ -266,6 +289,8 @@ pub enum Answer {
     Group(Box<GroupState>),
     /// The state of a user.
     User(Box<UserState>),
+    /// The profile of a user; an empty one where the user has none.
+    Profile(Box<Profile>),
     /// The message is stored to the configured durability, as `Reply::Sent` says.
     Sent(SentMessage),
     /// A page, or what else a session would get as a reply.
@@ -307,7 +332,7 @@ pub struct UserState {
     /// Open sessions.
     pub sessions: u64,
     /// The newest inbox seq; 0: the inbox is empty.
-    pub newest_seq: super::Seq,
+    pub newest_seq: Seq,
     /// Conversations of the user.
     pub conversations: u64,
     /// The wall-clock time at which the last session ended; 0: online, or never seen.
@@ -316,4 +341,58 @@ pub struct UserState {
     pub account: AccountState,
     /// Tokens issued before this wall-clock time are revoked; 0: none is.
     pub tokens_from: Millis,
+}
+
+/// One session of a user. The shard knows the device; the core that holds the connection adds the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionState {
+    /// The session.
+    pub id: SessionId,
+    /// The device.
+    pub device: DeviceKey,
+    /// The name of the protocol: `binary`, `jsonrpc` or `wukong`.
+    pub protocol: &'static str,
+    /// The address and port of the socket's other end: a proxy's where there is one. Empty if it is gone already.
+    pub address: CompactString,
+    /// The wall-clock time at which the session was opened.
+    pub since: Millis,
+    /// Bytes for the session that the kernel has not taken yet.
+    pub queued_bytes: u64,
+}
+
+/// One user in a list of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedUser {
+    /// The user's id.
+    pub id: UserId,
+    /// The user is in the directory: an operator has added it, or it has had a session.
+    pub is_known: bool,
+    /// The user has a session.
+    pub is_online: bool,
+    /// The newest inbox seq; 0: the inbox is empty.
+    pub newest_seq: Seq,
+    /// The wall-clock time at which the last session ended; 0: online, or never seen.
+    pub last_seen: Millis,
+}
+
+/// One group in a list of groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedGroup {
+    /// The group's id.
+    pub id: GroupId,
+    /// The user with the role `Owner`.
+    pub owner: UserId,
+    /// The wall-clock time of the creation.
+    pub created: Millis,
+    /// All members.
+    pub member_count: u64,
+}
+
+/// A part of a list of one shard's rows, in the order of the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The rows. There may be none although more follow.
+    pub rows: Vec<T>,
+    /// The row at which the next part begins; `None`: there is none.
+    pub next: Option<u32>,
 }

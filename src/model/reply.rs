@@ -1,7 +1,8 @@
 //! What a session receives: replies to its requests, and events that it did not request.
 
 use super::{
-    Conversation, ConversationName, ConversationSeq, Denial, Entry, Message, MessageId, Millis, Refused, Seq, UserId,
+    Conversation, ConversationName, ConversationSeq, Denial, Entry, GroupState, Message, MessageId, Millis, Profile,
+    Refused, Seq, UserId,
 };
 use std::sync::Arc;
 
@@ -59,6 +60,10 @@ pub enum Reply {
     },
     /// The presence of each user of the request.
     Presence(Vec<PresenceState>),
+    /// A group and a page of its members.
+    Group(Box<GroupState>),
+    /// A user's profile; an empty one where the user has none.
+    Profile(Box<UserProfile>),
     /// Executed; the reply carries nothing else.
     Done,
     /// Refused. Where a request stores something, nothing was stored.
@@ -85,6 +90,15 @@ pub struct ConversationRow {
     pub read_through: ConversationSeq,
     /// The newest conversation seq.
     pub newest_seq: ConversationSeq,
+}
+
+/// The profile of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserProfile {
+    /// The user.
+    pub user: UserId,
+    /// The profile.
+    pub profile: Profile,
 }
 
 /// The presence of one user.

@@ -3,7 +3,7 @@
 //! Invariant: no protocol of a size class writes more bytes for an entry than `entry_bytes` returns, whatever the texts
 //! contain.
 
-use super::{Annotations, Conversation, Fact, GroupChange, Message};
+use super::{Annotations, Conversation, Fact, GroupChange, Message, Profile};
 
 /// The size class of a session's protocol: all that the shard, which fills pages, must know of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,7 @@ impl Sizing {
         match fact {
             Fact::Revoked { .. } => REVOKED_BYTES,
             Fact::Read { messages, .. } => REVOKED_BYTES + messages.len() * READ_BYTES,
+            Fact::Group(GroupChange::Profiled(profile)) => CHANGE_BYTES + profile_bytes(&profile.about),
             Fact::Group(change) => {
                 let owner = match change {
                     GroupChange::Created { owner, .. } => escaped_bytes(owner.as_str()),
@@ -129,6 +130,12 @@ impl Room {
     pub fn less(self, bytes: usize) -> Self {
         Self { bytes_max: self.bytes_max.saturating_sub(bytes), ..self }
     }
+}
+
+/// A profile in JSON, beside the names of its members.
+fn profile_bytes(Profile { name, avatar, attributes }: &Profile) -> usize {
+    let pairs = attributes.iter().map(|(key, value)| PAIR_BYTES + escaped_bytes(key) + escaped_bytes(value));
+    escaped_bytes(name) + escaped_bytes(avatar) + pairs.sum::<usize>()
 }
 
 /// What `text` takes between the quotes of a JSON string.

@@ -27,11 +27,29 @@ pub enum Verb {
     MarkRead,
     /// Query or watch presence.
     Presence,
+    /// Read a group and a page of its members.
+    ShowGroup,
+    /// Add members to a group and remove some.
+    ChangeMembers,
+    /// Change a member's role or mute.
+    ChangeMember,
+    /// Change a group's profile.
+    ChangeGroup,
+    /// Leave a group.
+    LeaveGroup,
+    /// Join an open group.
+    JoinGroup,
+    /// End a group.
+    DissolveGroup,
+    /// Read a user's profile.
+    ShowProfile,
+    /// Set one's own profile.
+    SetProfile,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::Authenticate,
         Self::Reauthenticate,
         Self::Send,
@@ -44,5 +62,14 @@ impl Verb {
         Self::Conversations,
         Self::MarkRead,
         Self::Presence,
+        Self::ShowGroup,
+        Self::ChangeMembers,
+        Self::ChangeMember,
+        Self::ChangeGroup,
+        Self::LeaveGroup,
+        Self::JoinGroup,
+        Self::DissolveGroup,
+        Self::ShowProfile,
+        Self::SetProfile,
     ];
 }

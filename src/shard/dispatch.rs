@@ -90,6 +90,9 @@ impl<S: Storage> Shard<S> {
             Command::Conversations(list) => self.conversations(ctx, session, tag, list),
             Command::MarkRead(mark) => self.mark_read(ctx, session, tag, &mark),
             Command::Presence(presence) => self.presence(ctx, session, tag, presence),
+            Command::Group(request) => self.group_request(ctx, session, tag, request),
+            Command::ShowProfile(user) => self.show_profile(ctx, session, tag, user),
+            Command::SetProfile(profile) => self.set_own_profile(ctx, session, tag, profile),
             Command::Reauthenticate => self.reauthenticated(ctx, session, tag),
         }
     }

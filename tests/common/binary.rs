@@ -27,6 +27,15 @@ pub mod command {
     pub const CONVERSATIONS: i32 = 700;
     pub const MARK_READ: i32 = 702;
     pub const HISTORY: i32 = 704;
+    pub const GROUP_INFO: i32 = 720;
+    pub const GROUP_MEMBERS: i32 = 722;
+    pub const GROUP_MEMBER: i32 = 724;
+    pub const GROUP_PROFILE: i32 = 726;
+    pub const GROUP_LEAVE: i32 = 728;
+    pub const GROUP_JOIN: i32 = 730;
+    pub const GROUP_DISSOLVE: i32 = 732;
+    pub const PROFILE: i32 = 736;
+    pub const SET_PROFILE: i32 = 738;
 }
 
 pub const SUCCESS: i64 = 0;

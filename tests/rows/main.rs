@@ -12,6 +12,7 @@ mod annotations;
 mod connect;
 mod durability;
 mod facts;
+mod group_requests;
 mod groups;
 mod lists;
 mod messages;

@@ -147,6 +147,7 @@ fn expected_change(by: &Message, change: &GroupChange, viewer: &UserId) -> Value
         GroupChange::Removed { members } => ("removed", members.clone()),
         GroupChange::Changed { member, .. } => ("changed", vec![member.clone()]),
         GroupChange::Dissolved => ("dissolved", Vec::new()),
+        GroupChange::Profiled(_) => ("profile", Vec::new()),
     };
     let count = members.len();
     if let (GroupChange::Removed { .. }, Some(at)) = (change, members.iter().position(|member| member == viewer)) {
@@ -168,6 +169,12 @@ fn expected_change(by: &Message, change: &GroupChange, viewer: &UserId) -> Value
             };
             expected["role"] = role.into();
             expected["mutedUntil"] = muted_until.0.into();
+        }
+        GroupChange::Profiled(profile) => {
+            expected["name"] = profile.about.name.as_str().into();
+            expected["avatar"] = profile.about.avatar.as_str().into();
+            expected["attributes"] = pairs(&profile.about.attributes);
+            expected["join"] = profile.join.name().into();
         }
         _ => {}
     }

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mushan::model::{
-    Ack, Annotations, ChunkPhase, Command, ConversationRef, Extra, HistoryDirection, PresenceAction, Recipient, Send,
-    Sync, SyncDirection,
+    Ack, Annotations, ChunkPhase, Command, ConversationRef, Extra, GroupAct, GroupRequest, HistoryDirection,
+    PresenceAction, Recipient, Send, Sync, SyncDirection, UserId,
 };
 use mushan::wire::proto;
 use prost::Message;
@@ -60,8 +60,81 @@ pub fn binary(command: &Command) -> Option<(i32, Vec<u8>)> {
             let user_ids = presence.users.iter().map(ToString::to_string).collect();
             (400, proto::PresenceRequest { user_ids, action: action(presence.action) }.encode_to_vec())
         }
+        Command::Group(request) => binary_group(request),
+        Command::ShowProfile(user) => (736, proto::ProfileRequest { user_id: user.to_string() }.encode_to_vec()),
+        Command::SetProfile(profile) => {
+            let profile = Some(proto::Profile {
+                name: profile.name.to_string(),
+                avatar: profile.avatar.to_string(),
+                attributes: map_of(&profile.attributes),
+            });
+            (738, proto::SetProfileRequest { profile }.encode_to_vec())
+        }
         Command::Reauthenticate => return None,
     })
+}
+
+fn map_of<M: FromIterator<(String, String)>>(pairs: &Extra) -> M {
+    pairs.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn binary_group(GroupRequest { group, act }: &GroupRequest) -> (i32, Vec<u8>) {
+    let group_id = group.to_string();
+    let ids = |users: &[UserId]| users.iter().map(ToString::to_string).collect();
+    match act {
+        GroupAct::Show { after, limit } => {
+            let after = after.as_ref().map(ToString::to_string).unwrap_or_default();
+            (720, proto::GroupInfoRequest { group_id, after, limit: *limit as i32 }.encode_to_vec())
+        }
+        GroupAct::ChangeMembers { add, remove } => {
+            (722, proto::GroupMembersRequest { group_id, add: ids(add), remove: ids(remove) }.encode_to_vec())
+        }
+        GroupAct::ChangeMember { member, role, muted_until } => {
+            let body = proto::GroupMemberRequest {
+                group_id,
+                user_id: member.to_string(),
+                role: role.map(|role| role.name().to_owned()),
+                muted_until: muted_until.map(|until| until.0.cast_signed()),
+            };
+            (724, body.encode_to_vec())
+        }
+        GroupAct::ChangeProfile(change) => {
+            let attributes = change.attributes.as_ref().map(|pairs| proto::Attributes { entries: map_of(pairs) });
+            let body = proto::GroupProfileRequest {
+                group_id,
+                name: change.name.as_ref().map(ToString::to_string),
+                avatar: change.avatar.as_ref().map(ToString::to_string),
+                attributes,
+                join: change.join.map(|join| join.name().to_owned()),
+            };
+            (726, body.encode_to_vec())
+        }
+        GroupAct::Join => (730, proto::GroupRequest { group_id }.encode_to_vec()),
+        GroupAct::Dissolve => (732, proto::GroupRequest { group_id }.encode_to_vec()),
+    }
+}
+
+fn json_group(GroupRequest { group, act }: &GroupRequest) -> (&'static str, Value) {
+    let ids = |users: &[UserId]| users.iter().map(|user| user.as_str().to_owned()).collect::<Vec<_>>();
+    let (method, params) = match act {
+        GroupAct::Show { after, limit } => {
+            ("groupInfo", json!({"after": after.as_ref().map(|after| after.as_str()), "limit": limit}))
+        }
+        GroupAct::ChangeMembers { add, remove } => ("groupMembers", json!({"add": ids(add), "remove": ids(remove)})),
+        GroupAct::ChangeMember { member, role, muted_until } => {
+            let (role, until) = (role.map(|role| role.name()), muted_until.map(|until| until.0));
+            ("groupMember", json!({"userId": member.as_str(), "role": role, "mutedUntil": until}))
+        }
+        GroupAct::ChangeProfile(change) => {
+            let attributes = change.attributes.as_ref().map(map_of::<std::collections::BTreeMap<_, _>>);
+            let (name, avatar) = (change.name.as_deref(), change.avatar.as_deref());
+            let join = change.join.map(|join| join.name());
+            ("groupProfile", json!({"name": name, "avatar": avatar, "attributes": attributes, "join": join}))
+        }
+        GroupAct::Join => ("joinGroup", json!({})),
+        GroupAct::Dissolve => ("dissolveGroup", json!({})),
+    };
+    (method, joined(json!({"groupId": group.as_str()}), params))
 }
 
 fn binary_send(send: &Send) -> proto::SendMessageRequest {
@@ -148,6 +221,13 @@ pub fn json_rpc(command: &Command) -> Option<(&'static str, Value)> {
         Command::Presence(presence) => {
             let users: Vec<&str> = presence.users.iter().map(mushan::model::UserId::as_str).collect();
             ("presence", json!({"userIds": users, "action": action(presence.action)}))
+        }
+        Command::Group(request) => json_group(request),
+        Command::ShowProfile(user) => ("profile", json!({"userId": user.as_str()})),
+        Command::SetProfile(profile) => {
+            let attributes: std::collections::BTreeMap<String, String> = map_of(&profile.attributes);
+            let (name, avatar) = (profile.name.as_str(), profile.avatar.as_str());
+            ("setProfile", json!({"name": name, "avatar": avatar, "attributes": attributes}))
         }
         Command::Reauthenticate => return None,
     })

@@ -6,6 +6,7 @@ mod client;
 mod decode;
 mod encode;
 mod forward;
+mod groups;
 mod jsonrpc;
 mod round_trip;
 mod shapes;
@@ -19,7 +20,9 @@ use vectors::Vectors;
 
 #[test]
 fn every_vector_is_used_and_json_is_json() {
-    let source = [include_str!("binary.rs"), include_str!("jsonrpc.rs"), include_str!("client.rs")].concat();
+    let source =
+        [include_str!("binary.rs"), include_str!("jsonrpc.rs"), include_str!("client.rs"), include_str!("groups.rs")]
+            .concat();
     let (binary, json_rpc) = (Vectors::binary(), Vectors::json_rpc());
     for (name, _) in binary.0.iter().chain(&json_rpc.0) {
         assert!(source.contains(&format!("\"{name}\"")), "{name} is not used");

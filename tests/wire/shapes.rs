@@ -4,10 +4,10 @@ use crate::client::user;
 use bytes::Bytes;
 use mushan::model::{
     Ack, Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
-    ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GroupChange, GroupId, HeaderFlags,
-    History, HistoryDirection, MarkRead, Message, MessageId, Millis, Presence, PresenceAction, PresenceState,
-    ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags, StreamChunk, Sync, SyncDirection, Typing,
-    TypingNotice, UserId,
+    ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GroupAct, GroupChange, GroupId,
+    GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, MarkRead, Message, MessageId,
+    Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange, ReadMessage, Receipt, Recipient, Revoke,
+    Role, Send, Seq, SettingFlags, StreamChunk, Sync, SyncDirection, Typing, TypingNotice, UserId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -147,6 +147,47 @@ fn conversations(tongue: Tongue) -> BoxedStrategy<ConversationRef> {
     }
 }
 
+fn profiles() -> impl Strategy<Value = Profile> {
+    (TEXT, TEXT, extras()).prop_map(|(name, avatar, attributes)| Profile {
+        name: name.into(),
+        avatar: avatar.into(),
+        attributes,
+    })
+}
+
+fn joins() -> impl Strategy<Value = JoinPolicy> {
+    proptest::sample::select(&JoinPolicy::ALL[..])
+}
+
+fn group_requests() -> impl Strategy<Value = GroupRequest> {
+    let role = proptest::sample::select(&Role::ALL[..]);
+    let change = (option::of(TEXT), option::of(TEXT), option::of(extras()), option::of(joins())).prop_map(
+        |(name, avatar, attributes, join)| ProfileChange {
+            name: name.map(Into::into),
+            avatar: avatar.map(Into::into),
+            attributes,
+            join,
+        },
+    );
+    let act = prop_oneof![
+        (option::of(users()), 1..=GroupRequest::SHOWN_MEMBERS_MAX)
+            .prop_map(|(after, limit)| GroupAct::Show { after, limit }),
+        (vec(users(), 1..20), vec(users(), 0..20)).prop_map(|(add, remove)| GroupAct::ChangeMembers { add, remove }),
+        (users(), role, option::of(0..=i64::MAX as u64)).prop_map(|(member, role, muted)| GroupAct::ChangeMember {
+            member,
+            role: Some(role),
+            muted_until: muted.map(Millis),
+        }),
+        change
+            .prop_filter("it is to change something", |change| !change.is_empty())
+            .prop_map(|change| GroupAct::ChangeProfile(Box::new(change))),
+        Just(GroupAct::Dissolve),
+        Just(GroupAct::Join),
+    ];
+    (users(), act)
+        .prop_map(|(group, act)| GroupRequest { group: GroupId::new(group.as_str()).expect("well formed"), act })
+}
+
 /// Every command that this protocol can say.
 pub fn commands(tongue: Tongue) -> impl Strategy<Value = Command> {
     let conversation = || conversations(tongue);
@@ -178,6 +219,9 @@ pub fn commands(tongue: Tongue) -> impl Strategy<Value = Command> {
             .prop_map(|(before, limit)| Command::Conversations(Conversations { before, limit })),
         1 => (conversation(), conversation_seqs())
             .prop_map(|(conversation, through)| Command::MarkRead(MarkRead { conversation, through })),
+        3 => group_requests().prop_map(|request| Command::Group(Box::new(request))),
+        1 => users().prop_map(Command::ShowProfile),
+        1 => profiles().prop_map(|profile| Command::SetProfile(Box::new(profile))),
         1 => (action, vec(users(), 0..20)).prop_map(|(action, users)| Command::Presence(Presence { action, users })),
     ]
 }
@@ -197,6 +241,7 @@ fn facts() -> impl Strategy<Value = Fact> {
             muted_until: Millis(until)
         }),
         Just(GroupChange::Dissolved),
+        (profiles(), joins()).prop_map(|(about, join)| GroupChange::Profiled(Box::new(GroupProfile { about, join }))),
     ];
     prop_oneof![
         message_ids().prop_map(|message| Fact::Revoked { message }),

@@ -12,6 +12,7 @@ use crate::admin::messages::reading::{ShownConversationRow, ShownEntry};
 use crate::admin::people::sessions::shown_session;
 use crate::admin::people::users::{is_nobody, shown_user};
 use crate::model::{Answer, Conversations, Order, Refusal, Reply, Seq, Sync, SyncDirection, UserId};
+use crate::server::event::profile::ShownProfile;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -77,6 +78,12 @@ pub async fn export(
 
 /// `Err(None)`: the client has gone. Returns the number of entries.
 async fn write_everything(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<u64, Option<ApiError>> {
+    let Answer::Profile(profile) = api.orders.ask(Order::ShowProfile { user: user.clone() }).await? else {
+        return Err(Some(ApiError::Internal));
+    };
+    if !profile.is_empty() {
+        out.add("profile", ShownProfile::from(&*profile));
+    }
     let Answer::Sessions(sessions) = api.orders.ask(Order::ShowSessions { user: user.clone() }).await? else {
         return Err(Some(ApiError::Internal));
     };

@@ -5,6 +5,7 @@ use crate::admin::base::answer::done;
 use crate::admin::base::error::{ApiError, json};
 use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{Answer, GroupState, Millis, Order, Role, UserId};
+use crate::server::event::profile::ShownGroupProfile;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -60,6 +61,8 @@ struct ShownGroup<'a> {
     created: u64,
     member_count: u64,
     newest_seq: u64,
+    #[serde(flatten)]
+    profile: ShownGroupProfile<'a>,
     members: Vec<ShownMember<'a>>,
     /// The value of `after` for the next page; null on the last one.
     next: Option<&'a str>,
@@ -117,6 +120,7 @@ fn shown(state: &GroupState, limit: usize) -> ShownGroup<'_> {
         created: state.created.0,
         member_count: state.member_count,
         newest_seq: state.newest_seq.0,
+        profile: (&state.profile).into(),
         members,
         next,
     }
@@ -179,7 +183,7 @@ fn not_too_many(what: &str, users: &[UserId]) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ConversationSeq, GroupId, Member};
+    use crate::model::{ConversationSeq, GroupId, GroupProfile, Member};
 
     #[test]
     fn a_page_says_where_the_next_one_begins_and_the_last_that_there_is_none() {
@@ -192,6 +196,7 @@ mod tests {
             member_count: 3,
             members: ["ann", "ben", "cat"].map(member).to_vec(),
             newest_seq: ConversationSeq(4),
+            profile: GroupProfile::default(),
         };
         let page = shown(&state, 2);
         assert_eq!((page.members.len(), page.next), (2, Some("ben")));

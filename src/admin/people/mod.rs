@@ -3,5 +3,6 @@
 pub mod erasure;
 pub mod export;
 pub mod groups;
+pub mod profiles;
 pub mod sessions;
 pub mod users;

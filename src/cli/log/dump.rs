@@ -2,13 +2,16 @@
 
 use crate::cli::log::selection::{LogSelection, expect_whole};
 use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
-use crate::model::{AccountState, BlockState, Fact, GroupChange, Message, Position, ShardId, UserId};
+use crate::model::{
+    AccountState, BlockState, Fact, GroupChange, GroupProfile, Message, Position, Profile, ShardId, UserId,
+};
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::print::was_printed;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
 /// Print every record as one line of JSON
@@ -85,6 +88,11 @@ fn kept_body(kept: &SnapshotRecord) -> (&'static str, Value) {
             ("told", json!({"ranges": ranges}))
         }
         SnapshotRecord::Blocked { bits, .. } => ("blocked", json!({"by": bits})),
+        SnapshotRecord::Described { group, profile } => {
+            let mut body = group_profile_body(profile);
+            body["group"] = group.as_str().into();
+            ("described", body)
+        }
     }
 }
 
@@ -100,6 +108,7 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         }
         Record::Account { user: other, .. }
         | Record::Online { user: other, .. }
+        | Record::Profile { user: other, .. }
         | Record::Erased { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
@@ -173,6 +182,11 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             let body = json!({"user": user.as_str(), "disabled": is_disabled, "tokens_from": tokens_from.0});
             ("account", body)
         }
+        Record::Profile { user, profile } => {
+            let mut body = profile_body(profile);
+            body["user"] = user.as_str().into();
+            ("profile", body)
+        }
         Record::Kept(kept) => kept_body(kept),
         Record::Online { user, since } => ("online", json!({"user": user.as_str(), "since": since.0})),
         Record::Erased { user, time } => ("erased", json!({"user": user.as_str(), "time": time.0})),
@@ -180,6 +194,18 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
         Record::Seen { user, last_seen } => ("seen", json!({"user": user.as_str(), "last_seen": last_seen.0})),
     };
     json!({"shard": shard.0, "at": place(position), "kind": kind, "record": body})
+}
+
+fn profile_body(profile: &Profile) -> Value {
+    let attributes: BTreeMap<&str, &str> = profile.attributes.iter().collect();
+    json!({"name": profile.name.as_str(), "avatar": profile.avatar.as_str(), "attributes": attributes})
+}
+
+fn group_profile_body(profile: &GroupProfile) -> Value {
+    let mut body = profile_body(&profile.about);
+    body["kind"] = "profile".into();
+    body["join"] = profile.join.name().into();
+    body
 }
 
 fn place(position: Position) -> Value {
@@ -217,6 +243,7 @@ fn what_happened(fact: &Fact) -> Value {
                 json!({"kind": "changed", "member": member.as_str(), "role": role, "muted_until": muted_until.0})
             }
             GroupChange::Dissolved => json!({"kind": "dissolved"}),
+            GroupChange::Profiled(profile) => group_profile_body(profile),
         },
     }
 }

@@ -101,6 +101,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogSt
             Record::Seen { user, .. }
             | Record::Online { user, .. }
             | Record::Account { user, .. }
+            | Record::Profile { user, .. }
             | Record::Erased { user, .. } => {
                 users.insert(user);
             }

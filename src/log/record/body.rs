@@ -9,6 +9,7 @@ use crate::log::record::envelope;
 use crate::log::record::message::{
     LINK_BYTES, MessageHead, encode_links, encode_message, message_bytes, put_link, read_link, read_message,
 };
+use crate::log::record::profile::{profile_bytes, put_profile, read_profile};
 use crate::log::record::snapshot;
 use crate::log::{Delivery, MemberLink, Record, Side, Thread, ThreadLink};
 use crate::model::{
@@ -31,13 +32,14 @@ pub(in crate::log) const KIND_CONSUMED: u8 = 12;
 pub(in crate::log) const KIND_BLOCK: u8 = 13;
 pub(in crate::log) const KIND_SEEN: u8 = 14;
 pub(in crate::log) const KIND_ISSUED: u8 = 15;
-// Kinds 16 to 21 are `kept`'s.
+// Kinds 16 to 21, and 28, are `kept`'s.
 pub(in crate::log) const KIND_ACCOUNT: u8 = 22;
 pub(in crate::log) const KIND_FORGONE: u8 = 23;
 pub(in crate::log) const KIND_ONLINE: u8 = 24;
 pub(in crate::log) const KIND_CLOCK: u8 = 25;
 pub(in crate::log) const KIND_ERASED: u8 = 26;
-const KIND_NEWEST: u8 = KIND_ERASED;
+pub(in crate::log) const KIND_PROFILE: u8 = 27;
+const KIND_NEWEST: u8 = snapshot::KIND_DESCRIBED;
 
 pub(in crate::log) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(in crate::log) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -161,6 +163,7 @@ pub(in crate::log) fn kind_of(record: &Record) -> u8 {
         Record::Issued { .. } => KIND_ISSUED,
         Record::Account { .. } => KIND_ACCOUNT,
         Record::Erased { .. } => KIND_ERASED,
+        Record::Profile { .. } => KIND_PROFILE,
         Record::Kept(kept) => snapshot::kind_of(kept),
     }
 }
@@ -191,6 +194,7 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         | Record::Online { user, .. }
         | Record::Erased { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Account { user, .. } => 1 + 8 + 1 + user.as_str().len(),
+        Record::Profile { user, profile } => 1 + user.as_str().len() + profile_bytes(profile),
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
 }
@@ -280,6 +284,10 @@ fn encode_note(record: &Record, out: &mut Vec<u8>) {
             out.put_u8(u8::from(*state == AccountState::Disabled));
             out.put_u64(tokens_from.0);
             out.put_short(user.as_str().as_bytes());
+        }
+        Record::Profile { user, profile } => {
+            out.put_short(user.as_str().as_bytes());
+            put_profile(profile, out);
         }
         _ => {}
     }
@@ -393,6 +401,7 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
             };
             Record::Account { state, tokens_from: Millis(reader.u64()?), user: short_user(reader)? }
         }
+        KIND_PROFILE => Record::Profile { user: short_user(reader)?, profile: Box::new(read_profile(reader)?) },
         kind => Record::Kept(snapshot::read(kind, reader)?),
     })
 }

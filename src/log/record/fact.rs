@@ -3,6 +3,7 @@
 //! Invariant: decoding is total and gives exactly what was written, or nothing.
 
 use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::profile::{group_profile_bytes, put_group_profile, read_group_profile};
 use crate::model::{ConversationSeq, Fact, GroupChange, MessageId, Millis, ReadMessage, Role, UserId};
 
 const REVOKED: u8 = 1;
@@ -12,6 +13,7 @@ const ADDED: u8 = 4;
 const REMOVED: u8 = 5;
 const CHANGED: u8 = 6;
 const DISSOLVED: u8 = 7;
+const PROFILED: u8 = 8;
 
 /// Exactly the bytes that `encode` appends.
 pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
@@ -24,6 +26,7 @@ pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
         Fact::Group(GroupChange::Added { members } | GroupChange::Removed { members }) => list(members),
         Fact::Group(GroupChange::Changed { member, .. }) => short(member) + 1 + 8,
         Fact::Group(GroupChange::Dissolved) => 0,
+        Fact::Group(GroupChange::Profiled(profile)) => group_profile_bytes(profile),
     }
 }
 
@@ -62,6 +65,10 @@ pub(in crate::log) fn encode(fact: &Fact, out: &mut Vec<u8>) {
             out.put_u64(muted_until.0);
         }
         Fact::Group(GroupChange::Dissolved) => out.put_u8(DISSOLVED),
+        Fact::Group(GroupChange::Profiled(profile)) => {
+            out.put_u8(PROFILED);
+            put_group_profile(profile, out);
+        }
     }
 }
 
@@ -83,6 +90,7 @@ pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Fact> {
             Fact::Group(GroupChange::Changed { member, role, muted_until: Millis(reader.u64()?) })
         }
         DISSOLVED => Fact::Group(GroupChange::Dissolved),
+        PROFILED => Fact::Group(GroupChange::Profiled(Box::new(read_group_profile(reader)?))),
         _ => return None,
     })
 }

@@ -2,8 +2,8 @@
 
 use crate::log::record::snapshot::SnapshotRecord;
 use crate::model::{
-    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq,
-    ShardId, UserId,
+    AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Profile,
+    Seq, ShardId, UserId,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -222,6 +222,13 @@ pub enum Record {
         user: UserId,
         /// The wall-clock time of the order.
         time: Millis,
+    },
+    /// A user's profile from now on.
+    Profile {
+        /// The user.
+        user: UserId,
+        /// The profile.
+        profile: Box<Profile>,
     },
     /// State beside messages, as a rewrite of the data directory found it.
     Kept(SnapshotRecord),

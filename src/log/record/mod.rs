@@ -8,4 +8,5 @@ pub(super) mod envelope;
 pub(crate) mod fact;
 pub(super) mod kinds;
 pub(super) mod message;
+pub(crate) mod profile;
 pub(super) mod snapshot;

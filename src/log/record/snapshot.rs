@@ -6,7 +6,10 @@
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::conversation::{conversation_bytes, put_conversation, read_conversation};
 use crate::log::record::fact::{put_role, read_role};
-use crate::model::{Conversation, ConversationName, ConversationSeq, GroupId, MessageId, Millis, Role, Seq, UserId};
+use crate::log::record::profile::{group_profile_bytes, put_group_profile, read_group_profile};
+use crate::model::{
+    Conversation, ConversationName, ConversationSeq, GroupId, GroupProfile, MessageId, Millis, Role, Seq, UserId,
+};
 
 /// The most members or messages of one record.
 pub const KEPT_PARTS_MAX: usize = 64;
@@ -17,6 +20,7 @@ pub(in crate::log) const KIND_ROSTER: u8 = 18;
 pub(in crate::log) const KIND_REVOKED: u8 = 19;
 pub(in crate::log) const KIND_TOLD: u8 = 20;
 pub(in crate::log) const KIND_BLOCKED: u8 = 21;
+pub(in crate::log) const KIND_DESCRIBED: u8 = 28;
 
 /// A member of a group in a roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +99,13 @@ pub enum SnapshotRecord {
         /// 1: the smaller id blocks; 2: the greater one; 3: both.
         bits: u8,
     },
+    /// A group's profile, if it is not empty. In the log of the group's owner, after its members.
+    Described {
+        /// The group.
+        group: GroupId,
+        /// The profile.
+        profile: Box<GroupProfile>,
+    },
 }
 
 pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
@@ -105,6 +116,7 @@ pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
         SnapshotRecord::Revoked { .. } => KIND_REVOKED,
         SnapshotRecord::Told { .. } => KIND_TOLD,
         SnapshotRecord::Blocked { .. } => KIND_BLOCKED,
+        SnapshotRecord::Described { .. } => KIND_DESCRIBED,
     }
 }
 
@@ -123,6 +135,7 @@ pub(in crate::log) fn kept_bytes(kept: &SnapshotRecord) -> usize {
         SnapshotRecord::Revoked { messages } => 2 + 8 * messages.len(),
         SnapshotRecord::Told { ranges, .. } => 16 + 2 + 16 * ranges.len(),
         SnapshotRecord::Blocked { .. } => 16 + 1,
+        SnapshotRecord::Described { group, profile } => short(group.as_str()) + group_profile_bytes(profile),
     }
 }
 
@@ -167,6 +180,10 @@ pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut Vec<u8>) {
             pair.iter().for_each(|half| out.put_u64(*half));
             out.put_u8(*bits);
         }
+        SnapshotRecord::Described { group, profile } => {
+            out.put_short(group.as_str().as_bytes());
+            put_group_profile(profile, out);
+        }
     }
 }
 
@@ -199,6 +216,10 @@ pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Snapshot
             SnapshotRecord::Told { reader: [reader.u64()?, reader.u64()?], ranges: parts(reader, range)? }
         }
         KIND_BLOCKED => SnapshotRecord::Blocked { pair: [reader.u64()?, reader.u64()?], bits: reader.u8()? },
+        KIND_DESCRIBED => {
+            let group = GroupId::new(text(reader)?).ok()?;
+            SnapshotRecord::Described { group, profile: Box::new(read_group_profile(reader)?) }
+        }
         _ => return None,
     })
 }

@@ -103,6 +103,7 @@ impl Trail {
             | Record::Read { .. }
             | Record::Consumed { .. }
             | Record::Account { .. }
+            | Record::Profile { .. }
             | Record::Block { .. }
             | Record::Online { .. }
             | Record::Erased { .. }

@@ -1,6 +1,7 @@
 //! A fact: what happened in a conversation beside messages.
 
 use crate::model::{Fact, GroupChange, ReadMessage, UserId};
+use crate::server::event::profile::ShownGroupProfile;
 use serde::Serialize;
 
 /// A fact's name, and the members of its object; each kind has its own.
@@ -26,6 +27,8 @@ pub struct ShownFact<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted_until: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<ShownGroupProfile<'a>>,
 }
 
 #[derive(Serialize)]
@@ -74,6 +77,9 @@ impl<'a> ShownFact<'a> {
                 ..Self::default()
             },
             GroupChange::Dissolved => Self { kind: "group.dissolved", ..Self::default() },
+            GroupChange::Profiled(profile) => {
+                Self { kind: "group.profile_changed", profile: Some((&**profile).into()), ..Self::default() }
+            }
         }
     }
 }

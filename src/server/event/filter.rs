@@ -4,7 +4,7 @@ use crate::model::{Conversation, GroupId, UserId};
 use crate::server::event::log_event::LogEvent;
 
 /// Kinds of events; `message.created` and the like.
-pub const EVENT_TYPES: [&str; 11] = [
+pub const EVENT_TYPES: [&str; 12] = [
     "message.created",
     "message.revoked",
     "receipt",
@@ -12,6 +12,7 @@ pub const EVENT_TYPES: [&str; 11] = [
     "group.members_added",
     "group.members_removed",
     "group.member_changed",
+    "group.profile_changed",
     "group.dissolved",
     "user.online",
     "user.offline",

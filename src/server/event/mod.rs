@@ -7,3 +7,4 @@ pub mod fact;
 pub mod filter;
 pub mod log_event;
 pub mod message;
+pub mod profile;

@@ -119,6 +119,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             | Record::Read { .. }
             | Record::Consumed { .. }
             | Record::Account { .. }
+            | Record::Profile { .. }
             | Record::Block { .. }
             | Record::Online { .. }
             | Record::Erased { .. }

@@ -18,6 +18,7 @@ use crate::shard::rows::groups::Groups;
 use crate::shard::rows::inbox::InboxTable;
 use crate::shard::rows::logged_presence::LoggedPresence;
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
+use crate::shard::rows::profiles::UserProfiles;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::unmade::UnmadeGroups;
 use crate::shard::table::cost::RowMeter;
@@ -59,6 +60,7 @@ pub(in crate::shard) struct RowTables {
     pub dedupe: Dedupe,
     pub accounts: Accounts,
     pub erased: Erased,
+    pub profiles: UserProfiles,
     pub blocks: Blocks,
     pub revoked: Revoked,
     pub consumed: Consumed,
@@ -119,6 +121,7 @@ impl State {
                 dedupe: Dedupe::new(settings.limits.dedupe_window_ms),
                 accounts: Accounts::default(),
                 erased: Erased::default(),
+                profiles: UserProfiles::default(),
                 blocks: Blocks::default(),
                 revoked: Revoked::default(),
                 consumed: Consumed::default(),

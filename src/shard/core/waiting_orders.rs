@@ -1,15 +1,23 @@
-//! Operators' orders about groups that take several turns, and the orders behind them: each is executed when those
-//! before it are finished.
+//! Operators' orders about groups that take several turns, and the orders and users' requests behind them: each is
+//! executed when those before it are finished.
 //!
 //! In memory only: an order that a crash interrupts was not answered, and can be repeated. Invariant: while an order
 //! waits, no other order changes a group of this shard, so the members looked up for it stay valid.
 
 use crate::model::{GroupId, Order, Position, UserId};
+use crate::shard::peers::held_requests::HeldRequest;
 use crate::shard::peers::ticket::Ticket;
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
-pub(in crate::shard) struct WaitingOrders(pub VecDeque<WaitingOrder>);
+pub(in crate::shard) struct WaitingOrders(pub VecDeque<WaitingWork>);
+
+#[derive(Debug)]
+pub(in crate::shard) enum WaitingWork {
+    Order(WaitingOrder),
+    /// A user's request to a group. The windows of requests bound them.
+    Request(Box<HeldRequest>),
+}
 
 #[derive(Debug)]
 pub(in crate::shard) struct WaitingOrder {
@@ -30,6 +38,8 @@ pub(in crate::shard) enum OrderTask {
 #[derive(Debug)]
 pub(in crate::shard) struct MemberSelection {
     pub group: GroupId,
+    /// The user who wants it; `None`: the operator.
+    pub by: Option<UserId>,
     pub remove: Selection,
     pub add: Selection,
     pub is_begun: bool,

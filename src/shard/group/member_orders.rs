@@ -4,12 +4,14 @@
 //! Invariant: if the log has no room for both halves, the first one stays, and a repetition does the rest.
 
 use crate::log::Storage;
-use crate::model::{Answer, GroupChange, GroupId, Moment, Order, Refusal, Refused, UserId};
+use crate::model::{Answer, GroupChange, GroupId, Moment, Order, Refusal, Refused, Role, UserId};
 use crate::shard::Shard;
 use crate::shard::core::waiting_orders::{MemberSelection, OrderTask, Selection};
+use crate::shard::group::changes::{GroupEdit, refused_order};
+use crate::shard::group::rights::{Actor, GroupDeed, expect_right};
+use crate::shard::rows::groups::Group;
+use crate::shard::write::commit::Hindrance;
 
-pub(in crate::shard) const OWNER_STAYS: &str =
-    "this user owns the group: make another member the owner first, or dissolve the group";
 /// The most users whom one turn looks up in a roster.
 const LOOKED_UP_A_TURN_MAX: usize = 512;
 
@@ -27,11 +29,14 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
         Order::CreateGroup { .. }
         | Order::ChangeMembers { .. }
         | Order::ChangeMember { .. }
+        | Order::ChangeProfile { .. }
         | Order::DissolveGroup { .. }
         | Order::ShowGroup { .. } => true,
         Order::Block { .. }
         | Order::KnowUser { .. }
         | Order::ShowUser { .. }
+        | Order::SetProfile { .. }
+        | Order::ShowProfile { .. }
         | Order::SetAccount { .. }
         | Order::RevokeTokens { .. }
         | Order::Send { .. }
@@ -64,9 +69,15 @@ impl OrderTask {
 }
 
 impl MemberSelection {
+    /// What the operator orders.
     pub fn new(group: GroupId, add: Vec<UserId>, remove: Vec<UserId>) -> Self {
+        Self::by(None, group, add, remove)
+    }
+
+    /// What the user wants; `None`: the operator.
+    pub fn by(by: Option<UserId>, group: GroupId, add: Vec<UserId>, remove: Vec<UserId>) -> Self {
         let [remove, add] = [remove, add].map(|users| Selection::new(in_order(users)));
-        Self { group, remove, add, is_begun: false, has_changed: false }
+        Self { group, by, remove, add, is_begun: false, has_changed: false }
     }
 }
 
@@ -82,14 +93,20 @@ impl<S: Storage> Shard<S> {
 
     /// Executes one step of a change. `None`: another step is needed, in a turn in which the roster is merged.
     pub(in crate::shard) fn continue_change(&mut self, now: Moment, change: &mut MemberSelection) -> Option<Answer> {
-        self.change_step(now, change).unwrap_or_else(|refused| Some(Answer::Refused(refused)))
+        self.change_step(now, change).unwrap_or_else(|hindrance| Some(Answer::Refused(refused_order(hindrance))))
     }
 
-    fn change_step(&mut self, now: Moment, change: &mut MemberSelection) -> Result<Option<Answer>, Refused> {
+    /// The same, where the caller may wait for what hinders it.
+    pub(in crate::shard) fn change_step(
+        &mut self,
+        now: Moment,
+        change: &mut MemberSelection,
+    ) -> Result<Option<Answer>, Hindrance> {
         let group = self.group(&change.group).ok_or(Refusal::ConversationNotExist)?;
-        let owner = group.owner.clone();
+        let (_, author) = group.actor(change.by.as_ref());
         if !std::mem::replace(&mut change.is_begun, true) {
-            expect_consistent(&owner, change)?;
+            expect_consistent(change)?;
+            expect_rights(group, change)?;
         }
         let MemberSelection { remove, add, .. } = change;
         let looked_up = remove.choose_some(LOOKED_UP_A_TURN_MAX, |user| group.members.contains(user));
@@ -98,28 +115,26 @@ impl<S: Storage> Shard<S> {
         if !change.remove.left().is_empty() || !change.add.left().is_empty() {
             return Ok(None);
         }
-        let (removed, group) = (change.remove.take(), change.group.clone());
+        let (removed, (group, by)) = (change.remove.take(), (change.group.clone(), change.by.clone()));
+        let whose = GroupEdit { group: &group, by: by.as_ref() };
         if !removed.is_empty() {
             change.has_changed = true;
-            self.change_group(now, &group, owner, GroupChange::Removed { members: removed })?;
+            self.commit_change(now, whose, author, GroupChange::Removed { members: removed })?;
             return Ok(None);
         }
         let added = change.add.take();
         if !added.is_empty() {
             change.has_changed = true;
-            self.change_group(now, &group, owner, GroupChange::Added { members: added })?;
+            self.commit_change(now, whose, author, GroupChange::Added { members: added })?;
         }
         Ok(Some(if change.has_changed { Answer::Done } else { Answer::Unchanged }))
     }
 }
 
-fn expect_consistent(owner: &UserId, MemberSelection { remove, add, .. }: &MemberSelection) -> Result<(), Refused> {
+fn expect_consistent(MemberSelection { remove, add, .. }: &MemberSelection) -> Result<(), Refused> {
     let (remove, add) = (remove.left(), add.left());
     if add.len() > Order::MEMBERS_MAX || remove.len() > Order::MEMBERS_MAX {
         return Err(Refusal::InvalidParam.into());
-    }
-    if remove.binary_search(owner).is_ok() {
-        return Err(Refused::invalid(OWNER_STAYS));
     }
     let mut added = add.iter().peekable();
     for user in remove {
@@ -129,4 +144,26 @@ fn expect_consistent(owner: &UserId, MemberSelection { remove, add, .. }: &Membe
         }
     }
     Ok(())
+}
+
+/// Whether the actor may add and remove these users. The operator may remove everybody but the owner; the few users that
+/// a member names are looked up.
+fn expect_rights(group: &Group, change: &MemberSelection) -> Result<(), Refused> {
+    let (actor, author) = group.actor(change.by.as_ref());
+    let remove = change.remove.left();
+    expect_right(actor, GroupDeed::Show)?;
+    if !change.add.left().is_empty() && change.by.as_ref().is_some_and(|by| remove.binary_search(by).is_ok()) {
+        return Err(Refused::invalid("who leaves a group adds nobody to it"));
+    }
+    if !change.add.left().is_empty() {
+        expect_right(actor, GroupDeed::Add)?;
+    }
+    if actor == Actor::Operator {
+        let has_owner = remove.binary_search(&group.owner).is_ok();
+        return if has_owner { expect_right(actor, GroupDeed::Remove(Role::Owner)) } else { Ok(()) };
+    }
+    remove.iter().try_for_each(|user| {
+        let role = group.members.get(user).map(|standing| standing.role).unwrap_or_default();
+        expect_right(actor, if *user == author { GroupDeed::Leave(role) } else { GroupDeed::Remove(role) })
+    })
 }

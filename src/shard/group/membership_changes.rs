@@ -14,7 +14,7 @@ const ROWS_A_STEP_MAX: u32 = 64;
 fn changes_of(message: &Message, seats: usize) -> usize {
     match message.fact.as_deref() {
         Some(Fact::Group(GroupChange::Dissolved)) => seats,
-        Some(Fact::Group(GroupChange::Changed { .. })) => 0,
+        Some(Fact::Group(GroupChange::Changed { .. } | GroupChange::Profiled(_))) => 0,
         Some(Fact::Group(change)) => change.members().len(),
         _ => 0,
     }
@@ -53,7 +53,7 @@ impl State {
                 seats[from..through].iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
                 through - from
             }
-            GroupChange::Changed { .. } => through - from,
+            GroupChange::Changed { .. } | GroupChange::Profiled(_) => through - from,
         };
         self.rows_visited.count(done);
         self.groups.fan_out.note_changes(at, from + done);

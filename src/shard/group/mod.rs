@@ -1,5 +1,6 @@
 //! Groups: messages on their way to members, members who leave, and the orders of the operator.
 
+pub(super) mod changes;
 #[cfg(test)]
 pub(super) mod cost_tests;
 pub(super) mod fan_out;
@@ -10,4 +11,8 @@ pub(super) mod membership_changes;
 pub(super) mod orders;
 #[cfg(test)]
 pub(super) mod orders_tests;
+pub(super) mod requests;
+#[cfg(test)]
+mod requests_tests;
+pub(super) mod rights;
 pub(super) mod transients;

@@ -3,18 +3,16 @@
 
 use crate::log::{Record, Storage};
 use crate::model::{
-    Addressee, Answer, BlockState, Conversation, ConversationSeq, Fact, GroupChange, GroupId, GroupState, Member,
-    Millis, Moment, Order, Position, Refusal, Refused, Role, UnsequencedMessage, UserId, UserState,
+    Addressee, Answer, BlockState, Conversation, GroupChange, GroupId, Millis, Moment, Order, Position, Refusal,
+    Refused, UserId, UserState,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
-use crate::shard::core::waiting_orders::{MemberSelection, OrderTask, WaitingOrder};
-use crate::shard::group::member_orders::{OWNER_STAYS, in_order, is_of_group, names_many};
+use crate::shard::core::waiting_orders::{MemberSelection, OrderTask, WaitingOrder, WaitingWork};
+use crate::shard::group::changes::{GroupEdit, NewStanding, refused_order};
+use crate::shard::group::member_orders::{in_order, is_of_group, names_many};
 use crate::shard::peers::authored_send::AuthoredSend;
 use crate::shard::rows::accounts::Account;
-use crate::shard::rows::groups::Group;
-use crate::shard::table::roster::MemberStatus;
-use crate::shard::write::commit::Hindrance;
 use crate::shard::{Effect, Shard, Ticket};
 
 impl<S: Storage> Shard<S> {
@@ -23,7 +21,7 @@ impl<S: Storage> Shard<S> {
         let before = self.log.newest_record;
         if is_of_group(&order) && (self.has_orders() || names_many(&order)) {
             let waiting = WaitingOrder { ticket, before, task: OrderTask::of(order) };
-            return self.state.groups.orders.0.push_back(waiting);
+            return self.state.groups.orders.0.push_back(WaitingWork::Order(waiting));
         }
         let Some(answer) = self.execute(ctx, ticket, order) else { return };
         self.answer_order(ctx, (ticket, before), answer);
@@ -34,20 +32,25 @@ impl<S: Storage> Shard<S> {
         !self.state.groups.orders.0.is_empty() || self.state.groups.rosters.has_unmerged()
     }
 
-    /// Does a turn's share of the first order that waits, once the previous change is merged.
+    /// Does a turn's share of the first order or request that waits, once the previous change is merged.
     pub(in crate::shard) fn continue_orders(&mut self, ctx: &mut Ctx<'_>) {
         if self.state.groups.rosters.has_unmerged() {
             let merged = self.state.groups.rosters.merge_some();
             return self.state.rows_visited.count(merged);
         }
-        let Some(WaitingOrder { ticket, before, task }) = self.state.groups.orders.0.pop_front() else { return };
+        let WaitingOrder { ticket, before, task } = match self.state.groups.orders.0.pop_front() {
+            Some(WaitingWork::Order(order)) => order,
+            Some(WaitingWork::Request(held)) => return self.continue_group_request(ctx, *held),
+            None => return,
+        };
         let answer = match task {
             OrderTask::Whole(order) => self.execute(ctx, ticket, order),
             OrderTask::Members(mut change) => {
                 let answer = self.continue_change(ctx.now, &mut change);
                 if answer.is_none() {
                     let task = OrderTask::Members(change);
-                    return self.state.groups.orders.0.push_front(WaitingOrder { ticket, before, task });
+                    let waiting = WaitingWork::Order(WaitingOrder { ticket, before, task });
+                    return self.state.groups.orders.0.push_front(waiting);
                 }
                 answer
             }
@@ -69,20 +72,15 @@ impl<S: Storage> Shard<S> {
 
     /// `None`: the order also needs other shards or a disk; the answer follows when they have finished.
     fn execute(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) -> Option<Answer> {
+        if is_of_group(&order) {
+            return Some(self.execute_of_group(ctx.now, order).unwrap_or_else(Answer::Refused));
+        }
         let done = match order {
-            Order::CreateGroup { group, owner, members } => self.create_group(ctx.now, &group, owner, members),
-            Order::ChangeMembers { group, add, remove } => {
-                return Some(self.change_members(ctx.now, MemberSelection::new(group, add, remove)));
-            }
-            Order::ChangeMember { group, member, role, muted_until } => {
-                let changed = self.change_member(ctx.now, &group, &member, role, muted_until);
-                return Some(changed.unwrap_or_else(Answer::Refused));
-            }
-            Order::DissolveGroup { group } => self.dissolve_group(ctx.now, &group),
-            Order::ShowGroup { group, after, limit } => self.show_group(&group, after.as_ref(), limit),
             Order::Block { by, other, state } => self.block(by, other, state, ctx.effects),
             Order::KnowUser { user } => self.know_user(user),
             Order::ShowUser { user } => Ok(self.show_user(user)),
+            Order::SetProfile { user, profile } => self.set_profile(&user, profile),
+            Order::ShowProfile { user } => Ok(Answer::Profile(Box::new(self.profile_of(&user)))),
             Order::SetAccount { user, state } => self.set_account(ctx, &user, state),
             Order::RevokeTokens { user } => self.revoke_tokens(ctx, &user),
             Order::EraseUser { user, .. } => self.erase_user(ctx, &user),
@@ -112,13 +110,40 @@ impl<S: Storage> Shard<S> {
             Order::ShowPresence { users, .. } => Ok(self.answer_presence(users)),
             Order::ListUsers { from, limit, .. } => Ok(self.list_users(from, limit)),
             Order::ListGroups { from, limit, .. } => Ok(self.list_groups(from, limit)),
+            Order::CreateGroup { .. }
+            | Order::ChangeMembers { .. }
+            | Order::ChangeMember { .. }
+            | Order::ChangeProfile { .. }
+            | Order::DissolveGroup { .. }
+            | Order::ShowGroup { .. } => Err(Refusal::InvalidParam),
         };
         Some(done.unwrap_or_else(|refusal| Answer::Refused(refusal.into())))
     }
 
-    pub(in crate::shard) fn group(&self, group: &GroupId) -> Option<&Group> {
-        let conversation_key = self.state.identity.fingerprints.of_conversation(&Conversation::Group(group.clone()));
-        self.state.groups.rosters.find(conversation_key)
+    /// An order about one group; every other order is refused.
+    fn execute_of_group(&mut self, now: Moment, order: Order) -> Result<Answer, Refused> {
+        fn operators(group: &GroupId) -> GroupEdit<'_> {
+            GroupEdit { group, by: None }
+        }
+        match order {
+            Order::CreateGroup { group, owner, members } => self.create_group(now, &group, owner, members),
+            Order::ChangeMembers { group, add, remove } => {
+                Ok(self.change_members(now, MemberSelection::new(group, add, remove)))
+            }
+            Order::ChangeMember { group, member, role, muted_until } => self
+                .change_member(now, operators(&group), &member, NewStanding { role, muted_until })
+                .map_err(refused_order),
+            Order::ChangeProfile { group, change } => {
+                self.change_profile(now, operators(&group), &change).map_err(refused_order)
+            }
+            Order::DissolveGroup { group } => self.dissolve_group(now, operators(&group)).map_err(refused_order),
+            Order::ShowGroup { group, after, limit } => {
+                let limit = limit.min(Order::SHOWN_MEMBERS_MAX);
+                let state = self.group_state(operators(&group), after.as_ref(), limit)?;
+                Ok(Answer::Group(Box::new(state)))
+            }
+            _ => Err(Refusal::InvalidParam.into()),
+        }
     }
 
     /// Creates a group. A repetition returns the same group.
@@ -128,9 +153,9 @@ impl<S: Storage> Shard<S> {
         id: &GroupId,
         owner: UserId,
         members: Vec<UserId>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Refused> {
         if members.len() > Order::MEMBERS_MAX {
-            return Err(Refusal::InvalidParam);
+            return Err(Refusal::InvalidParam.into());
         }
         let mut members = in_order(members);
         if let Err(at) = members.binary_search(&owner) {
@@ -138,80 +163,10 @@ impl<S: Storage> Shard<S> {
         }
         if let Some(group) = self.group(id) {
             let is_same = group.owner == owner && group.members.iter().map(|(user, _)| user).eq(&members);
-            return if is_same { Ok(Answer::Unchanged) } else { Err(Refusal::GroupExists) };
+            return if is_same { Ok(Answer::Unchanged) } else { Err(Refusal::GroupExists.into()) };
         }
         let change = GroupChange::Created { owner: owner.clone(), members };
-        self.change_group(now, id, owner, change)
-    }
-
-    /// Changes a member. A group has one owner: a new owner makes the previous one an admin, and an owner cannot resign
-    /// otherwise.
-    fn change_member(
-        &mut self,
-        now: Moment,
-        id: &GroupId,
-        member: &UserId,
-        role: Option<Role>,
-        muted_until: Option<Millis>,
-    ) -> Result<Answer, Refused> {
-        let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
-        let standing = group.members.get(member).ok_or(Refusal::UserNotExist)?;
-        let role = role.unwrap_or(standing.role);
-        let muted_until = muted_until.unwrap_or(standing.muted_until);
-        if standing.role == Role::Owner && role != Role::Owner {
-            return Err(Refused::invalid(OWNER_STAYS));
-        }
-        if (role, muted_until) == (standing.role, standing.muted_until) {
-            return Ok(Answer::Unchanged);
-        }
-        let owner = group.owner.clone();
-        let change = GroupChange::Changed { member: member.clone(), role, muted_until };
-        Ok(self.change_group(now, id, owner, change)?)
-    }
-
-    fn dissolve_group(&mut self, now: Moment, id: &GroupId) -> Result<Answer, Refusal> {
-        let Some(group) = self.group(id) else {
-            let was_there = self.state.find_row(&Conversation::Group(id.clone())).is_some();
-            return if was_there { Ok(Answer::Unchanged) } else { Err(Refusal::ConversationNotExist) };
-        };
-        let owner = group.owner.clone();
-        self.change_group(now, id, owner, GroupChange::Dissolved)
-    }
-
-    pub(in crate::shard) fn change_group(
-        &mut self,
-        now: Moment,
-        id: &GroupId,
-        owner: UserId,
-        change: GroupChange,
-    ) -> Result<Answer, Refusal> {
-        let conversation = Conversation::Group(id.clone());
-        let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
-        let mut message = UnsequencedMessage::of_fact(now.wall, conversation, owner, Fact::Group(change));
-        match self.commit(now, (conversation_key, None), &mut message, None) {
-            Ok(_) => Ok(Answer::Done),
-            Err(Hindrance::MustWait(_) | Hindrance::Refused(Refusal::GroupTooBusy)) => Err(Refusal::Busy),
-            Err(Hindrance::Refused(refusal)) => Err(refusal),
-        }
-    }
-
-    fn show_group(&self, id: &GroupId, after: Option<&UserId>, limit: usize) -> Result<Answer, Refusal> {
-        let group = self.group(id).ok_or(Refusal::ConversationNotExist)?;
-        let members = group.members.after(after);
-        let member = |(user, standing): (&UserId, &MemberStatus)| Member {
-            user: user.clone(),
-            role: standing.role,
-            muted_until: standing.muted_until,
-        };
-        let at = self.state.find_row(&Conversation::Group(id.clone()));
-        Ok(Answer::Group(Box::new(GroupState {
-            id: id.clone(),
-            owner: group.owner.clone(),
-            created: group.created,
-            member_count: group.members.len() as u64,
-            members: members.take(limit.min(Order::SHOWN_MEMBERS_MAX)).map(member).collect(),
-            newest_seq: ConversationSeq(at.map_or(0, |at| self.state.tables.conversations.at(at).tail.seq().0)),
-        })))
+        self.commit_change(now, GroupEdit { group: id, by: None }, owner, change).map_err(refused_order)
     }
 
     fn block(

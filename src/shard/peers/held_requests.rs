@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use std::collections::VecDeque;
 
 /// A request that waits.
+#[derive(Debug)]
 pub(in crate::shard) struct HeldRequest {
     pub from: ShardId,
     pub request: ConversationRequest,

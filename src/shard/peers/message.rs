@@ -1,8 +1,8 @@
 //! Messages between two shards, one way on a lane. No shard waits for another one.
 
 use crate::model::{
-    Authority, Conversation, ConversationSeq, Message, MessageId, PresenceAction, PresenceState, ReadMessage, Reply,
-    TypingNotice, UnsequencedMessage, UserId,
+    Authority, Conversation, ConversationSeq, GroupRequest, Message, MessageId, PresenceAction, PresenceState,
+    ReadMessage, Reply, TypingNotice, UnsequencedMessage, UserId,
 };
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::BTreeMap;
@@ -221,6 +221,10 @@ pub enum RequestKind {
     Revoke(Box<Asker>, MessageId),
     /// Tells each author which of its messages the user has read.
     Receipt(Box<Asker>, BTreeMap<UserId, Vec<ReadMessage>>),
+    /// Reads or changes a group.
+    Group(Box<Asker>, Box<GroupRequest>),
+    /// Reads the profile of the pair's other user: to that user's shard, whoever owns the pair.
+    Profile(Box<Asker>),
 }
 
 /// The user who makes a request, and the conversation. A message names both itself.
@@ -253,7 +257,10 @@ impl ConversationRequest {
     pub fn author(&self) -> &UserId {
         match &self.ask {
             RequestKind::Send(message, _) => &message.author,
-            RequestKind::Revoke(asker, _) | RequestKind::Receipt(asker, _) => &asker.user,
+            RequestKind::Revoke(asker, _)
+            | RequestKind::Receipt(asker, _)
+            | RequestKind::Group(asker, _)
+            | RequestKind::Profile(asker) => &asker.user,
         }
     }
 
@@ -261,7 +268,10 @@ impl ConversationRequest {
     pub fn conversation(&self) -> &Conversation {
         match &self.ask {
             RequestKind::Send(message, _) => &message.conversation,
-            RequestKind::Revoke(asker, _) | RequestKind::Receipt(asker, _) => &asker.conversation,
+            RequestKind::Revoke(asker, _)
+            | RequestKind::Receipt(asker, _)
+            | RequestKind::Group(asker, _)
+            | RequestKind::Profile(asker) => &asker.conversation,
         }
     }
 
@@ -269,7 +279,8 @@ impl ConversationRequest {
     pub fn bytes(&self) -> usize {
         match &self.ask {
             RequestKind::Send(message, _) => message.content.len() + message.extra.bytes(),
-            RequestKind::Revoke(..) => 0,
+            RequestKind::Revoke(..) | RequestKind::Profile(_) => 0,
+            RequestKind::Group(_, request) => request.held_bytes(),
             RequestKind::Receipt(_, read) => {
                 read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum()
             }

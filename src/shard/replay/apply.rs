@@ -4,7 +4,7 @@
 
 use crate::log::{MemberLink, Record, Side, ThreadLink};
 use crate::model::{
-    AccountState, Conversation, ConversationSeq, Fact, Message, Millis, Position, Seq, ShardId, UserId,
+    AccountState, BlockState, Conversation, ConversationSeq, Fact, Message, Millis, Position, Seq, ShardId, UserId,
 };
 use crate::shard::State;
 use crate::shard::rows::accounts::Account;
@@ -80,11 +80,9 @@ impl State {
                 }
             }
             Record::Consumed { user, message } => self.tables.consumed.insert(&user, message),
-            Record::Block { by, other, state } => {
-                let pair = self.identity.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
-                self.tables.blocks.set(pair, &by, &other, state);
-            }
+            Record::Block { by, other, state } => self.apply_block(&by, &other, state),
             Record::Account { user, state, tokens_from } => self.apply_account(&user, state, tokens_from),
+            Record::Profile { user, profile } => self.tables.profiles.set(&user, profile),
             Record::Seen { user, last_seen } => {
                 let user_index = self.tables.inboxes.find_or_add(&user);
                 self.tables.inboxes.see(user_index, last_seen);
@@ -411,10 +409,16 @@ impl State {
         }
         let account = self.tables.accounts.find(user);
         self.tables.accounts.set(user, Account { state: AccountState::Disabled, ..account });
+        self.tables.profiles.set(user, Box::default());
         if let Some(user_index) = self.tables.inboxes.find(user) {
             self.tables.inboxes.erase(user_index);
             self.tables.presence.forget(user_index);
         }
+    }
+
+    fn apply_block(&mut self, by: &UserId, other: &UserId, state: BlockState) {
+        let pair = self.identity.fingerprints.of_conversation(&Conversation::pair(by.clone(), other.clone()));
+        self.tables.blocks.set(pair, by, other, state);
     }
 
     pub(in crate::shard) fn apply_account(&mut self, user: &UserId, state: AccountState, tokens_from: Millis) {

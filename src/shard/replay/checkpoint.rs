@@ -18,12 +18,13 @@ use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
 use crate::shard::rows::inbox::InboxTable;
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
-use crate::shard::rows::saved_job::{self, SavedJob};
+use crate::shard::rows::profiles::{GroupProfiles, UserProfiles};
 use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
 use crate::shard::table::message_pool::MessagePool;
 use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
+use crate::shard::work::saved_job::{self, SavedJob};
 use crate::shard::{Shard, ShardSettings, State};
 
 /// The result of `Shard::open`.
@@ -106,7 +107,8 @@ impl<S: Storage> Shard<S> {
             + seats * SEAT_BYTES
             + self.state.groups.rosters.members() * (MEMBER_BYTES + id)
             + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
-        counted + counted / REST_PART + LEAST_BYTES
+        let profiles = self.state.tables.profiles.bytes() + self.state.groups.rosters.profiles.bytes();
+        counted + counted / REST_PART + profiles + LEAST_BYTES
     }
 }
 
@@ -229,6 +231,8 @@ impl State {
         self.tables.accounts.put(out);
         self.segments.times.put_course(out);
         self.tables.erased.put(out);
+        self.tables.profiles.put(out);
+        self.groups.rosters.profiles.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -265,6 +269,8 @@ impl State {
         }
         if version >= ERASED_SINCE {
             state.tables.erased = Erased::read(&mut reader)?;
+            state.tables.profiles = UserProfiles::read(&mut reader)?;
+            state.groups.rosters.profiles = GroupProfiles::read(&mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

@@ -10,25 +10,25 @@ use crate::shard::testing::duo::*;
 /// Header, seed of the manifest, first segment.
 const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
 
-/// The count of erased users, of whom there are none.
-const ERASED_BYTES: usize = 8;
+/// The counts of erased users, of profiles of users and of profiles of groups: there are none.
+const SINCE_FOUR_BYTES: usize = 3 * 8;
 
-/// As the version before wrote it: without erased users.
+/// As the version before wrote it: without erased users and profiles.
 fn of_version_before(checkpoint: &[u8]) -> Vec<u8> {
-    let mut bytes = checkpoint[..checkpoint.len() - 4 - ERASED_BYTES].to_vec();
+    let mut bytes = checkpoint[..checkpoint.len() - 4 - SINCE_FOUR_BYTES].to_vec();
     bytes[8..10].copy_from_slice(&(CHECKPOINT_VERSION - 1).to_le_bytes());
     checkpoint::finish(&mut bytes);
     bytes
 }
 
-/// As the oldest version wrote it: without erased users, the times of the oldest messages, and what the clock was set to.
+/// As the oldest version wrote it: without erased users, profiles, the times of the oldest messages, and what the clock was set to.
 fn of_oldest_version(checkpoint: &[u8]) -> Vec<u8> {
     let (head, rest) = checkpoint[..checkpoint.len() - 4].split_at(BEFORE_AGES_BYTES);
     let (count, rest) = rest.split_first_chunk::<4>().expect("a count");
     let (ages, rest) = rest.split_at(16 * u32::from_le_bytes(*count) as usize);
     let mut bytes = [head, count].concat();
     ages.chunks_exact(16).for_each(|age| bytes.extend(&age[..8]));
-    bytes.extend(&rest[..rest.len() - 16 - ERASED_BYTES]);
+    bytes.extend(&rest[..rest.len() - 16 - SINCE_FOUR_BYTES]);
     bytes[8..10].copy_from_slice(&CHECKPOINT_VERSION_OLDEST.to_le_bytes());
     checkpoint::finish(&mut bytes);
     bytes

@@ -41,6 +41,10 @@ impl State {
             SnapshotRecord::Told { reader, ranges } => {
                 self.tables.receipts.restore(Fingerprint::of_halves(reader), &ranges)
             }
+            SnapshotRecord::Described { group, profile } => {
+                let conversation_key = self.identity.fingerprints.of_conversation(&Conversation::Group(group));
+                self.groups.rosters.profiles.set(conversation_key, profile);
+            }
             SnapshotRecord::Blocked { pair, bits } => self.tables.blocks.restore(Fingerprint::of_halves(pair), bits),
         }
     }
@@ -88,6 +92,9 @@ impl State {
         for (user, record) in self.tables.accounts.records() {
             put(placement.owner_of(user), record)?;
         }
+        for (user, record) in self.tables.profiles.records() {
+            put(placement.owner_of(user), record)?;
+        }
         for (message, user) in self.tables.consumed.all() {
             put(placement.owner_of(user), Record::Consumed { user: user.clone(), message })?;
         }
@@ -98,7 +105,12 @@ impl State {
         for (conversation_key, group) in self.groups.rosters.all() {
             let Some(at) = self.group_row(conversation_key) else { continue };
             if let Some(Conversation::Group(id)) = self.tables.conversations.at(at).group() {
-                put_roster(id, group, placement.owner_of_slot(conversation_key.slot()), put)?;
+                let shard = placement.owner_of_slot(conversation_key.slot());
+                put_roster(id, group, shard, put)?;
+                if let Some(profile) = self.groups.rosters.profiles.find(conversation_key) {
+                    let kept = SnapshotRecord::Described { group: id.clone(), profile: Box::new(profile.clone()) };
+                    put(shard, Record::Kept(kept))?;
+                }
             }
         }
         for (pair, bits) in self.tables.blocks.all() {

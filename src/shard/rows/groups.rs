@@ -7,6 +7,7 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact::{put_role, read_role};
 use crate::model::{Fact, GroupChange, Message, Millis, Role, ShardId, UserId};
 use crate::shard::Placement;
+use crate::shard::rows::profiles::GroupProfiles;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::roster::{Contradictions, MemberStatus, Roster};
 use foldhash::fast::FixedState;
@@ -26,6 +27,8 @@ pub(in crate::shard) struct Group {
 pub(in crate::shard) struct Groups {
     placement: Placement,
     groups: HashMap<Fingerprint, Group, FixedState>,
+    /// Those of the groups that have one.
+    pub profiles: GroupProfiles,
     /// Of all groups.
     members: u64,
     /// Those of groups that are dissolved, whose memory is given back a part at a time.
@@ -88,7 +91,8 @@ impl Group {
 impl Groups {
     pub fn new(seed: u64, placement: Placement) -> Self {
         let groups = HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { placement, groups, members: 0, left: Vec::new(), unmerged: VecDeque::new() }
+        let profiles = GroupProfiles::default();
+        Self { placement, groups, profiles, members: 0, left: Vec::new(), unmerged: VecDeque::new() }
     }
 
     /// A group that is there and not dissolved.
@@ -177,12 +181,19 @@ impl Groups {
             GroupChange::Created { owner, .. } => {
                 let group = Group::new(owner.clone(), message.server_time, placement);
                 self.groups.insert(conversation_key, group);
+                self.profiles.forget(conversation_key);
                 self.begin(conversation_key, message, change);
             }
             GroupChange::Dissolved => {
                 let group = self.groups.remove(&conversation_key);
+                self.profiles.forget(conversation_key);
                 let members = group.map(|group| group.members.into_map());
                 self.left.extend(members.filter(|members| members.len() > DROPPED_A_TURN_MAX));
+            }
+            GroupChange::Profiled(profile) => {
+                if self.groups.contains_key(&conversation_key) {
+                    self.profiles.set(conversation_key, profile.clone());
+                }
             }
             GroupChange::Added { .. } | GroupChange::Removed { .. } => self.begin(conversation_key, message, change),
             GroupChange::Changed { member, role, muted_until } => {
@@ -234,6 +245,8 @@ impl Groups {
             Some(group) => drop(groups.groups.insert(conversation_key, group)),
             None => drop(groups.groups.remove(&conversation_key)),
         });
+        let profile = other.profiles.find(conversation_key).cloned();
+        self.profiles.set(conversation_key, Box::new(profile.unwrap_or_default()));
     }
 
     /// For a checkpoint: how many groups, then each with its members.

@@ -32,7 +32,7 @@ impl<S: Storage> Shard<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccountState, BlockState, Entry, Message, Millis, Reply, SessionId, ShardId};
+    use crate::model::{AccountState, BlockState, Entry, Message, Millis, Profile, Reply, SessionId, ShardId};
     use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
     use crate::shard::{CatchUp, Effect, Input, Ticket};
 
@@ -84,6 +84,8 @@ mod tests {
         let home = Duo::home(ALICE);
         duo.open(1, ALICE, "a", CatchUp::Sync);
         duo.settle();
+        let profile = Box::new(Profile { name: "Alice".into(), ..Profile::default() });
+        assert_eq!(order(&mut duo, home, Order::SetProfile { user: user(ALICE), profile }), Answer::Done);
         let at_home = Order::EraseUser { shard: ShardId(home as u16), user: user(ALICE) };
         duo.input(home, Input::Ordered { ticket: Ticket(1), order: at_home });
         assert!(duo.has_heard(&Effect::Close { session: SessionId(1), closing: Closing::AccountDisabled }));
@@ -91,10 +93,13 @@ mod tests {
         for _restart in 0..2 {
             assert_eq!(duo.shards[home].admits(&user(ALICE), Millis(0)), Err(Refusal::AccountDisabled));
             let enable = Order::SetAccount { user: user(ALICE), state: AccountState::Enabled };
-            for refused in [enable, Order::KnowUser { user: user(ALICE) }] {
+            let named = Order::SetProfile { user: user(ALICE), profile: Box::default() };
+            for refused in [enable, named, Order::KnowUser { user: user(ALICE) }] {
                 let answer = order(&mut duo, home, refused);
                 assert_eq!(answer, Answer::Refused(Refusal::UserNotExist.into()));
             }
+            let shown = order(&mut duo, home, Order::ShowProfile { user: user(ALICE) });
+            assert_eq!(shown, Answer::Profile(Box::default()), "nor a profile");
             let Answer::User(state) = order(&mut duo, home, Order::ShowUser { user: user(ALICE) }) else {
                 panic!("it is shown");
             };

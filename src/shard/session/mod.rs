@@ -9,5 +9,6 @@ pub(super) mod open;
 pub(super) mod presence;
 #[cfg(test)]
 pub(super) mod presence_tests;
+pub(super) mod profile;
 #[cfg(test)]
 pub(super) mod tests;

@@ -334,7 +334,7 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Whether `user` has blocked `by`, as far as this shard owns the pair.
-    fn is_hidden(&self, user: &UserId, by: &UserId) -> bool {
+    pub(in crate::shard) fn is_hidden(&self, user: &UserId, by: &UserId) -> bool {
         if user == by {
             return false;
         }

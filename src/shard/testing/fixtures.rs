@@ -411,6 +411,7 @@ fn said(entry: &Entry) -> String {
             GroupChange::Removed { members } => format!("removed {}", ids(members)),
             GroupChange::Changed { member, .. } => format!("changed {member}"),
             GroupChange::Dissolved => "dissolved".to_owned(),
+            GroupChange::Profiled(profile) => format!("profile {}", profile.about.name),
         },
     }
 }

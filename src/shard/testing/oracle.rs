@@ -137,6 +137,7 @@ fn after(before: &UserStatus, message: &Message) -> UserStatus {
             members.insert(member.to_string(), *role);
         }
         GroupChange::Dissolved => members.clear(),
+        GroupChange::Profiled(_) => {}
     }
     members
 }

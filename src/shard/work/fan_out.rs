@@ -7,7 +7,7 @@ use crate::model::{ConversationSeq, Message, Position};
 use crate::shard::peers::message::JobLoad;
 use crate::shard::rows::conversation::takes_place;
 use crate::shard::rows::index::ConversationIndex;
-use crate::shard::rows::saved_job::SavedJob;
+use crate::shard::work::saved_job::SavedJob;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};

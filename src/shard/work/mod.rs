@@ -7,5 +7,6 @@ pub(super) mod group_loads;
 pub(super) mod healing;
 pub(super) mod hook_lines;
 pub(super) mod retention;
+pub(super) mod saved_job;
 pub(super) mod transients;
 pub(super) mod typing;

@@ -3,7 +3,7 @@
 use crate::log::{Delivery, ReadMode, RecordRef, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
     Authority, Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal,
-    Role, Seq, SessionId, ShardId, UnsequencedMessage, UserId,
+    Refused, Role, Seq, SessionId, ShardId, UnsequencedMessage, UserId,
 };
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::Blocker;
@@ -30,12 +30,12 @@ pub(in crate::shard) struct Taken {
 pub(in crate::shard) enum Hindrance {
     /// The message can be tried again once the blocker is gone.
     MustWait(Blocker),
-    Refused(Refusal),
+    Refused(Refused),
 }
 
-impl From<Refusal> for Hindrance {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl<R: Into<Refused>> From<R> for Hindrance {
+    fn from(refused: R) -> Self {
+        Self::Refused(refused.into())
     }
 }
 

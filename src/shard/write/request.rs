@@ -4,9 +4,10 @@
 //! bounded by their window; a request that waits is carried out in its conversation's order.
 
 use crate::log::{Storage, Unread};
-use crate::model::{Position, Refusal, Reply, SessionId, ShardId};
+use crate::model::{Position, Refusal, Refused, Reply, SessionId, ShardId};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
+use crate::shard::core::waiting_orders::WaitingWork;
 use crate::shard::peers::held_requests::{Blocker, HeldRequest};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
@@ -31,20 +32,22 @@ pub(in crate::shard) enum RequestOutcome {
     Reading(ColdRead),
     /// Another shard must first say whether the recipient exists.
     Asking,
+    /// Operators' orders about groups wait.
+    BehindOrders,
 }
 
 impl From<Hindrance> for RequestOutcome {
     fn from(hindrance: Hindrance) -> Self {
         match hindrance {
             Hindrance::MustWait(blocker) => Self::MustWait(blocker),
-            Hindrance::Refused(refusal) => Self::refused(refusal),
+            Hindrance::Refused(refused) => Self::refused(refused),
         }
     }
 }
 
 impl RequestOutcome {
-    pub fn refused(refusal: crate::model::Refusal) -> Self {
-        Self::now(Reply::Refused(refusal.into()))
+    pub fn refused(refused: impl Into<Refused>) -> Self {
+        Self::now(Reply::Refused(refused.into()))
     }
 
     pub fn now(reply: Reply) -> Self {
@@ -89,7 +92,8 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::MustWait(_)
             | RequestOutcome::Behind
             | RequestOutcome::Reading(_)
-            | RequestOutcome::Asking => {
+            | RequestOutcome::Asking
+            | RequestOutcome::BehindOrders => {
                 self.start_flight(owner, &request, waiter);
                 self.conclude(ctx, owner, request, verdict);
             }
@@ -182,6 +186,9 @@ impl<S: Storage> Shard<S> {
             RequestKind::Revoke(asker, message) => {
                 self.commit_revocation(ctx.now, *conversation_key, asker, *message, None)
             }
+            RequestKind::Group(..) if self.has_orders() => RequestOutcome::BehindOrders,
+            RequestKind::Group(asker, request) => self.commit_group_request(ctx.now, asker, request),
+            RequestKind::Profile(asker) => self.answer_profile(asker),
             RequestKind::Receipt(asker, read) => self.commit_receipts(ctx.now, *conversation_key, asker, read),
         }
     }
@@ -221,6 +228,10 @@ impl<S: Storage> Shard<S> {
                 self.state.peers.outbound.hold(HeldRequest { from, request, is_recipient_known: false }, Blocker::Room)
             }
             RequestOutcome::Asking => self.query_directory(request, ctx.effects),
+            RequestOutcome::BehindOrders => {
+                let held = HeldRequest { from, request, is_recipient_known: true };
+                self.state.groups.orders.0.push_back(WaitingWork::Request(Box::new(held)));
+            }
             RequestOutcome::Reading(wanted) => self.fetch_for_request(from, request, wanted, ctx.effects),
             RequestOutcome::Taken(taken) if is_own => {
                 let Some(pending) = self.complete(from, request.key, None) else { return };

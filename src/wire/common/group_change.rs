@@ -1,6 +1,6 @@
 //! The content of a group change: JSON in both protocols (PROTOCOL 2.5).
 
-use crate::model::{Conversation, GroupChange, Message, Role, UserId};
+use crate::model::{Conversation, GroupChange, Message, Profile, UserId};
 use crate::wire::json::text::{array, member, name, string, text, text_member};
 
 /// The most members that a change shows.
@@ -27,8 +27,12 @@ pub(in crate::wire) fn group_members(out: &mut Vec<u8>, viewer: &UserId, by: &Me
     match change {
         GroupChange::Created { owner, members: _ } => text_member(out, "owner", owner.as_str()),
         GroupChange::Changed { member: _, role, muted_until } => {
-            text_member(out, "role", role_name(*role));
+            text_member(out, "role", role.name());
             member(out, "mutedUntil", muted_until.0);
+        }
+        GroupChange::Profiled(profile) => {
+            profile_members(out, &profile.about);
+            text_member(out, "join", profile.join.name());
         }
         GroupChange::Added { .. } | GroupChange::Removed { .. } | GroupChange::Dissolved => {}
     }
@@ -42,15 +46,23 @@ fn change_name(change: &GroupChange) -> &'static str {
         GroupChange::Removed { .. } => "removed",
         GroupChange::Changed { .. } => "changed",
         GroupChange::Dissolved => "dissolved",
+        GroupChange::Profiled(_) => "profile",
     }
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Member => "member",
-        Role::Admin => "admin",
-        Role::Owner => "owner",
+/// Appends the members of a profile to an object that has members already.
+pub(in crate::wire) fn profile_members(out: &mut Vec<u8>, Profile { name: called, avatar, attributes }: &Profile) {
+    text_member(out, "name", called);
+    text_member(out, "avatar", avatar);
+    name(out, "attributes");
+    text(out, "{");
+    for (index, (key, value)) in attributes.iter().enumerate() {
+        text(out, if index > 0 { "," } else { "" });
+        string(out, key);
+        text(out, ":");
+        string(out, value);
     }
+    text(out, "}");
 }
 
 /// The users that a change shows. A removed user always sees itself: no other entry tells it of its removal.

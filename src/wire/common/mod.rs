@@ -2,4 +2,5 @@
 
 pub(super) mod exchange;
 pub(super) mod group_change;
+pub(super) mod groups;
 pub(super) mod incoming;

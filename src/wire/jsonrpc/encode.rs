@@ -3,9 +3,10 @@
 //! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of
 //! `None` gets no answer.
 
-use crate::model::{Closing, Event, Message, Refused, Reply, RequestTag, Seq, TypingNotice};
+use crate::model::{Closing, Event, GroupState, Message, Refused, Reply, RequestTag, Seq, TypingNotice};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::frame::push_text;
+use crate::wire::common::group_change::profile_members;
 use crate::wire::common::incoming::Context;
 use crate::wire::json::text::{
     array, decimal, flag_member, member, name, quoted_decimal, signed, string, text, text_member,
@@ -144,8 +145,35 @@ fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &W
             array(out, states, push_presence);
             text(out, "}");
         }
+        Reply::Group(group) => group_object(out, group),
+        Reply::Profile(shown) => {
+            text(out, r#"{"userId":"#);
+            string(out, shown.user.as_str());
+            profile_members(out, &shown.profile);
+            text(out, "}");
+        }
         Reply::Done | Reply::Refused(_) | Reply::Denied(_) => text(out, "{}"),
     }
+}
+
+fn group_object(out: &mut Vec<u8>, group: &GroupState) {
+    text(out, r#"{"groupId":"#);
+    string(out, group.id.as_str());
+    text_member(out, "owner", group.owner.as_str());
+    member(out, "created", group.created.0);
+    member(out, "memberCount", group.member_count);
+    member(out, "newestSeq", group.newest_seq.0);
+    profile_members(out, &group.profile.about);
+    text_member(out, "join", group.profile.join.name());
+    name(out, "members");
+    array(out, &group.members, |out, shown| {
+        text(out, r#"{"userId":"#);
+        string(out, shown.user.as_str());
+        text_member(out, "role", shown.role.name());
+        member(out, "mutedUntil", shown.muted_until.0);
+        text(out, "}");
+    });
+    text(out, "}");
 }
 
 fn welcome_object(out: &mut Vec<u8>, dialect: Dialect, welcome: &Welcome<'_>) {

@@ -351,6 +351,15 @@ fn verb_of(method: &str) -> Option<Verb> {
         "conversations" => Verb::Conversations,
         "markRead" => Verb::MarkRead,
         "presence" => Verb::Presence,
+        "groupInfo" => Verb::ShowGroup,
+        "groupMembers" => Verb::ChangeMembers,
+        "groupMember" => Verb::ChangeMember,
+        "groupProfile" => Verb::ChangeGroup,
+        "leaveGroup" => Verb::LeaveGroup,
+        "joinGroup" => Verb::JoinGroup,
+        "dissolveGroup" => Verb::DissolveGroup,
+        "profile" => Verb::ShowProfile,
+        "setProfile" => Verb::SetProfile,
         _ => return None,
     })
 }

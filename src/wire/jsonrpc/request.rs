@@ -1,11 +1,13 @@
 //! Decodes the params of each JSON-RPC method, the extensions of PROTOCOL 3.16 included, to its command.
 
 use crate::model::{
-    Ack, Annotations, ChunkPhase, Command, ConversationRef, HeaderFlags, Presence, Receipt, Recipient, Refusal,
-    Refused, Send, Seq, SettingFlags, StreamChunk, Typing, UserId, Verb, has_control_character,
+    Ack, Annotations, ChunkPhase, Command, ConversationRef, GroupAct, GroupRequest, HeaderFlags, Limits, Presence,
+    Receipt, Recipient, Refusal, Refused, Send, Seq, SettingFlags, StreamChunk, Typing, UserId, Verb,
+    has_control_character,
 };
 use crate::wire::common::exchange::HistoryRange;
 use crate::wire::common::exchange::{self, Exchange, TOPIC_BYTES_MAX};
+use crate::wire::common::groups::{self, GivenProfile};
 use crate::wire::json::message_key::Proved;
 use crate::wire::json::value::Value;
 use crate::wire::jsonrpc::params::Params;
@@ -68,6 +70,19 @@ pub(in crate::wire) fn command(
             let users = params.texts("userIds", Presence::USERS_MAX, detail)?;
             exchange::presence(action, users.into_iter()).map(Command::Presence)
         }
+        Verb::ShowGroup
+        | Verb::ChangeMembers
+        | Verb::ChangeMember
+        | Verb::ChangeGroup
+        | Verb::LeaveGroup
+        | Verb::JoinGroup
+        | Verb::DissolveGroup => {
+            let group = groups::group_id(params.text("groupId", "groupId must be a string")?.unwrap_or_default())?;
+            let act = params.group_act(verb, user, exchange.limits)?;
+            Ok(Command::Group(Box::new(GroupRequest { group, act })))
+        }
+        Verb::ShowProfile => params.user().map(Command::ShowProfile),
+        Verb::SetProfile => groups::profile(params.profile()?, exchange.limits).map(Box::new).map(Command::SetProfile),
         Verb::Authenticate | Verb::Reauthenticate => Err(Refused::invalid("already connected")),
     }
 }
@@ -120,6 +135,52 @@ impl Params<'_, '_> {
             extra: exchange::extra(extra, companions_bytes(&annotations), exchange.limits)?,
             annotations: (annotations != Annotations::default()).then(|| Box::new(annotations)),
         }))
+    }
+
+    /// What a request does with its group.
+    fn group_act(&self, verb: Verb, user: &UserId, limits: &Limits) -> Result<GroupAct, Refused> {
+        match verb {
+            Verb::ShowGroup => {
+                let after = self.text("after", "after must be a string")?.unwrap_or_default();
+                groups::show(after, self.integer("limit", "limit must be an integer")?.unwrap_or_default())
+            }
+            Verb::ChangeMembers => {
+                const MEMBERS: &str = "add and remove must be arrays of at most 100 strings";
+                let add = self.texts("add", GroupRequest::MEMBERS_MAX, MEMBERS)?;
+                let remove = self.texts("remove", GroupRequest::MEMBERS_MAX, MEMBERS)?;
+                groups::change_members(add.into_iter(), remove.into_iter())
+            }
+            Verb::ChangeMember => {
+                let member = self.text("userId", "userId must be a string")?.unwrap_or_default();
+                let role = self.text("role", "role must be a string")?;
+                groups::change_member(member, role, self.integer("mutedUntil", "mutedUntil must be an integer")?)
+            }
+            Verb::ChangeGroup => {
+                groups::change_profile(self.profile()?, self.text("join", "join must be a string")?, limits)
+            }
+            Verb::LeaveGroup => Ok(groups::leave(user)),
+            Verb::JoinGroup => Ok(GroupAct::Join),
+            _ => Ok(GroupAct::Dissolve),
+        }
+    }
+
+    fn user(&self) -> Result<UserId, Refused> {
+        groups::user(self.text("userId", "userId must be a string")?.unwrap_or_default())
+    }
+
+    /// The parts of a profile that are there.
+    fn profile(&self) -> Result<GivenProfile<'_>, Refused> {
+        let attributes = match self.find("attributes") {
+            Some(_) => Some(self.pairs("attributes", "attributes must be an object of strings")?),
+            None => None,
+        };
+        let owned =
+            |pairs: Vec<(&str, &str)>| pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Ok(GivenProfile {
+            name: self.text("name", "name must be a string")?,
+            avatar: self.text("avatar", "avatar must be a string")?,
+            attributes: attributes.map(owned),
+        })
     }
 
     fn conversation(&self) -> Result<ConversationRef, Refused> {

@@ -49,6 +49,15 @@ fn verb_of(command: CommandType) -> Option<Verb> {
         CommandType::CmdConversationsReq => Verb::Conversations,
         CommandType::CmdMarkReadReq => Verb::MarkRead,
         CommandType::CmdPresenceReq => Verb::Presence,
+        CommandType::CmdGroupInfoReq => Verb::ShowGroup,
+        CommandType::CmdGroupMembersReq => Verb::ChangeMembers,
+        CommandType::CmdGroupMemberReq => Verb::ChangeMember,
+        CommandType::CmdGroupProfileReq => Verb::ChangeGroup,
+        CommandType::CmdGroupLeaveReq => Verb::LeaveGroup,
+        CommandType::CmdGroupJoinReq => Verb::JoinGroup,
+        CommandType::CmdGroupDissolveReq => Verb::DissolveGroup,
+        CommandType::CmdProfileReq => Verb::ShowProfile,
+        CommandType::CmdSetProfileReq => Verb::SetProfile,
         _ => return None,
     })
 }

@@ -3,8 +3,8 @@
 //! Invariant: the bytes are what any protobuf encoder would write, fields in order and defaults left out.
 
 use crate::model::{
-    Closing, Conversation, ConversationRow, Entry, Event, Fact, Millis, PresenceState, Recipient, Refused, Reply, Seq,
-    UserId, Verb,
+    Closing, Conversation, ConversationRow, Entry, Event, Fact, GroupState, Member, Millis, PresenceState, Profile,
+    Recipient, Refused, Reply, Seq, UserId, Verb,
 };
 use crate::wire::base::frame::{FrameKind, push_header};
 use crate::wire::common::incoming::Context;
@@ -58,6 +58,15 @@ pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
         Verb::Conversations => CommandType::CmdConversationsRsp,
         Verb::MarkRead => CommandType::CmdMarkReadRsp,
         Verb::Presence => CommandType::CmdPresenceRsp,
+        Verb::ShowGroup => CommandType::CmdGroupInfoRsp,
+        Verb::ChangeMembers => CommandType::CmdGroupMembersRsp,
+        Verb::ChangeMember => CommandType::CmdGroupMemberRsp,
+        Verb::ChangeGroup => CommandType::CmdGroupProfileRsp,
+        Verb::LeaveGroup => CommandType::CmdGroupLeaveRsp,
+        Verb::JoinGroup => CommandType::CmdGroupJoinRsp,
+        Verb::DissolveGroup => CommandType::CmdGroupDissolveRsp,
+        Verb::ShowProfile => CommandType::CmdProfileRsp,
+        Verb::SetProfile => CommandType::CmdSetProfileRsp,
         Verb::Ack | Verb::Typing => CommandType::CmdUnknown,
     }
 }
@@ -122,6 +131,17 @@ pub(in crate::wire) fn push_reply(
         Reply::Presence(states) => {
             let states = states.iter().map(presence_state).collect();
             push_envelope(out, now, response, sequence, &im::PresenceResponse { error_code, error_msg, states });
+        }
+        Reply::Group(group) => push_envelope(out, now, response, sequence, &group_info(group)),
+        Reply::Profile(shown) => {
+            let (user_id, profile) = (shown.user.to_string(), Some(profile(&shown.profile)));
+            push_envelope(
+                out,
+                now,
+                response,
+                sequence,
+                &im::ProfileResponse { error_code, error_msg, user_id, profile },
+            );
         }
         Reply::Done if response == CommandType::CmdUnknown => {}
         Reply::Done => push_envelope(out, now, response, sequence, &im::UnknownResponse { error_code, error_msg }),
@@ -244,6 +264,31 @@ fn conversation_row(viewer: &UserId, row: &ConversationRow) -> im::ConversationR
 fn presence_state(state: &PresenceState) -> im::PresenceState {
     let last_seen = signed(state.last_seen.0);
     im::PresenceState { user_id: state.user.to_string(), online: state.is_online, last_seen }
+}
+
+fn group_info(group: &GroupState) -> im::GroupInfoResponse {
+    let member = |member: &Member| im::GroupMember {
+        user_id: member.user.to_string(),
+        role: member.role.name().to_owned(),
+        muted_until: signed(member.muted_until.0),
+    };
+    im::GroupInfoResponse {
+        error_code: ErrorCode::ErrSuccess.into(),
+        error_msg: String::new(),
+        group_id: group.id.to_string(),
+        owner_id: group.owner.to_string(),
+        created: signed(group.created.0),
+        member_count: signed(group.member_count),
+        newest_seq: signed(group.newest_seq.0),
+        profile: Some(profile(&group.profile.about)),
+        join: group.profile.join.name().to_owned(),
+        members: group.members.iter().map(member).collect(),
+    }
+}
+
+fn profile(Profile { name, avatar, attributes }: &Profile) -> im::Profile {
+    let attributes = attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    im::Profile { name: name.to_string(), avatar: avatar.to_string(), attributes }
 }
 
 fn signed(number: u64) -> i64 {

@@ -1,12 +1,14 @@
 //! Decodes the body of each request of the binary protocol to its command.
 
 use crate::model::{
-    Ack, Command, ConversationName, ConversationRef, GroupId, IdError, Recipient, Refusal, Refused, Send, Seq, Typing,
-    UserId, Verb,
+    Ack, Command, ConversationName, ConversationRef, GroupAct, GroupId, GroupRequest, IdError, Limits, Recipient,
+    Refusal, Refused, Send, Seq, Typing, UserId, Verb,
 };
 use crate::wire::common::exchange::{self, Exchange, HistoryRange};
+use crate::wire::common::groups::{self, GivenProfile, Pairs};
 use crate::wire::protobuf::fields::{Envelope, SendRequest};
 use crate::wire::protobuf::im;
+use std::collections::BTreeMap;
 
 const MALFORMED: Refused = Refused::invalid("the body does not decode");
 
@@ -58,8 +60,65 @@ pub(in crate::wire) fn command(
             let im::PresenceRequest { user_ids, action } = decode(envelope)?;
             exchange::presence(action.into(), user_ids.iter().map(String::as_str)).map(Command::Presence)
         }
+        Verb::ShowGroup
+        | Verb::ChangeMembers
+        | Verb::ChangeMember
+        | Verb::ChangeGroup
+        | Verb::LeaveGroup
+        | Verb::JoinGroup
+        | Verb::DissolveGroup => group_request(verb, envelope, user, limits),
+        Verb::ShowProfile => {
+            let im::ProfileRequest { user_id } = decode(envelope)?;
+            groups::user(&user_id).map(Command::ShowProfile)
+        }
+        Verb::SetProfile => {
+            let im::Profile { name, avatar, attributes } =
+                decode::<im::SetProfileRequest>(envelope)?.profile.unwrap_or_default();
+            let attributes = Some(pairs(attributes));
+            let given = GivenProfile { name: Some(&name), avatar: Some(&avatar), attributes };
+            groups::profile(given, limits).map(Box::new).map(Command::SetProfile)
+        }
         Verb::Authenticate | Verb::Reauthenticate | Verb::Ack => Err(Refused::invalid("unknown command")),
     }
+}
+
+/// A request to a group.
+fn group_request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, limits: &Limits) -> Result<Command, Refused> {
+    let (group, act) = match verb {
+        Verb::ShowGroup => {
+            let im::GroupInfoRequest { group_id, after, limit } = decode(envelope)?;
+            (group_id, groups::show(&after, limit.into())?)
+        }
+        Verb::ChangeMembers => {
+            let im::GroupMembersRequest { group_id, add, remove } = decode(envelope)?;
+            let (add, remove) = (add.iter().map(String::as_str), remove.iter().map(String::as_str));
+            (group_id, groups::change_members(add, remove)?)
+        }
+        Verb::ChangeMember => {
+            let im::GroupMemberRequest { group_id, user_id, role, muted_until } = decode(envelope)?;
+            (group_id, groups::change_member(&user_id, role.as_deref(), muted_until)?)
+        }
+        Verb::ChangeGroup => {
+            let im::GroupProfileRequest { group_id, name, avatar, attributes, join } = decode(envelope)?;
+            let attributes = attributes.map(|im::Attributes { entries }| pairs(entries));
+            let given = GivenProfile { name: name.as_deref(), avatar: avatar.as_deref(), attributes };
+            (group_id, groups::change_profile(given, join.as_deref(), limits)?)
+        }
+        verb => {
+            let im::GroupRequest { group_id } = decode(envelope)?;
+            let act = match verb {
+                Verb::LeaveGroup => groups::leave(user),
+                Verb::JoinGroup => GroupAct::Join,
+                _ => GroupAct::Dissolve,
+            };
+            (group_id, act)
+        }
+    };
+    Ok(Command::Group(Box::new(GroupRequest { group: groups::group_id(&group)?, act })))
+}
+
+fn pairs(entries: BTreeMap<String, String>) -> Pairs {
+    entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }
 
 pub(in crate::wire) fn ack(envelope: &Envelope<'_>) -> Option<Ack> {

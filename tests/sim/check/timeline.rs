@@ -173,6 +173,7 @@ pub fn apply(group: &mut Option<Group>, change: &GroupChange) {
             *group = Some(made);
         }
         GroupChange::Dissolved => *group = None,
+        GroupChange::Profiled(_) => {}
         GroupChange::Added { members } => {
             let Some(group) = group else { return };
             for user in members {
