@@ -21,4 +21,5 @@ mod reading;
 mod rebuild;
 mod tune;
 mod watching;
+mod webhook_faults;
 mod webhooks;
