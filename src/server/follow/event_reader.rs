@@ -132,3 +132,7 @@ impl EventReader {
         look
     }
 }
+
+#[cfg(test)]
+#[path = "event_reader_tests.rs"]
+mod tests;
