@@ -46,7 +46,7 @@ fn cores() -> [CoreId; 2] {
     [all[0], all[all.len() - 1]]
 }
 
-fn take(mesh: &Mesh) -> u64 {
+fn take(mesh: &mut Mesh) -> u64 {
     let mut taken = 0;
     mesh.receive(GATHER_MAX, |_from, confirmation| {
         black_box(confirmation);
@@ -76,7 +76,7 @@ fn beside_b<T>(rest: Rest, answers: Answers, work: impl FnOnce(&mut Mesh, &Atomi
     let thread = std::thread::spawn(move || {
         core_affinity::set_for_current(other);
         while !theirs.load(Ordering::SeqCst) {
-            let count = take(&b);
+            let count = take(&mut b);
             if count == 0 {
                 match rest {
                     Rest::Spin => spin_loop(),
@@ -170,9 +170,9 @@ fn throughput(criterion: &mut Criterion) {
 fn looking(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mesh/looking");
     for shards in [2_usize, 8, 32] {
-        let meshes = meshes(shards);
+        let mut meshes = meshes(shards);
         group.bench_function(BenchmarkId::new("at N empty lanes", shards), |bencher| {
-            bencher.iter(|| take(black_box(&meshes[0])));
+            bencher.iter(|| take(black_box(&mut meshes[0])));
         });
     }
     let (_sender, inbox) = bounded::<(ShardId, Vec<ShardMessage>)>(256);
@@ -189,7 +189,7 @@ fn looking(criterion: &mut Criterion) {
             bencher.iter(|| {
                 (0..16).for_each(|through| from.forward(A, confirmation(through)));
                 from.flush();
-                take(&first[0])
+                take(&mut first[0])
             });
         });
     }
@@ -236,7 +236,7 @@ fn contention(criterion: &mut Criterion) {
                 }
                 let mut taken = 0;
                 while taken < iterations * 2 * BATCHES * 16 {
-                    match take(&meshes[0]) {
+                    match take(&mut meshes[0]) {
                         0 => std::thread::yield_now(),
                         count => taken += count,
                     }

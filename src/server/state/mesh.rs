@@ -2,7 +2,8 @@
 //!
 //! All lanes are connected before the first shard runs, and none is removed while one runs. Messages for a full lane
 //! wait at the sender, in order, and leave with the next batch. Their number is bounded: messages by the windows, which
-//! count everything under way between two shards, connections by the shard's limit.
+//! count everything under way between two shards, connections by the shard's limit. A receiver takes equally many
+//! messages of each lane in a pass, however many one of them holds, and begins with another lane each time.
 
 use crate::model::ShardId;
 use crate::server::base::descriptors::Descriptor;
@@ -32,6 +33,8 @@ pub struct Mesh {
     lane_messages_max: usize,
     outgoing: Vec<Outgoing>,
     incoming: Vec<IncomingLanes>,
+    /// The lane from which the next messages are taken first.
+    first_lane: usize,
     /// The lane from which the next connection is taken.
     next_lane: usize,
 }
@@ -47,6 +50,8 @@ struct Outgoing {
 struct IncomingLanes {
     from: ShardId,
     messages: Receiver<Vec<ShardMessage>>,
+    /// The messages of the batch that was taken last, without those that an earlier pass has passed on.
+    begun: std::vec::IntoIter<ShardMessage>,
     handovers: Receiver<Handover>,
 }
 
@@ -69,6 +74,7 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
             lane_messages_max: windows.lane_messages_max(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
+            first_lane: 0,
             next_lane: 0,
         })
         .collect();
@@ -83,7 +89,8 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
                 waiting: VecDeque::new(),
             });
             let from = meshes[from].me;
-            meshes[to].incoming.push(IncomingLanes { from, messages: messages_out, handovers: handovers_out });
+            let begun = Vec::new().into_iter();
+            meshes[to].incoming.push(IncomingLanes { from, messages: messages_out, begun, handovers: handovers_out });
         }
     }
     meshes
@@ -134,25 +141,23 @@ impl Mesh {
 
     /// Whether something has arrived.
     pub fn has_incoming(&self) -> bool {
-        self.incoming.iter().any(|incoming| !incoming.messages.is_empty() || !incoming.handovers.is_empty())
+        self.incoming.iter().any(|incoming| incoming.has_messages() || !incoming.handovers.is_empty())
     }
 
     pub fn load(&self) -> LaneLoad {
         let waiting = self.outgoing.iter().map(|lane| lane.batch.len() + lane.waiting.len()).sum::<usize>();
-        let incoming = self.incoming.iter().map(|lane| lane.messages.len() + lane.handovers.len()).sum::<usize>();
+        let incoming = self.incoming.iter().map(IncomingLanes::load).sum::<usize>();
         LaneLoad { waiting: waiting as u64, incoming: incoming as u64 }
     }
 
-    /// Passes messages to `take`: of each lane at most `messages_max`, and the rest of the batch that reaches that
-    /// number.
-    pub fn receive(&self, messages_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
-        for incoming in &self.incoming {
-            let mut taken = 0;
-            while taken < messages_max
-                && let Ok(batch) = incoming.messages.try_recv()
-            {
-                taken += batch.len();
-                batch.into_iter().for_each(|shard_message| take(incoming.from, shard_message));
+    /// Passes messages to `take`, of each lane at most `messages_max`.
+    pub fn receive(&mut self, messages_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
+        let (before, from_first) = self.incoming.split_at_mut(self.first_lane);
+        self.first_lane = if from_first.len() > 1 { self.first_lane + 1 } else { 0 };
+        for incoming in from_first.iter_mut().chain(before) {
+            for _taken in 0..messages_max {
+                let Some(shard_message) = incoming.next_message() else { break };
+                take(incoming.from, shard_message);
             }
         }
     }
@@ -164,6 +169,29 @@ impl Mesh {
         let (lane, handover) = in_turn.find_map(|lane| Some((lane, self.incoming[lane].handovers.try_recv().ok()?)))?;
         self.next_lane = lane + 1;
         Some(handover)
+    }
+}
+
+impl IncomingLanes {
+    fn next_message(&mut self) -> Option<ShardMessage> {
+        loop {
+            if let Some(shard_message) = self.begun.next() {
+                return Some(shard_message);
+            }
+            // An idle lane keeps no batch's memory.
+            self.begun = self.messages.try_recv().unwrap_or_default().into_iter();
+            if self.begun.len() == 0 {
+                return None;
+            }
+        }
+    }
+
+    fn load(&self) -> usize {
+        usize::from(self.begun.len() > 0) + self.messages.len() + self.handovers.len()
+    }
+
+    fn has_messages(&self) -> bool {
+        self.begun.len() > 0 || !self.messages.is_empty()
     }
 }
 
@@ -211,7 +239,7 @@ mod tests {
         connect(WINDOWS, &wakers.into())
     }
 
-    fn received(mesh: &Mesh, messages_max: usize) -> Vec<(ShardId, ShardMessage)> {
+    fn received(mesh: &mut Mesh, messages_max: usize) -> Vec<(ShardId, ShardMessage)> {
         let mut messages = Vec::new();
         mesh.receive(messages_max, |from, shard_message| messages.push((from, shard_message)));
         messages
@@ -235,8 +263,8 @@ mod tests {
             (ShardId(1), ShardMessage::Replayed),
             (ShardId(2), ShardMessage::Hello { taken: 9, newest: 7 }),
         ];
-        assert_eq!(received(&meshes[2], 100), expected);
-        assert!(!meshes[2].has_incoming() && received(&meshes[1], 100).is_empty());
+        assert_eq!(received(&mut meshes[2], 100), expected);
+        assert!(!meshes[2].has_incoming() && received(&mut meshes[1], 100).is_empty());
     }
 
     #[test]
@@ -246,8 +274,48 @@ mod tests {
             meshes[0].forward(ShardId(1), ShardMessage::Confirm { through });
             meshes[0].flush();
         }
-        assert_eq!(received(&meshes[1], 3).len(), 3);
-        assert_eq!(received(&meshes[1], 3), [(ShardId(0), ShardMessage::Confirm { through: 3 })]);
+        assert_eq!(received(&mut meshes[1], 3).len(), 3);
+        assert_eq!(received(&mut meshes[1], 3), [(ShardId(0), ShardMessage::Confirm { through: 3 })]);
+    }
+
+    /// The messages that come before the first one of the shard `from`, over passes of `messages_max`.
+    fn before_the_first_of(mesh: &mut Mesh, from: ShardId, messages_max: usize) -> usize {
+        let messages = received(mesh, messages_max);
+        messages.iter().position(|(other, _)| *other == from).expect("each pass takes something of each lane")
+    }
+
+    #[test]
+    fn a_lane_that_is_full_of_one_shards_messages_holds_up_no_other() {
+        for (noisy, calm) in [(0, 1), (1, 0)] {
+            let mut meshes = meshes(3);
+            let (noisy_id, calm_id) = (meshes[noisy].me, meshes[calm].me);
+            // As many batches as the lane takes, each as large as a turn may make one.
+            for _batch in 0..BATCHES_MAX {
+                for through in 0..WINDOWS.lane_messages_max() as u64 {
+                    meshes[noisy].forward(ShardId(2), ShardMessage::Confirm { through });
+                }
+                meshes[noisy].flush();
+            }
+            for through in 0..20 {
+                meshes[calm].forward(ShardId(2), ShardMessage::Confirm { through });
+                meshes[calm].flush();
+                let waited_for = before_the_first_of(&mut meshes[2], calm_id, 2);
+                assert!(waited_for <= 2, "{waited_for} messages of {noisy_id} came first");
+            }
+            let expected = BATCHES_MAX * WINDOWS.lane_messages_max() - 20 * 2;
+            assert_eq!(received(&mut meshes[2], usize::MAX).len(), expected, "and nothing is lost");
+        }
+    }
+
+    #[test]
+    fn each_pass_begins_with_another_lane() {
+        let mut meshes = meshes(3);
+        for sender in 0..3 {
+            (0..4).for_each(|through| meshes[sender].forward(ShardId(2), ShardMessage::Confirm { through }));
+            meshes[sender].flush();
+        }
+        let firsts: Vec<u16> = (0..4).map(|_pass| received(&mut meshes[2], 1)[0].0.0).collect();
+        assert_eq!(firsts, [0, 1, 2, 0]);
     }
 
     #[test]
@@ -259,10 +327,10 @@ mod tests {
             meshes[0].flush();
         }
         assert!(meshes[0].has_waiting());
-        let mut messages = received(&meshes[1], usize::MAX);
+        let mut messages = received(&mut meshes[1], usize::MAX);
         meshes[0].flush();
         assert!(!meshes[0].has_waiting());
-        messages.extend(received(&meshes[1], usize::MAX));
+        messages.extend(received(&mut meshes[1], usize::MAX));
         let expected: Vec<_> = (0..MESSAGES).map(|through| (ShardId(0), ShardMessage::Confirm { through })).collect();
         assert_eq!(messages, expected);
     }
