@@ -8,15 +8,14 @@ use crate::wire::token;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tungstenite::{Message, WebSocket};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHARDS: u16 = 2;
 const SEGMENT_BYTES: u32 = 1 << 20;
-/// Long enough for a sync to fail, short enough that the server has not ended yet.
-const MOMENT: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(1);
 const STOPPING: u16 = 1001;
 /// From the failed sync to the end of the process; much of it is the machine being busy.
 const BOUND: Duration = Duration::from_secs(5);
@@ -56,6 +55,7 @@ fn token_of(server: &Server, user: &str) -> String {
 struct LogDescriptor {
     number: RawFd,
     file: OwnedFd,
+    path: PathBuf,
 }
 
 impl LogDescriptor {
@@ -68,17 +68,23 @@ impl LogDescriptor {
         let [number] = found[..] else { panic!("{found:?} are {}", path.display()) };
         // SAFETY: the server holds the first segment open for as long as it runs; it is only duplicated here.
         let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
-        Self { number, file: borrowed.try_clone_to_owned().expect("a descriptor is free") }
+        Self { number, file: borrowed.try_clone_to_owned().expect("a descriptor is free"), path }
     }
 
     /// From here on every sync fails with EINVAL.
     fn break_it(&self) {
+        let now = std::fs::read_link(format!("/proc/self/fd/{}", self.number)).expect("the server runs");
+        assert_eq!(now, self.path, "the server's log");
         let (_reader, writer) = std::io::pipe().expect("a pipe");
         self.put(&writer);
     }
 
+    /// Unless the server has ended meanwhile: then the number may be another file's.
     fn mend(&self) {
-        self.put(&self.file);
+        let now = std::fs::read_link(format!("/proc/self/fd/{}", self.number));
+        if now.is_ok_and(|now| now.to_string_lossy().starts_with("pipe:")) {
+            self.put(&self.file);
+        }
     }
 
     fn put(&self, other: &impl AsFd) {
@@ -111,17 +117,22 @@ impl Client {
         client
     }
 
-    fn ask(&mut self, method: &str, params: Value) {
-        let request = json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params});
+    fn ask(&mut self, id: &str, method: &str, params: Value) {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.0.send(Message::text(request.to_string())).expect("sent");
     }
 
     fn call(&mut self, method: &str, params: Value) -> Value {
-        self.ask(method, params);
+        self.ask("call", method, params);
+        self.answer_to("call")
+    }
+
+    /// Skips everything else.
+    fn answer_to(&mut self, id: &str) -> Value {
         loop {
             let Message::Text(text) = self.0.read().expect("an answer") else { panic!("not a text") };
             let value: Value = serde_json::from_str(&text).expect("JSON");
-            if value["id"] == method {
+            if value["id"] == id {
                 return value;
             }
         }
@@ -137,7 +148,7 @@ impl Client {
         for number in 0..segments * SEGMENT_BYTES / 40_000 + 2 {
             let mut params = Self::send_params(to, &number.to_string());
             params["payload"]["content"] = content.as_str().into();
-            self.ask("send", params);
+            self.ask(&format!("filling {number}"), "send", params);
         }
     }
 
@@ -185,14 +196,18 @@ fn what_could_not_be_synced_is_never_acknowledged_nor_tried_again_and_the_server
     let log = LogDescriptor::find(&server, ShardId(0));
     log.break_it();
     let since = Instant::now();
-    client.ask("send", Client::send_params(&alice, "lost"));
-    std::thread::sleep(MOMENT);
+    client.ask("lost", "send", Client::send_params(&alice, "lost"));
+    while !server.has_failed() {
+        assert!(since.elapsed() < PATIENCE, "the sync has not failed");
+        std::thread::sleep(POLL);
+    }
+    let failed = Instant::now();
     // A second try would succeed from here on, and would be wrong: the kernel has forgotten what it could not write.
     log.mend();
     let ending = client.until_the_end();
     assert_eq!(ending.messages, Vec::<Value>::new(), "nothing is acknowledged or pushed");
     assert_eq!(ending.closed, Some(STOPPING), "but the session is told");
-    assert!(since.elapsed() < BOUND, "and soon");
+    assert!(failed.elapsed() < BOUND, "and soon");
     assert_eq!(bystander.until_the_end().closed, Some(STOPPING), "the other shard's sessions are told");
     expect_a_disk_failure(server, ShardId(0));
 

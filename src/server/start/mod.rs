@@ -88,6 +88,11 @@ impl Server {
         self.stopper.clone()
     }
 
+    /// Whether a shard has failed, so that the server is ending.
+    pub fn has_failed(&self) -> bool {
+        self.stopper.shared.has_failed()
+    }
+
     /// The sources of the server's keys, for reading them again.
     pub fn keys(&self) -> KeySource {
         self.keys.clone()
