@@ -6,7 +6,7 @@ use crate::shard::core::context::Ctx;
 use crate::shard::table::cost::Cost;
 
 /// The parts of background work, besides effects that wait for the log.
-const PARTS: u8 = 8;
+const PARTS: u8 = 9;
 /// After this many rows a turn begins no further part.
 const ROWS_A_TURN: u32 = 1_024;
 
@@ -25,6 +25,7 @@ impl<S: Storage> Shard<S> {
             || self.has_orders()
             || self.is_resending()
             || self.has_listings()
+            || self.state.reads.author_lines.has_ready()
             || self.state.groups.rosters.has_left()
             || self.state.live.hook_lines.has_ready()
     }
@@ -53,6 +54,7 @@ impl<S: Storage> Shard<S> {
             4 => self.has_orders(),
             5 => self.is_resending(),
             6 => self.has_listings(),
+            7 => self.state.reads.author_lines.has_ready(),
             _ => self.state.groups.rosters.has_left(),
         };
         match part {
@@ -67,6 +69,7 @@ impl<S: Storage> Shard<S> {
                 self.continue_giving_back(ctx.effects);
             }
             6 => self.continue_listings(ctx),
+            7 => self.continue_author_lines(ctx),
             _ => self.state.groups.rosters.drop_some(),
         }
         has_work

@@ -24,6 +24,7 @@ use crate::shard::rows::unmade::UnmadeGroups;
 use crate::shard::table::cost::RowMeter;
 use crate::shard::table::fingerprint::Fingerprints;
 use crate::shard::table::placement::Placement;
+use crate::shard::work::author_lines::AuthorLines;
 use crate::shard::work::directory::DirectoryQueries;
 use crate::shard::work::fan_out::FanOut;
 use crate::shard::work::group_loads::GroupLoads;
@@ -94,13 +95,14 @@ pub(in crate::shard) struct LiveTables {
     pub hook_lines: HookLines,
 }
 
-/// Fetches for which no session is paused, and searches in memory.
+/// Fetches for which no session is paused, orders that wait for some, and searches in memory.
 #[derive(Default)]
 pub(in crate::shard) struct ReadsUnderWay {
     pub recounts: Recounts,
     /// Lists that take more than a turn; their sessions are paused.
     pub listings: VecDeque<ListSearch>,
     pub apart: Apart,
+    pub author_lines: AuthorLines,
 }
 
 /// The conditions under which retention may drop a segment.

@@ -9,7 +9,7 @@ use crate::shard::Windows;
 use crate::shard::peers::giving_back::GivingBack;
 use crate::shard::peers::greeting::{Greeting, Resent, Unconfirmed};
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
-use crate::shard::peers::stalled::Stalled;
+use crate::shard::peers::stalled::StalledLine;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::outstanding::Unfinished;
 use std::collections::VecDeque;
@@ -31,9 +31,8 @@ pub(in crate::shard) struct PeerShard {
     /// Requests to it that it has not answered.
     requests: usize,
     request_bytes: usize,
-    /// Requests that found the window full. One for each session, which is paused, and those of orders, which the control
-    /// thread bounds.
-    stalled: VecDeque<Stalled>,
+    /// Requests that found the window full.
+    pub stalled: StalledLine,
     /// The number of the newest delivery to it.
     newest: u64,
     /// Deliveries to it that it has not confirmed, ascending.
@@ -76,14 +75,6 @@ pub(in crate::shard) struct Outbound {
 }
 
 impl PeerShard {
-    pub fn stall(&mut self, stalled: Stalled) {
-        self.stalled.push_back(stalled);
-    }
-
-    pub fn next_stalled(&mut self) -> Option<Stalled> {
-        self.stalled.pop_front()
-    }
-
     fn may_request(&self, windows: Windows) -> bool {
         self.requests < windows.requests_max && self.request_bytes < windows.bytes_max
     }
@@ -372,7 +363,14 @@ impl Outbound {
         (0..shards).map(ShardId).filter(move |shard| *shard != me)
     }
 
+    /// Whether there is room for a request, and nobody waits for it who asked earlier.
     pub fn may_request(&self, to: ShardId) -> bool {
+        self.has_room_for_request(to) && !self.peers[usize::from(to.0)].stalled.is_before()
+    }
+
+    /// Whether there is room, whoever waits for it: for what no send of its author can be behind, and what may have
+    /// waited for a disk before and would have to begin again.
+    pub fn has_room_for_request(&self, to: ShardId) -> bool {
         self.peers[usize::from(to.0)].may_request(self.windows)
     }
 
@@ -461,7 +459,7 @@ impl Outbound {
     /// Drops the stalled command of a session that is gone.
     pub fn forget_stalled(&mut self, session: SessionId) {
         for peer in &mut self.peers {
-            peer.stalled.retain(|stalled| !stalled.is_of(session));
+            peer.stalled.forget(session);
         }
     }
 

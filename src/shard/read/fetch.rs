@@ -108,6 +108,9 @@ impl<S: Storage> Shard<S> {
                 }
             }
             FetchOwner::Order(ticket) => {
+                if let ColdRead::First { .. } = wanted {
+                    self.state.reads.author_lines.end(ticket, &user);
+                }
                 self.fetched_for_requester(ctx, (Requester::order(ticket), user), wanted, found);
             }
             FetchOwner::Backlog(session) => match (wanted, found) {

@@ -72,7 +72,7 @@ impl<S: Storage> Shard<S> {
         let conversation = self.state.conversation_at(admitted.seated.at);
         let asker = Asker { user: admitted.user.clone(), conversation, authority: Authority::User };
         let addressed = self.addressed_by(asker);
-        if self.state.peers.outbound.may_request(addressed.owner) {
+        if self.state.peers.outbound.has_room_for_request(addressed.owner) {
             return Some(addressed);
         }
         let allowance = self.state.tables.inboxes.allowance_at(admitted.user_index, ctx.now);

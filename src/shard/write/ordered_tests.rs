@@ -9,6 +9,8 @@ use crate::shard::testing::duo::Duo;
 use crate::shard::testing::fixtures::{ALICE, BOB, Cluster, change, create, group, message, send_to, told, user};
 use crate::shard::*;
 
+const HOUR_MS: u64 = 3_600_000;
+
 fn order(author: &str, id: &str, recipient: Recipient, authority: Authority) -> Order {
     Order::Send { author: user(author), send: Box::new(send_to(id, recipient, id)), authority }
 }
@@ -168,6 +170,71 @@ fn orders_that_find_the_window_full_wait_in_their_order_and_are_all_answered() {
         _ => None,
     });
     assert_eq!(answered.collect::<Vec<_>>(), (0..20).map(|number| (100 + number, 1 + number)).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_order_that_finds_room_waits_behind_those_that_came_before_it() {
+    let windows = Windows { requests_max: 2, held_per_input_max: 1, ..Windows::default() };
+    let mut cluster = Cluster::new(2, windows);
+    let (home, peer) = (cluster.home(BOB), cluster.home(ALICE));
+    sent(cluster.order(as_author(BOB, "known", to(ALICE))));
+    // The third takes no room when its turn comes.
+    for (ticket, id) in (100..).zip(["m0", "m1", "known", "m2", "m3"]) {
+        cluster.input(home, Input::Ordered { ticket: Ticket(ticket), order: as_author(BOB, id, to(ALICE)) });
+    }
+    let mut is_answered = false;
+    while !is_answered {
+        cluster.sync(peer);
+        cluster.sync(home);
+        let (from, to, shard_message) = cluster.lanes.pop_front().expect("the first is under way");
+        cluster.input(usize::from(to.0), Input::Arrived { from, shard_message });
+        is_answered = cluster.outputs().iter().any(|it| matches!(it, Effect::Answer { ticket: Ticket(102), .. }));
+    }
+    assert!(cluster.shards[home].has_more(), "there is room, and two wait");
+    cluster.input(home, Input::Ordered { ticket: Ticket(105), order: as_author(BOB, "m4", to(ALICE)) });
+    cluster.settle();
+    assert_eq!(told(&cluster.inbox(ALICE)), ["known", "m0", "m1", "m2", "m3", "m4"]);
+}
+
+#[test]
+fn orders_wait_for_an_earlier_one_of_their_author_that_is_looked_up_on_the_disk() {
+    let disks = [(); 2].map(|()| crate::log::MemoryStorage::new(4_096, 200).with_cold_segments());
+    let mut duo = Duo::on(disks, |settings| settings.limits.dedupe_window_ms = HOUR_MS);
+    let (home, mut ticket) = (Duo::home(BOB), 0);
+    let mut give = |duo: &mut Duo, author: &str, id: &str, peer: &str| {
+        ticket += 1;
+        duo.input(Duo::home(author), Input::Ordered { ticket: Ticket(ticket), order: as_author(author, id, to(peer)) });
+    };
+    for number in 0..60 {
+        give(&mut duo, BOB, &format!("m{number}"), ALICE);
+        duo.settle();
+    }
+    duo.tick_after(HOUR_MS);
+    duo.open(1, ALICE, "desk", CatchUp::Sync);
+    duo.settle();
+    duo.outputs();
+    duo.held = Some(Vec::new());
+    // The first and the third have ids of before the window, whose messages are cold.
+    for (author, id, peer) in
+        [(BOB, "m0", ALICE), (BOB, "n1", ALICE), (BOB, "m1", ALICE), (BOB, "n2", ALICE), (BOB, "n3", "erin")]
+    {
+        give(&mut duo, author, id, peer);
+    }
+    give(&mut duo, "erin", "another author's", ALICE);
+    duo.settle();
+    let pushed = |duo: &mut Duo| -> Vec<String> {
+        let entries = duo.entries(1).into_iter();
+        entries.map(|entry| entry.message.client_message_id.as_str().to_owned()).collect()
+    };
+    assert_eq!(pushed(&mut duo), ["another author's"]);
+    for _read in 0..2 {
+        duo.read_held();
+        duo.settle();
+    }
+    assert_eq!(pushed(&mut duo), ["m0", "n1", "m1", "n2"]);
+    duo.held = None;
+    assert_eq!(told(&duo.inbox("erin")).last().map(String::as_str), Some("n3"));
+    assert!(!duo.shards[home].has_more());
 }
 
 #[test]

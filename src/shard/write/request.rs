@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
         if let Stalled::Command { session, .. } = stalled {
             ctx.effects.push(Effect::Pause { session });
         }
-        self.state.peers.outbound.peer(owner).stall(stalled);
+        self.state.peers.outbound.peer(owner).stalled.push(stalled);
     }
 
     /// Carries the request out here, or sends it to the conversation's owner.
@@ -300,15 +300,16 @@ impl<S: Storage> Shard<S> {
                 return;
             }
             let Some(owner) = self.state.peers.outbound.first_unstallable() else { return };
-            match self.state.peers.outbound.peer(owner).next_stalled() {
+            match self.state.peers.outbound.peer(owner).stalled.take_first() {
                 Some(Stalled::Command { session, tag, command }) => {
                     ctx.effects.push(Effect::Resume { session });
                     self.requested(ctx, session, tag, command);
                 }
                 Some(Stalled::Order { ticket, order }) => self.ordered(ctx, ticket, order),
                 Some(Stalled::Allowed(allowed)) => self.allowed(ctx, *allowed),
-                None => return,
+                None => {}
             }
+            self.state.peers.outbound.peer(owner).stalled.tried();
         }
     }
 }

@@ -93,7 +93,7 @@ impl<S: Storage> Shard<S> {
             None => return self.search(ctx, ticket, (user, message), search.words_left),
         };
         let addressed = self.addressed_by(Asker { user, conversation, authority: Authority::System });
-        if !self.state.peers.outbound.may_request(addressed.owner) {
+        if !self.state.peers.outbound.has_room_for_request(addressed.owner) {
             let order = Order::Revoke { user: addressed.asker.user, message };
             return self.stall(ctx, addressed.owner, Stalled::Order { ticket, order });
         }

@@ -70,6 +70,9 @@ impl<S: Storage> Shard<S> {
     /// The same for an order. Neither a rate nor a daily share bounds it: orders under way are few, and the operator
     /// knows what it does.
     pub(in crate::shard) fn send_ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, ordered: AuthoredSend) {
+        if self.state.reads.author_lines.must_wait(ticket, &ordered.author) {
+            return self.state.reads.author_lines.wait(ticket, ordered);
+        }
         let AuthoredSend { author, send, authority } = ordered;
         if self.waits_in_line(&author) {
             return self.wait_in_line(
@@ -107,6 +110,17 @@ impl<S: Storage> Shard<S> {
             ConversationRequest { conversation_key, key, ask: RequestKind::Send(message, authority) },
             waiter,
         );
+    }
+
+    /// Continues orders that have waited for an earlier one of their author.
+    pub(in crate::shard) fn continue_author_lines(&mut self, ctx: &mut Ctx<'_>) {
+        for taken in 0..self.state.peers.outbound.held_per_input_max() {
+            if taken > 0 && self.has_done_its_share() {
+                return;
+            }
+            let Some((ticket, ordered)) = self.state.reads.author_lines.next() else { return };
+            self.send_ordered(ctx, ticket, ordered);
+        }
     }
 
     /// Whether the user may write at all. A session is there only where that is so.
@@ -190,6 +204,9 @@ impl<S: Storage> Shard<S> {
             Err(Unread::Cold(_)) => {
                 let send = Box::new(send.clone());
                 let wanted = ColdRead::First { position, send, authority: attempt.authority };
+                if let Requester::Order { ticket, .. } = waiter {
+                    self.state.reads.author_lines.begin(ticket, attempt.author);
+                }
                 self.fetch_for(waiter, attempt.author, wanted, ctx.effects);
             }
         }

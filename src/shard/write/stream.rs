@@ -132,7 +132,7 @@ impl<S: Storage> Shard<S> {
         let conversation_key = self.state.identity.fingerprints.of_conversation(&stream.conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         // Deliveries without room in the log may include this very end, made before a restart.
-        if !self.state.peers.outbound.may_request(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
+        if !self.state.peers.outbound.has_room_for_request(owner) || self.state.peers.outbound.peer(owner).is_ahead() {
             return;
         }
         let stream = stream.clone();
