@@ -102,6 +102,9 @@ pub enum Order {
     RevokeTokens {
         /// The user whose tokens are revoked.
         user: UserId,
+        /// Exactly those issued before this time instead: later ones are valid again. For what was revoked while the
+        /// clock was ahead.
+        issued_before: Option<Millis>,
     },
     /// Erases a user on one shard: what the user wrote is shown as tombstones there. Each shard has to be ordered; on the
     /// user's own shard the sessions end, the account is closed, and devices, names and presence go.
@@ -256,7 +259,7 @@ impl Order {
             | Self::SetProfile { user, .. }
             | Self::ShowProfile { user }
             | Self::SetAccount { user, .. }
-            | Self::RevokeTokens { user }
+            | Self::RevokeTokens { user, .. }
             | Self::Send { author: user, .. }
             | Self::ShowInbox { user, .. }
             | Self::ShowConversations { user, .. }

@@ -476,9 +476,11 @@ fn the_command_line_drives_groups_and_users() {
     assert!(said(&["user", "show", "erin"]).starts_with("erin: disabled; never seen"));
     assert!(said(&["user", "enable", "erin"]).contains("enabled"));
     assert!(said(&["user", "revoke-tokens", "erin"]).contains("until now are invalid"));
+    assert!(said(&["user", "show", "erin"]).contains("tokens issued before"));
+    let lifted = said(&["user", "revoke-tokens", "erin", "--issued-before", "5000"]);
+    assert!(lifted.contains("before 1970-01-01 00:00:05 UTC are invalid"));
     let shown: Value = serde_json::from_str(&said(&["user", "show", "erin", "--json"])).expect("JSON");
-    assert_eq!(shown["disabled"], json!(false));
-    assert!(shown["tokens_from"].as_u64().is_some_and(|from| from > 0));
+    assert_eq!((&shown["disabled"], &shown["tokens_from"]), (&json!(false), &json!(5_000)));
     let refused = |arguments: &[&str]| {
         let output = cli(&home, arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
@@ -486,6 +488,7 @@ fn the_command_line_drives_groups_and_users() {
     };
     assert!(refused(&["group", "remove", "team", "alice"]).contains("make another member the owner first"));
     assert!(refused(&["group", "set", "team", "alice", "--role", "member"]).contains("owns the group"));
+    assert!(refused(&["user", "revoke-tokens", "erin", "--issued-before", "99999999999999"]).contains("invalid"));
     assert!(refused(&["user", "show", "ghost"]).contains("there is no user ghost"));
     said(&["group", "dissolve", "team"]);
     assert!(refused(&["group", "show", "team"]).contains("there is no group team"));

@@ -6,10 +6,11 @@ use crate::admin::base::error::{ApiError, json};
 use crate::admin::base::intake::{self, PathSegments};
 use crate::model::{AccountState, Answer, BlockState, Millis, Order, Refusal, UserState};
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -108,11 +109,19 @@ async fn set_account(
     done(&api.orders.ask(Order::SetAccount { user, state }).await?)
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedTokens {
+    issued_before: Option<u64>,
+}
+
 pub async fn revoke_tokens(
     State(api): State<Arc<Api>>,
     path: PathSegments<String>,
+    query: Result<Query<RevokedTokens>, QueryRejection>,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let issued_before = intake::query(query)?.issued_before.map(Millis);
     let user = intake::user_alone(&api, path, body).await?;
-    done(&api.orders.ask(Order::RevokeTokens { user }).await?)
+    done(&api.orders.ask(Order::RevokeTokens { user, issued_before }).await?)
 }

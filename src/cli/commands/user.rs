@@ -30,12 +30,23 @@ enum UserVerb {
     /// Accept sessions of USER again
     Enable(OneUser),
     /// End USER's sessions and invalidate every token issued to USER until now
-    RevokeTokens(OneUser),
+    RevokeTokens(RevokedTokens),
 }
 
 #[derive(clap::Args)]
 struct OneUser {
     user: String,
+    #[command(flatten)]
+    api: ApiFlags,
+}
+
+#[derive(clap::Args)]
+struct RevokedTokens {
+    user: String,
+    /// Invalidate exactly the tokens issued before this time (Unix milliseconds, not in the future): later ones are
+    /// valid again, which lets USER in after tokens were revoked while the server's clock was ahead
+    #[arg(long, value_name = "TIME")]
+    issued_before: Option<u64>,
     #[command(flatten)]
     api: ApiFlags,
 }
@@ -71,9 +82,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         UserVerb::Enable(OneUser { user, api }) => {
             api.run(Call::new(Method::DELETE, &["users", user, "disabled"]), |_| format!("{user} is enabled"))
         }
-        UserVerb::RevokeTokens(OneUser { user, api }) => {
-            let told = |_: &Value| format!("all tokens issued to {user} until now are invalid");
-            api.run(Call::new(Method::POST, &["users", user, "tokens", "revoke"]), told)
+        UserVerb::RevokeTokens(RevokedTokens { user, issued_before, api }) => {
+            let call = Call::new(Method::POST, &["users", user, "tokens", "revoke"]);
+            let Some(time) = issued_before else {
+                return api.run(call, |_| format!("all tokens issued to {user} until now are invalid"));
+            };
+            let told = |_: &Value| format!("all tokens issued to {user} before {} are invalid", date::of_millis(*time));
+            api.run(call.with_query("issued_before", &time.to_string()), told)
         }
     }
 }
@@ -87,12 +102,16 @@ fn told(user: &Value) -> String {
         _ => "never seen".to_owned(),
     };
     let disabled = if user["disabled"] == Value::Bool(true) { "disabled; " } else { "" };
+    let revoked = match user["tokens_from"].as_u64() {
+        Some(from) if from > 0 => format!("tokens issued before {} are invalid; ", date::of_millis(from)),
+        _ => String::new(),
+    };
     let counted = |name: &str, one: &str, many: &str| match user[name].as_u64().unwrap_or_default() {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
     format!(
-        "{}: {known}{disabled}{seen}; {}; {}",
+        "{}: {known}{disabled}{revoked}{seen}; {}; {}",
         user["id"].as_str().unwrap_or_default(),
         counted("conversations", "conversation", "conversations"),
         counted("newest_seq", "inbox entry", "inbox entries")
@@ -108,10 +127,11 @@ mod tests {
     fn a_user_is_told_in_a_line() {
         let user = json!({
             "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5_000, "disabled": true,
+            "tokens_from": 7_000,
         });
         assert_eq!(
             told(&user),
-            "ann: disabled; offline, last seen 1970-01-01 00:00:05 UTC; 2 conversations; 9 inbox entries"
+            "ann: disabled; tokens issued before 1970-01-01 00:00:07 UTC are invalid; offline, last seen 1970-01-01 00:00:05 UTC; 2 conversations; 9 inbox entries"
         );
     }
 }

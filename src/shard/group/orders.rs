@@ -82,7 +82,7 @@ impl<S: Storage> Shard<S> {
             Order::SetProfile { user, profile } => self.set_profile(&user, profile),
             Order::ShowProfile { user } => Ok(Answer::Profile(Box::new(self.profile_of(&user)))),
             Order::SetAccount { user, state } => self.set_account(ctx, &user, state),
-            Order::RevokeTokens { user } => self.revoke_tokens(ctx, &user),
+            Order::RevokeTokens { user, issued_before } => self.revoke_tokens(ctx, &user, issued_before),
             Order::EraseUser { user, .. } => self.erase_user(ctx, &user),
             Order::ListErased { after, limit, .. } => Ok(self.list_erased(after.as_ref(), limit)),
             Order::Send { author, send, authority } => {

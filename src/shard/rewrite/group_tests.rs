@@ -109,7 +109,7 @@ fn lived(shards: u16) -> Cluster {
     cluster.order(Order::Block { by: user("erin"), other: user("bob"), state: BlockState::Blocked });
     cluster.order(Order::KnowUser { user: user("frank") });
     cluster.order(Order::SetAccount { user: user("frank"), state: AccountState::Disabled });
-    cluster.order(Order::RevokeTokens { user: user("dave") });
+    cluster.order(Order::RevokeTokens { user: user("dave"), issued_before: None });
     let mut named = send_to("named", Recipient::User(user("bob")), "hello");
     named.conversation_name = Some(ConversationName::new("my bob").expect("well formed"));
     let told = id_of(&cluster.ask("alice", Command::Send(named)));

@@ -35,12 +35,26 @@ impl<S: Storage> Shard<S> {
         Ok(Answer::Done)
     }
 
-    /// Ends all sessions, whatever their tokens: all of them were issued until now.
-    pub(in crate::shard) fn revoke_tokens(&mut self, ctx: &mut Ctx<'_>, user: &UserId) -> Result<Answer, Refusal> {
+    /// Ends all sessions, whatever their tokens: all of them were issued until now. A time that the order names counts
+    /// as it is, also if it is before an earlier one, and is never later than now.
+    pub(in crate::shard) fn revoke_tokens(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        user: &UserId,
+        issued_before: Option<Millis>,
+    ) -> Result<Answer, Refusal> {
         let before = self.state.tables.accounts.find(user);
-        let tokens_from = before.tokens_from.max(ctx.now.wall.plus(1));
+        let until_now = ctx.now.wall.plus(1);
+        let tokens_from = match issued_before {
+            None => before.tokens_from.max(until_now),
+            Some(time) if time > until_now => return Err(Refusal::InvalidParam),
+            Some(time) if time == before.tokens_from => return Ok(Answer::Unchanged),
+            Some(time) => time,
+        };
         self.change_account(user, Account { tokens_from, ..before })?;
-        self.end_sessions_of(ctx, user, Closing::TokenRevoked);
+        if issued_before.is_none() || tokens_from > before.tokens_from {
+            self.end_sessions_of(ctx, user, Closing::TokenRevoked);
+        }
         Ok(Answer::Done)
     }
 
@@ -61,7 +75,7 @@ impl<S: Storage> Shard<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Order, Reply, SessionId};
+    use crate::model::{Moment, Order, Reply, SessionId};
     use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
     use crate::shard::{CatchUp, Input, Ticket};
 
@@ -77,6 +91,41 @@ mod tests {
 
     fn account(state: AccountState) -> Order {
         Order::SetAccount { user: user(BOB), state }
+    }
+
+    fn revoke(issued_before: Option<Millis>) -> Order {
+        Order::RevokeTokens { user: user(BOB), issued_before }
+    }
+
+    #[test]
+    fn what_was_revoked_while_the_clock_was_ahead_is_revoked_until_another_time_is_named() {
+        const DAY_MS: u64 = 86_400_000;
+        let mut duo = Duo::new();
+        let (bobs, right) = (Duo::home(BOB), duo.now);
+        let ahead = Moment { wall: right.wall.plus(100 * DAY_MS), ..right };
+        duo.now = ahead;
+        assert_eq!(order(&mut duo, revoke(None)), Answer::Done);
+        duo.now = right.plus(1_000);
+        let fresh = duo.now.wall;
+        assert_eq!(order(&mut duo, revoke(None)), Answer::Done, "a revocation alone never makes a token valid");
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), fresh), Err(Refusal::TokenRevoked));
+        let too_late = revoke(Some(duo.now.wall.plus(2)));
+        assert!(matches!(order(&mut duo, too_late), Answer::Refused(it) if it.refusal == Refusal::InvalidParam));
+
+        let time = right.wall.plus(500);
+        assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Done);
+        assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Unchanged);
+        let mut duo = duo.restart();
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), right.wall), Err(Refusal::TokenRevoked));
+        assert_eq!(duo.shards[bobs].admits(&user(BOB), fresh), Ok(()));
+
+        // Sessions end only where their tokens may have become invalid.
+        duo.open(2, BOB, "b", CatchUp::Sync);
+        duo.settle();
+        assert_eq!(order(&mut duo, revoke(Some(right.wall))), Answer::Done);
+        assert_eq!(duo.shards[bobs].stats().sessions, 1);
+        assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Done);
+        assert_eq!(duo.shards[bobs].stats().sessions, 0);
     }
 
     #[test]
@@ -104,10 +153,9 @@ mod tests {
 
     #[test]
     fn every_session_ends_with_the_cause_of_its_end() {
-        for (ordered, closing) in [
-            (account(AccountState::Disabled), Closing::AccountDisabled),
-            (Order::RevokeTokens { user: user(BOB) }, Closing::TokenRevoked),
-        ] {
+        for (ordered, closing) in
+            [(account(AccountState::Disabled), Closing::AccountDisabled), (revoke(None), Closing::TokenRevoked)]
+        {
             let mut duo = Duo::new();
             duo.open(2, BOB, "b", CatchUp::Sync);
             duo.open(3, BOB, "c", CatchUp::Backlog);
@@ -126,7 +174,7 @@ mod tests {
         let bobs = Duo::home(BOB);
         let before = duo.now.wall;
         duo.tick_after(5_000);
-        assert_eq!(order(&mut duo, Order::RevokeTokens { user: user(BOB) }), Answer::Done);
+        assert_eq!(order(&mut duo, revoke(None)), Answer::Done);
         let mut duo = duo.restart();
         assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked));
         assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_000)), Err(Refusal::TokenRevoked));

@@ -73,7 +73,7 @@ pub struct Bars {
 fn subject(order: &Order) -> Option<(String, &'static str)> {
     match order {
         Order::SetAccount { user, state: AccountState::Disabled } => Some((user.to_string(), "disable")),
-        Order::RevokeTokens { user } => Some((user.to_string(), "revoke")),
+        Order::RevokeTokens { user, .. } => Some((user.to_string(), "revoke")),
         Order::KnowUser { user } => Some((user.to_string(), "know")),
         _ => None,
     }
@@ -84,7 +84,7 @@ impl Bars {
         if let Order::SetAccount { user, .. } = order {
             self.disabled.remove(user.as_str());
         }
-        if let Order::RevokeTokens { user } = order {
+        if let Order::RevokeTokens { user, .. } = order {
             let from_ms = self.issued_from.entry(user.to_string()).or_default();
             *from_ms = (wall.0 + 1).max(*from_ms);
         }
@@ -176,7 +176,7 @@ impl Operator {
             0..4 if is_disabled => Order::SetAccount { user, state: AccountState::Enabled },
             0..3 => Order::SetAccount { user, state: AccountState::Disabled },
             3 => Order::SetAccount { user, state: AccountState::Enabled },
-            4..7 => Order::RevokeTokens { user },
+            4..7 => Order::RevokeTokens { user, issued_before: None },
             _ => Order::ShowUser { user },
         }
     }
