@@ -373,8 +373,6 @@ fn retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_befor
         crate::common::wait_for("the group", || {
             (home.api().ask("POST", "/v1/groups", &crowd).status < 300).then_some(())
         });
-        // How much shards know is looked at once a second.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
         let mut ledger = Ledger::default();
         let mut alice = login(&home, &server, "alice").await;
         let (mut taken_bytes, mut since) = (0, Instant::now());

@@ -170,7 +170,14 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes the spares that the allocator has ready. Returns whether there was one.
+    /// Whether `gather` will order a spare. The driver first says how large the shard's next checkpoint may be
+    /// (`Space::expect_checkpoint`): a segment that is allocated by what was known earlier may take its room.
+    pub fn wants_spares(&self) -> bool {
+        self.spares.len() + (self.ordered as usize) < self.pace.wanted()
+    }
+
+    /// Takes the spares that the allocator has ready, and orders others for those that were used. Returns whether one
+    /// was ready.
     pub fn gather(&mut self) -> bool {
         let mut has_come = false;
         while self.ordered > 0
@@ -180,6 +187,7 @@ impl Disk {
             self.spares.push_back(spare);
             has_come = true;
         }
+        self.order_spares();
         has_come
     }
 
@@ -227,7 +235,7 @@ impl Disk {
     }
 
     fn order_spares(&mut self) {
-        while self.spares.len() + (self.ordered as usize) < self.pace.wanted() {
+        while self.wants_spares() {
             let order = SegmentOrder {
                 directory: self.directory.clone(),
                 number: self.next_number(),
@@ -319,7 +327,6 @@ impl Storage for Disk {
         self.segments.push(segment.writable());
         self.writable_from = self.writable_from.max(self.segments().end.saturating_sub(WRITABLE));
         self.set_protection();
-        self.order_spares();
         number
     }
 

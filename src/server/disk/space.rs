@@ -2,8 +2,10 @@
 //!
 //! Invariants: a new segment leaves room for the next checkpoints, as large as the last ones or as the shards' state
 //! now, twice, beside the configured reserve: retention drops only what checkpoints cover, so a full disk recovers only
-//! if they can be written. Where segments are dropped, the last segment with room is created only when a checkpoint
-//! covers those before it. Free space is claimed before another caller looks.
+//! if they can be written. "Now" is when the segment is ordered; what the shard comes to know while it fills the
+//! segments that it has by then may be as much again, or as much as the configured reserve. Where segments are dropped,
+//! the last segment with room is created only when a checkpoint covers those before it. Free space is claimed before
+//! another caller looks.
 
 use crate::shard::Upkeep;
 use std::collections::HashMap;

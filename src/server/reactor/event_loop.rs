@@ -178,6 +178,9 @@ impl Reactor {
     fn gather(&mut self, now: Moment) {
         self.observe_stop(now);
         self.turn.storage_mut().begin_turn();
+        if self.turn.storage_mut().wants_spares() {
+            self.expect_checkpoint();
+        }
         if self.turn.storage_mut().gather() {
             // Work that waited for room can continue.
             self.turn.continue_background(now);

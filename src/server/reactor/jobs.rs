@@ -63,10 +63,16 @@ impl Reactor {
         }
     }
 
+    /// Segments leave room for a checkpoint of what the shard knows by now.
+    pub(in crate::server) fn expect_checkpoint(&self) {
+        let bytes = self.turn.shard().checkpoint_bytes_about();
+        self.jobs.queues.space.expect_checkpoint(&self.jobs.directory, bytes);
+    }
+
     /// Orders a checkpoint if one is due and none is under way.
     pub(in crate::server) fn order_due_checkpoint(&mut self, now: Moment) {
+        self.expect_checkpoint();
         let jobs = &mut self.jobs;
-        jobs.queues.space.expect_checkpoint(&jobs.directory, self.turn.shard().checkpoint_bytes_about());
         if self.stopping.is_some() || jobs.checkpoint_at.is_none_or(|at| at > now.steady) {
             return;
         }

@@ -29,7 +29,7 @@ pub(in crate::shard) struct StalledLine {
 }
 
 impl Stalled {
-    fn is_of(&self, session: SessionId) -> bool {
+    pub fn is_of(&self, session: SessionId) -> bool {
         matches!(self, Self::Command { session: stalled, .. } if *stalled == session)
     }
 
