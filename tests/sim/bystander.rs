@@ -13,7 +13,8 @@ use mushan::model::{GroupId, Limits, Order, Policies, UserId};
 use mushan::shard::{Cost, Windows};
 
 /// In a world of this size: far below `Cost::BUDGET`, and below what it takes to go through any of the large things in it.
-const BUDGET: Cost = Cost { records: 2_000, bytes: 1 << 20, rows: 9_500, effects: 1_500 };
+/// Rows: what a turn has visited when it begins its last part, a part of 8,192 seats, and the step by which it may pass that.
+const BUDGET: Cost = Cost { records: 2_000, bytes: 1 << 20, rows: 10_240, effects: 1_500 };
 /// From a bystander's send to its answer, and to the other's inbox.
 const TURNS_MAX: u64 = 40;
 
@@ -122,7 +123,10 @@ impl World {
         self.pass(2_000);
         self.run_until("all of it is stored", |world| world.clients.iter().all(|client| !client.is_waiting()));
         self.run_until("nothing is on its way", Self::is_quiet);
-        // What is read from here on is not in memory.
+        // What is read from here on is in memory, or is not.
+        if self.seed.is_multiple_of(2) {
+            return;
+        }
         self.crash();
         self.run_until("the shards are ready", Self::is_ready);
         self.connect_all();

@@ -137,6 +137,7 @@ pub fn ask_around(world: &mut World) {
 
 /// Two fresh devices of each user collect what there is, through one protocol each.
 pub fn reckon(world: &mut World) {
+    world.pass_ends_at_hand();
     let first = world.clients.len();
     for user in world.users.clone() {
         for protocol in [Protocol::JsonRpc, Protocol::Binary] {

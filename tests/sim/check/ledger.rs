@@ -5,6 +5,7 @@ use crate::check::hidden::{Vanishing, When};
 use crate::check::hook::HookBook;
 use crate::client::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
 use crate::world::operator::is_stranger;
+use mushan::model::Limits;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -19,6 +20,9 @@ pub struct Intent {
     /// How often it was said, and the first time after so long.
     pub said: u64,
     pub said_ms: u64,
+    /// At which steps it was said without an answer, since the last crash: whoever says it again meanwhile gets the
+    /// answer to the first.
+    open: BTreeSet<u64>,
     /// The connection on which it was said first: the device, and when it began.
     pub by: Option<(String, u64)>,
     pub answer: Answer,
@@ -101,6 +105,10 @@ pub struct Ledger {
     pub vanishing: Vanishing,
     pub hook: HookBook,
     pub bars: Bars,
+    /// Devices whose connections are open, and when these began.
+    pub here: BTreeSet<(String, u64)>,
+    /// Ends of streams that anybody was shown.
+    ended: BTreeSet<String>,
     /// By message: its place in a stream.
     pub chunks: BTreeMap<u64, Chunk>,
     pub moment: When,
@@ -141,9 +149,24 @@ impl Ledger {
         let at = self.intents.len();
         self.by_client_id.insert(client_id.clone(), at);
         let (answer, expected, by, author) = (Answer::default(), None, None, author.to_owned());
-        let (said, said_ms) = (0, self.moment.elapsed_ms);
-        self.intents.push(Intent { author, to, client_id, body, manner, said, said_ms, by, answer, expected });
+        let (said, said_ms, open) = (0, self.moment.elapsed_ms, BTreeSet::new());
+        self.intents.push(Intent { author, to, client_id, body, manner, said, said_ms, open, by, answer, expected });
         at
+    }
+
+    /// It is said now, once more or for the first time.
+    pub fn says(&mut self, at: usize) -> &Intent {
+        let intent = &mut self.intents[at];
+        intent.said += 1;
+        intent.open.insert(self.moment.step);
+        intent
+    }
+
+    /// The process is gone, and with it all that was asked.
+    pub fn crashed(&mut self) {
+        self.known_users.clear();
+        self.marks.clear();
+        self.intents.iter_mut().for_each(|intent| intent.open.clear());
     }
 
     /// Client ids are unique in a run, whoever uses them.
@@ -198,6 +221,9 @@ impl Ledger {
 
     /// A send was refused: for want of room, or by the conversation.
     pub fn refused(&mut self, intent: usize, no: No, asked: When) {
+        let open = &mut self.intents[intent].open;
+        let first_asked = open.first().map_or(asked.step, |first| asked.step.min(*first));
+        open.remove(&asked.step);
         let answer = &mut self.intents[intent].answer;
         // Each connection hears its own answers: a no may be heard after a yes to what was asked later.
         let is_older = answer.message.is_none() || asked.step <= answer.since;
@@ -207,8 +233,8 @@ impl Ledger {
             (No::Trouble | No::NotAllowed, _) | (No::Busy | No::UnknownConversation, Channel::Group(_)) => true,
             (No::Busy, Channel::Person(_)) => self.is_rated,
             (No::UnknownUser, Channel::Person(peer)) => {
-                let was_known = self.known_users.get(peer).is_some_and(|since| *since < asked.step);
-                self.is_closed && !was_known && !self.bars.knew(peer, asked.step)
+                let was_known = self.known_users.get(peer).is_some_and(|since| *since < first_asked);
+                self.is_closed && !was_known && !self.bars.knew(peer, first_asked)
             }
             _ => false,
         };
@@ -304,12 +330,30 @@ impl Ledger {
         assert!(streams.0.is_none() || streams.0 == streams.1, "another stream: {shown:?}");
     }
 
-    fn check_stream_end(&self, user: &str, shown: &Shown) {
+    fn check_stream_end(&mut self, user: &str, shown: &Shown) {
         let is_begun = |intent: &Intent| {
             let is_same = intent.author == shown.author && intent.conversation() == shown.conversation;
             is_same && intent.manner.piece.is_some()
         };
         assert!(self.intents.iter().any(is_begun), "{user} was shown the end of what nobody began: {shown:?}");
+        if self.ended.insert(shown.client_id.clone()) {
+            self.check_silence(shown);
+        }
+    }
+
+    /// While the connection is open on which all of a stream was said, only silence ends it.
+    fn check_silence(&self, end: &Shown) {
+        let Some(Chunk { stream, .. }) = &end.chunk else { return };
+        let is_in = |intent: &&Intent| {
+            let is_same = intent.author == end.author && intent.conversation() == end.conversation;
+            is_same && intent.manner.piece.as_ref().is_some_and(|piece| piece.stream == *stream)
+        };
+        let is_here = |intent: &Intent| intent.by.as_ref().is_some_and(|by| self.here.contains(by));
+        let is_before = |intent: &&Intent| intent.answer.message.is_some_and(|message| message < end.message);
+        let newest_ms = self.intents.iter().filter(is_in).filter(is_before).map(|intent| intent.said_ms).max();
+        let Some(newest_ms) = newest_ms.filter(|_| self.intents.iter().filter(is_in).all(is_here)) else { return };
+        let silent_ms = self.moment.elapsed_ms - newest_ms;
+        assert!(silent_ms >= Limits::default().stream_idle_ms, "silent for {silent_ms} ms, and ended: {end:?}");
     }
 
     /// A message that is not in any inbox: only those whom it is for may hear it.

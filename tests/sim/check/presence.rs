@@ -109,6 +109,7 @@ impl World {
     /// Who is here at this moment.
     pub fn look_around(&mut self) {
         let now = self.now.wall.0;
+        self.ledger.here.clear();
         for (at, client) in self.clients.iter().enumerate() {
             let pipe = &self.pipes[at];
             if pipe.place == Place::Nowhere && !self.is_moving(at) {
@@ -119,6 +120,7 @@ impl World {
             sighting.to = now;
             if is_here {
                 sighting.from = now;
+                self.ledger.here.insert((client.device.clone(), client.since.step));
             }
         }
     }

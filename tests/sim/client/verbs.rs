@@ -120,9 +120,7 @@ impl Client {
     }
 
     pub fn say_intent(&mut self, at: usize, ledger: &mut Ledger, chance: &mut Chance) -> Vec<u8> {
-        let intent = &mut ledger.intents[at];
-        intent.said += 1;
-        let Intent { to, client_id: id, body, manner, .. } = intent.clone();
+        let Intent { to, client_id: id, body, manner, .. } = ledger.says(at).clone();
         self.ask(&Ask::Send { id, to, body, manner }, Expectation::Sent(at), chance)
     }
 

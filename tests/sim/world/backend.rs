@@ -121,6 +121,17 @@ impl World {
         self.backend_says(at);
     }
 
+    /// One message, and the same again before it can be durable: whoever repeats it is promised as much as who said it
+    /// first.
+    pub fn backend_says_twice(&mut self) {
+        if !self.is_ready() || self.clocks.times_set > 0 {
+            return;
+        }
+        let before = self.ledger.intents.len();
+        self.backend_sends();
+        self.backend_says(before);
+    }
+
     /// The same again, be it that a device of the author said it first.
     fn backend_repeats(&mut self) {
         let range = self.ledger.repeatable();
@@ -144,14 +155,11 @@ impl World {
     }
 
     fn backend_says(&mut self, at: usize) {
-        let intent = &mut self.ledger.intents[at];
-        intent.said += 1;
+        let client_id = self.ledger.says(at).client_id.clone();
         if !self.ledger.hook.asks_backend {
-            let client_id = intent.client_id.clone();
             self.ledger.hook.note(&client_id, |answers| answers.passed = true);
         }
-        let intent = &self.ledger.intents[at];
-        let is_known = intent.answer.message.is_some() && !self.ledger.left_open.contains(&at);
+        let is_known = self.ledger.intents[at].answer.message.is_some() && !self.ledger.left_open.contains(&at);
         let intent = &self.ledger.intents[at];
         let order = Order::Send {
             author: id(&intent.author),

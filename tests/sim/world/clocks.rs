@@ -27,7 +27,7 @@ pub struct Clocks {
     pub may_be_set: bool,
     /// Since the world began, whatever its clocks show.
     pub elapsed_ms: u64,
-    stands_still: bool,
+    pub stands_still: bool,
     pub times_set: u64,
     /// By core: its first segment, once that is closed, and when the newest message in it was said for the first time.
     oldest: BTreeMap<usize, (u32, u64)>,
@@ -165,7 +165,8 @@ impl World {
         let first = self.cores[at].turn.shard().journal().segments().start;
         if let Some((_, said_ms)) = self.clocks.oldest.get(&at).filter(|(segment, _)| *segment < first) {
             let age_ms = self.clocks.elapsed_ms - said_ms;
-            assert!(age_ms + SLEWED_MS >= HOUR_MS, "what was said {age_ms} ms ago is dropped");
+            let kept_ms = self.scale.retention.kept_ms();
+            assert!(age_ms + SLEWED_MS >= kept_ms, "what was said {age_ms} ms ago is dropped");
         }
     }
 }

@@ -337,8 +337,7 @@ impl World {
         }
         self.is_disk_full = false;
         self.ledger.is_full = false;
-        self.ledger.known_users.clear();
-        self.ledger.marks.clear();
+        self.ledger.crashed();
         self.lanes.clear();
         self.migrating.clear();
         for (pipe, client) in self.pipes.iter_mut().zip(&mut self.clients) {

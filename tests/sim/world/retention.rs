@@ -2,11 +2,16 @@
 
 use crate::client::Phase;
 use crate::client::speech::SHORT_S;
-use crate::world::World;
 use crate::world::clocks::SET_A_LITTLE_MS;
+use crate::world::{Core, World};
+use mushan::log::{Record, inspect};
+use mushan::model::ShardId;
 use mushan::shard::Upkeep;
+use std::collections::BTreeSet;
 
 pub const HOUR_MS: u64 = 3_600_000;
+/// Longer than it takes to collect everything.
+const AT_HAND_MS: u64 = 60_000;
 
 /// What retention keeps in a run; a run itself takes seconds, unless it ages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,14 @@ impl Retention {
             Self::Everything => 16 << 10,
             Self::EverythingLarge => 1 << 20,
             Self::Hours(_) | Self::Segments(_) => 4 << 10,
+        }
+    }
+
+    /// So long nothing is dropped: a repetition may need it.
+    pub fn kept_ms(self) -> u64 {
+        match self {
+            Self::Hours(hours) => hours * HOUR_MS,
+            _ => HOUR_MS,
         }
     }
 
@@ -80,16 +93,40 @@ impl World {
         self.calm();
     }
 
+    /// A clock that was ahead may have dated a message so that it is over while everything is collected: then it is over
+    /// before.
+    pub fn pass_ends_at_hand(&mut self) {
+        let mut ends = BTreeSet::new();
+        for (at, core) in self.cores.iter().enumerate() {
+            let visit = |_, record: Record| {
+                let Some((message, _)) = record.message() else { return };
+                let expire_s = message.annotations.as_ref().map_or(0, |annotations| annotations.expire_s);
+                ends.extend((expire_s > 0).then(|| message.server_time.0 + 1_000 * u64::from(expire_s)));
+            };
+            inspect(core.turn.shard().journal().storage(), ShardId(at as u16), visit).expect("a log is read");
+        }
+        loop {
+            let now_ms = self.now.wall.0;
+            let at_hand = ends.range(now_ms + 1..now_ms + AT_HAND_MS).next_back();
+            let Some(last_ms) = at_hand.filter(|_| !self.clocks.stands_still) else { return };
+            self.pass(last_ms - now_ms);
+            self.calm();
+        }
+    }
+
     /// Segments dropped since the last start.
     pub fn dropped_so_far(&self) -> u64 {
         self.cores.iter().map(|core| core.turn.shard().stats().dropped_segments).sum()
     }
 
-    /// From now on one core's parcels do not arrive, or all do.
+    /// From now on one core's parcels do not arrive, mostly those of one that has messages on their way to members; or all
+    /// do.
     pub fn freeze(&mut self) {
+        let is_busy = |core: &Core| core.turn.shard().fanning_out() > 0;
+        let busy = self.cores.iter().position(is_busy).filter(|_| !self.chance.one_in(4));
         self.frozen = match self.frozen {
-            None => Some(self.chance.below(self.cores.len())),
-            Some(_) => None,
+            None => Some(busy.unwrap_or_else(|| self.chance.below(self.cores.len()))),
+            Some(core) => Some(core).filter(|_| self.chance.one_in(2)),
         };
     }
 }
