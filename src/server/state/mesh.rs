@@ -310,9 +310,9 @@ mod tests {
     #[test]
     fn each_pass_begins_with_another_lane() {
         let mut meshes = meshes(3);
-        for sender in 0..3 {
-            (0..4).for_each(|through| meshes[sender].forward(ShardId(2), ShardMessage::Confirm { through }));
-            meshes[sender].flush();
+        for sender in &mut meshes {
+            (0..4).for_each(|through| sender.forward(ShardId(2), ShardMessage::Confirm { through }));
+            sender.flush();
         }
         let firsts: Vec<u16> = (0..4).map(|_pass| received(&mut meshes[2], 1)[0].0.0).collect();
         assert_eq!(firsts, [0, 1, 2, 0]);
