@@ -111,14 +111,14 @@ async fn set_account(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RevokedTokens {
+pub struct TokensQuery {
     issued_before: Option<u64>,
 }
 
 pub async fn revoke_tokens(
     State(api): State<Arc<Api>>,
     path: PathSegments<String>,
-    query: Result<Query<RevokedTokens>, QueryRejection>,
+    query: Result<Query<TokensQuery>, QueryRejection>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let issued_before = intake::query(query)?.issued_before.map(Millis);
