@@ -187,7 +187,7 @@ fn send(api: &ApiLoad, pair: Pair, (batch, body_bytes): (usize, usize), measured
         if began >= measured.from && ended <= measured.to {
             sent.messages += batch as u64;
             let took_ns = u64::try_from((ended - began).as_nanos()).unwrap_or(u64::MAX);
-            sent.latency_ns.saturating_record(took_ns);
+            sent.latency_ns.record(took_ns).map_err(Failure::because("cannot record a latency"))?;
         }
     }
 }

@@ -65,8 +65,8 @@ struct FollowedCost {
 struct FollowedCosts {
     scenario: &'static str,
     conditions: Conditions,
-    connections: u32,
-    in_flight: u32,
+    connections: usize,
+    in_flight: usize,
     costs: Vec<FollowedCost>,
 }
 
@@ -105,14 +105,22 @@ impl Arguments {
         }
         let LoadOptions { server_core, client_core, profile, durability, .. } = options;
         let conditions = Conditions::of_own_server(*server_core, *client_core, profile, durability.name());
-        let (connections, in_flight) = (self.connections, self.in_flight);
+        let (connections, in_flight) = (self.connections(), self.in_flight());
         Ok(FollowedCosts { scenario: "follow", conditions, connections, in_flight, costs })
+    }
+
+    fn connections(&self) -> usize {
+        self.options.scaled(self.connections as usize, 8) / 2 * 2
+    }
+
+    fn in_flight(&self) -> usize {
+        self.options.scaled(self.in_flight as usize, 2)
     }
 
     /// The cost of a message in CPU µs of the shards' threads, and the events that were read.
     fn cost(&self, dialect: LoadDialect, reader: ReaderBeside) -> Result<(f64, u64), Failure> {
         let options = &self.options;
-        let connections = options.scaled(self.connections as usize, 8) / 2 * 2;
+        let connections = self.connections();
         let settings = ComparedSettings::default();
         let load_request = LoadRequest { api: AdminApi::On, contents: Prefill::None, settings: &settings };
         let target = LoadTarget::open(options, dialect, connections, load_request)?;
@@ -121,7 +129,7 @@ impl Arguments {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
             let_pairs_in(&target, &mut crowd, RunPairs { run: &run, connections }, options, &Progress::none())?;
             let streams = pair_streams(dialect, &run, connections / 2, options.body_bytes);
-            let pace = LoadPace::Closed { in_flight: options.scaled(self.in_flight as usize, 2) };
+            let pace = LoadPace::Closed { in_flight: self.in_flight() };
             let mut load = Load::new(crowd, streams, pace, Mix::Even);
             let mut cost = || {
                 let before = shards_cpu_ns(pid)?;
