@@ -3,7 +3,10 @@
 use crate::common::is_smoke;
 use crate::stage::{Stage, group, in_group, send, user};
 use crate::{Book, Scene};
-use mushan::model::{Annotations, Command, HeaderFlags, Order, Receipt, Recipient, Revoke, Typing, UserId};
+use mushan::model::{
+    Annotations, Command, Extra, GroupAct, GroupRequest, HeaderFlags, Order, ProfileChange, Receipt, Recipient, Revoke,
+    Typing, UserId,
+};
 use mushan::shard::CatchUp;
 
 pub const SCENES: &[Scene] = &[("group orders", orders), ("group removals", removals)];
@@ -108,6 +111,22 @@ fn orders(book: &mut Book) {
         stage.request(alice, OWNER, Command::Revoke(Revoke { message, conversation: in_group(CROWD) }));
         stage.settle();
     });
+    let asked = |act| Command::Group(Box::new(GroupRequest { group: group(CROWD), act }));
+    let some_members = |from: usize| (from..from + GroupRequest::MEMBERS_MAX).map(member).collect::<Vec<_>>();
+    let attributes = Extra::new(vec![("k".into(), "v".repeat(4_000).into())]);
+    let profile = ProfileChange { attributes: Some(attributes), ..ProfileChange::default() };
+    let (add, remove) = (Vec::new(), some_members(100));
+    for (name, act) in [
+        ("a user reads a page of the largest group", GroupAct::Show { after: None, limit: usize::MAX }),
+        ("a user removes 100 of the largest group", GroupAct::ChangeMembers { add, remove }),
+        ("a user adds them again", GroupAct::ChangeMembers { add: some_members(100), remove: Vec::new() }),
+        ("a user changes the profile of the largest group", GroupAct::ChangeProfile(Box::new(profile))),
+    ] {
+        book.measure(name, &mut stage, |stage| {
+            stage.request(alice, OWNER, asked(act));
+            stage.settle();
+        });
+    }
     book.measure("dissolve the largest group", &mut stage, |stage| {
         stage.order(Order::DissolveGroup { group: group(CROWD) });
     });

@@ -71,6 +71,8 @@ pub struct Limits {
     pub backlog_max: u64,
     /// Conversations for which one user may have names of its own (PROTOCOL 2.4).
     pub conversation_names_max: usize,
+    /// Members of one group. Groups that have more already keep them.
+    pub group_members_max: usize,
     /// Bytes of the name in a profile of a user or a group.
     pub profile_name_bytes_max: usize,
     /// Bytes of the avatar in a profile.
@@ -137,6 +139,7 @@ impl Default for Limits {
             typing_members_max: 500,
             backlog_max: 1_000,
             conversation_names_max: 10_000,
+            group_members_max: 100_000,
             profile_name_bytes_max: 256,
             profile_avatar_bytes_max: 1 << 10,
             profile_attributes_bytes_max: 4 << 10,

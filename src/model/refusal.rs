@@ -47,11 +47,13 @@ pub enum Refusal {
     TooManyNames,
     /// The operator's hook gave no answer about the message, which is refused then.
     HookFailed,
+    /// The group would have more members than it may.
+    GroupFull,
 }
 
 impl Refusal {
     /// Every refusal, in the order of the metrics.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -74,6 +76,7 @@ impl Refusal {
         Self::Busy,
         Self::TooManyNames,
         Self::HookFailed,
+        Self::GroupFull,
     ];
 
     /// The binary protocol's ErrorCode (PROTOCOL 6.9).
@@ -84,7 +87,8 @@ impl Refusal {
             | Self::ClientMessageIdReused
             | Self::MessageKeyWrong
             | Self::GroupExists
-            | Self::TooManyNames => 2,
+            | Self::TooManyNames
+            | Self::GroupFull => 2,
             Self::AuthFailed | Self::NotAuthenticated | Self::AccountDisabled => 100,
             Self::TokenExpired | Self::TokenRevoked => 101,
             Self::PermissionDenied => 102,
@@ -98,7 +102,7 @@ impl Refusal {
     /// The JSON-RPC protocol's error code (PROTOCOL 3.2).
     pub fn json_rpc_code(self) -> i32 {
         match self {
-            Self::InvalidParam | Self::GroupExists | Self::TooManyNames => -32602,
+            Self::InvalidParam | Self::GroupExists | Self::TooManyNames | Self::GroupFull => -32602,
             Self::AuthFailed | Self::AccountDisabled => 1001,
             Self::TokenExpired | Self::TokenRevoked => 1002,
             Self::NotAuthenticated => 1003,
@@ -136,6 +140,7 @@ impl Refusal {
             Self::Busy => "shard_busy",
             Self::TooManyNames => "too_many_names",
             Self::HookFailed => "hook_failed",
+            Self::GroupFull => "group_full",
             Self::StorageFull => "storage_full",
             Self::StorageDamaged => "storage_damaged",
         }
@@ -166,6 +171,7 @@ impl Refusal {
             Self::Busy => "busy, try again later",
             Self::TooManyNames => "too many conversations have names of their own",
             Self::HookFailed => "the message could not be checked, try again later",
+            Self::GroupFull => "the group would have too many members",
         }
     }
 }

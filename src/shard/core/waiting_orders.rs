@@ -71,6 +71,11 @@ impl Selection {
         before - self.left.len()
     }
 
+    /// The number of chosen users.
+    pub fn chosen(&self) -> usize {
+        self.chosen.len()
+    }
+
     /// Takes the chosen users out.
     pub fn take(&mut self) -> Vec<UserId> {
         std::mem::take(&mut self.chosen)

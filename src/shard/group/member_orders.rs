@@ -115,6 +115,10 @@ impl<S: Storage> Shard<S> {
         if !change.remove.left().is_empty() || !change.add.left().is_empty() {
             return Ok(None);
         }
+        let after = (group.members.len() + change.add.chosen()).saturating_sub(change.remove.chosen());
+        if change.add.chosen() > 0 && after > self.settings.limits.group_members_max {
+            return Err(Refusal::GroupFull.into());
+        }
         let (removed, (group, by)) = (change.remove.take(), (change.group.clone(), change.by.clone()));
         let whose = GroupEdit { group: &group, by: by.as_ref() };
         if !removed.is_empty() {

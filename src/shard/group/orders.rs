@@ -165,6 +165,9 @@ impl<S: Storage> Shard<S> {
             let is_same = group.owner == owner && group.members.iter().map(|(user, _)| user).eq(&members);
             return if is_same { Ok(Answer::Unchanged) } else { Err(Refusal::GroupExists.into()) };
         }
+        if members.len() > self.settings.limits.group_members_max {
+            return Err(Refusal::GroupFull.into());
+        }
         let change = GroupChange::Created { owner: owner.clone(), members };
         self.commit_change(now, GroupEdit { group: id, by: None }, owner, change).map_err(refused_order)
     }

@@ -147,6 +147,9 @@ impl<S: Storage> Shard<S> {
         }
         match self.group_profile(change.group).map(|profile| profile.join).unwrap_or_default() {
             JoinPolicy::Closed => Err(Refusal::PermissionDenied.into()),
+            JoinPolicy::Open if group.members.len() >= self.settings.limits.group_members_max => {
+                Err(Refusal::GroupFull.into())
+            }
             JoinPolicy::Open => {
                 let members = vec![author.clone()];
                 self.commit_change(now, change, author, GroupChange::Added { members })

@@ -159,6 +159,31 @@ fn everybody_joins_an_open_group_and_nobody_a_closed_one() {
 }
 
 #[test]
+fn a_group_has_as_many_members_as_it_may_and_a_refusal_changes_nothing() {
+    let limits = Limits { group_members_max: 3, ..Limits::default() };
+    let disks = (0..2).map(|_| crate::log::MemoryStorage::new(1 << 20, 8)).collect();
+    let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new(); 2], NOW);
+    cluster.settle();
+    let full = Some(Refusal::GroupFull);
+    let refused = |answer: Answer| match answer {
+        Answer::Refused(refused) => Some(refused.refusal),
+        _ => None,
+    };
+    assert_eq!(refused(cluster.order(create("large", "alice", &["b", "c", "d"]))), full);
+    assert_eq!(cluster.show("large"), None);
+    assert_eq!(refused(cluster.order(create("g", "alice", &["bob", "carol"]))), None);
+    assert_eq!(refused(cluster.order(change("g", &["dave"], &[]))), full);
+    assert_eq!(refused(cluster.order(change("g", &["dave", "erin"], &["bob"]))), full);
+    assert_eq!(cluster.answer("alice", members("g", &["dave"], &[])), full);
+    assert_eq!(cluster.answer("alice", members("g", &["bob"], &[])), None, "who is in takes no place");
+    assert_eq!(cluster.answer("alice", policy("g", JoinPolicy::Open)), None);
+    assert_eq!(cluster.answer("dave", asked("g", GroupAct::Join)), full);
+    let ids: Vec<String> = cluster.roles("g").into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["alice", "bob", "carol"]);
+    assert_eq!(cluster.answer("alice", members("g", &["dave"], &["bob"])), None, "one for another");
+}
+
+#[test]
 fn a_request_waits_behind_the_orders_that_came_before_it() {
     let mut cluster = Cluster::new(1, Windows::default());
     cluster.order(create("g", "alice", &["bob"]));
