@@ -40,7 +40,11 @@ fn is_printable_ascii(bytes: &[u8]) -> bool {
     let marks = |word: u64| word.wrapping_sub(ONES * 0x20) | (word ^ (ONES * 0x7f)).wrapping_sub(ONES) | word;
     let (words, rest) = bytes.as_chunks::<8>();
     let found = words.iter().fold(0, |found, word| found | marks(u64::from_le_bytes(*word)));
-    let rest = rest.iter().fold(ONES * 0x20, |word, byte| word << 8 | u64::from(*byte));
+    let rest = match bytes.last_chunk::<8>() {
+        // Some of its bytes are checked twice.
+        Some(last) => u64::from_le_bytes(*last),
+        None => rest.iter().fold(ONES * 0x20, |word, byte| word << 8 | u64::from(*byte)),
+    };
     (found | marks(rest)) & HIGHS == 0
 }
 

@@ -1,7 +1,8 @@
 //! A message before its conversation has assigned it an id, a sequence number and a date.
 
 use super::{
-    ClientMessageId, Conversation, ConversationSeq, Extra, Fact, Message, MessageContent, MessageId, Millis, UserId,
+    ClientMessageId, Conversation, ConversationSeq, Extra, Fact, Message, MessageContent, MessageId, Millis, Send,
+    UserId,
 };
 use std::ops::Deref;
 use std::sync::Arc;
@@ -36,9 +37,44 @@ impl UnsequencedMessage {
         })
     }
 
-    /// As `new`, in the memory of `spare`, which nothing else may reference.
-    pub fn within(mut spare: Arc<Message>, message: Message) -> Self {
-        *Arc::get_mut(&mut spare).expect("a spare is not referenced") = message;
+    /// The message that a send becomes.
+    pub fn of_send(author: UserId, conversation: Conversation, send: Send) -> Self {
+        let Send { client_message_id, conversation_name, message_type, content, send_time, extra, annotations, .. } =
+            send;
+        Self::new(Message {
+            id: MessageId(0),
+            conversation,
+            conversation_seq: ConversationSeq(0),
+            author,
+            client_message_id,
+            conversation_name,
+            message_type,
+            content,
+            send_time,
+            server_time: Millis(0),
+            extra,
+            annotations,
+            fact: None,
+        })
+    }
+
+    /// As `of_send`, in the memory of `spare`, which nothing else may reference. Each field is moved once: a message
+    /// that is built elsewhere would be copied whole.
+    pub fn within(mut spare: Arc<Message>, author: UserId, conversation: Conversation, send: Send) -> Self {
+        let message = Arc::get_mut(&mut spare).expect("a spare is not referenced");
+        message.id = MessageId(0);
+        message.conversation = conversation;
+        message.conversation_seq = ConversationSeq(0);
+        message.author = author;
+        message.client_message_id = send.client_message_id;
+        message.conversation_name = send.conversation_name;
+        message.message_type = send.message_type;
+        message.content = send.content;
+        message.send_time = send.send_time;
+        message.server_time = Millis(0);
+        message.extra = send.extra;
+        message.annotations = send.annotations;
+        message.fact = None;
         Self(spare)
     }
 

@@ -23,7 +23,7 @@ impl<S: Storage> Shard<S> {
             || self.has_presence()
             || self.has_positions()
             || self.has_orders()
-            || self.is_resending()
+            || self.state.peers.outbound.is_resending()
             || self.has_listings()
             || self.state.reads.author_lines.has_ready()
             || self.state.groups.rosters.has_left()
@@ -52,7 +52,7 @@ impl<S: Storage> Shard<S> {
             2 => self.has_presence(),
             3 => self.has_positions(),
             4 => self.has_orders(),
-            5 => self.is_resending(),
+            5 => self.state.peers.outbound.is_resending(),
             6 => self.has_listings(),
             7 => self.state.reads.author_lines.has_ready(),
             _ => self.state.groups.rosters.has_left(),

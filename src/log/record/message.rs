@@ -100,18 +100,19 @@ fn link_bytes(link: &ThreadLink) -> [u8; LINK_BYTES] {
 pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliveries: usize, out: &mut Vec<u8>) {
     let (conversation_kind, other_side) = other_side(message);
     let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
-    let sides = links.iter().fold(0, |sides, link| sides | side_bit(link.side));
     let [flag, other_flag] = flags_of(message).to_le_bytes();
     let [low, high] = u16::try_from(deliveries).expect("at most one delivery per shard").to_le_bytes();
     let (author_bytes, other_side_bytes) = (id_bytes(message.author.as_str()), id_bytes(other_side));
-    let is_sorted = links.windows(2).all(|pair| side_bit(pair[0].side) < side_bit(pair[1].side));
-    assert!(is_sorted, "a record has at most one link of each side, in their order");
     let mut head = [0; PREFIX_BYTES + LINKS_MAX * LINK_BYTES];
     let (prefix, places) = head.split_first_chunk_mut().expect("a head begins with its prefix");
-    *prefix = [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
+    let mut sides = 0;
     for (place, link) in places.as_chunks_mut().0.iter_mut().zip(links) {
+        let bit = side_bit(link.side);
+        assert!(bit > sides, "a record has at most one link of each side, in their order");
+        sides |= bit;
         *place = link_bytes(link);
     }
+    *prefix = [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
     out.extend_from_slice(&head[..PREFIX_BYTES + links.len() * LINK_BYTES]);
     out.extend_from_slice(message.author.as_str().as_bytes());
     out.extend_from_slice(other_side.as_bytes());

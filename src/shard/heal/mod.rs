@@ -283,14 +283,15 @@ impl<S: Storage> Shard<S> {
     /// Another shard has lost its deliveries to this one with numbers above `after`, and asks for a part of them.
     pub(in crate::shard) fn give_back(&mut self, to: ShardId, after: u64, effects: &mut Vec<Effect>) {
         let newest_segment = self.log.journal.end().segment();
-        let giving = &mut self.state.peers.outbound.peer(to).giving;
+        let giving = self.state.peers.outbound.peer(to).giving.take();
         let begun = || GivingBack {
             scan: LogScan::new(after, newest_segment),
             next_row: 0,
             part: GivenPart::default(),
             is_asked: true,
         };
-        giving.get_or_insert_with(begun).is_asked = true;
+        let giving = GivingBack { is_asked: true, ..giving.unwrap_or_else(begun) };
+        self.state.peers.outbound.give_back(to, giving);
         self.continue_giving(to, effects);
     }
 
@@ -314,8 +315,9 @@ impl<S: Storage> Shard<S> {
             giving.is_asked = false;
         }
         if has_more {
-            self.state.peers.outbound.peer(to).giving = Some(giving);
+            self.state.peers.outbound.give_back(to, giving);
         }
+        self.state.peers.outbound.note_resent();
     }
 
     /// Reads until the part is full. Returns whether the end of the log is reached.
@@ -422,7 +424,7 @@ impl<S: Storage> Shard<S> {
     fn begin_replay(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let taken = self.state.peers.outbound.peer(to).greeting().map_or(0, |greeting| greeting.taken);
         self.confirmed(to, taken);
-        self.state.peers.outbound.peer(to).begin_replay(taken);
+        self.state.peers.outbound.begin_replay(to, taken);
         self.continue_replaying(to, effects);
     }
 }

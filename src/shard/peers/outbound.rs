@@ -72,6 +72,8 @@ pub(in crate::shard) struct Outbound {
     waiting: Waiting,
     /// Held requests may continue: the last input has continued as many as one input may.
     has_put_off: bool,
+    /// Some shard is to be sent deliveries again, or what it has lost. Kept, so that no turn visits all shards.
+    is_resending: bool,
 }
 
 impl PeerShard {
@@ -177,7 +179,7 @@ impl PeerShard {
     }
 
     /// Begins to send everything after `taken` again, as the window allows, and then `Replayed`.
-    pub fn begin_replay(&mut self, taken: u64) {
+    fn begin_replay(&mut self, taken: u64) {
         self.released = self.newest;
         self.sent = taken;
         self.awaits_replay = true;
@@ -209,7 +211,7 @@ impl PeerShard {
     }
 
     /// Goes back: the peer requests everything after `through` again.
-    pub fn rewind(&mut self, through: u64) {
+    fn rewind(&mut self, through: u64) {
         self.sent = self.sent.min(through);
     }
 
@@ -219,7 +221,7 @@ impl PeerShard {
     }
 
     /// Whether `resend` has something to send in this window.
-    pub fn may_resend(&self, window: usize) -> bool {
+    fn may_resend(&self, window: usize) -> bool {
         self.is_being_replayed() && self.unconfirmed.partition_point(|it| it.number <= self.sent) < window
     }
 
@@ -325,7 +327,8 @@ impl PeerShard {
 impl Outbound {
     pub fn new(me: ShardId, shards: u16, windows: Windows, seed: u64) -> Self {
         let peers = (0..shards).map(|_| PeerShard::default()).collect();
-        Self { me, windows, peers, waiting: Waiting::new(seed, shards), has_put_off: false }
+        let waiting = Waiting::new(seed, shards);
+        Self { me, windows, peers, waiting, has_put_off: false, is_resending: false }
     }
 
     /// Sets the state of each shard from a checkpoint, in order.
@@ -428,6 +431,7 @@ impl Outbound {
         self.waiting.go_on(turn);
     }
 
+    #[inline]
     pub fn has_held(&self) -> bool {
         self.waiting.len() > 0
     }
@@ -461,6 +465,37 @@ impl Outbound {
         for peer in &mut self.peers {
             peer.stalled.forget(session);
         }
+    }
+
+    /// Begins to send everything after `taken` again.
+    pub fn begin_replay(&mut self, to: ShardId, taken: u64) {
+        self.peer(to).begin_replay(taken);
+        self.is_resending = true;
+    }
+
+    /// Goes back: the shard requests everything after `through` again.
+    pub fn rewind(&mut self, to: ShardId, through: u64) {
+        self.peer(to).rewind(through);
+        self.is_resending = true;
+    }
+
+    /// Begins or continues the search for what the shard has lost.
+    pub fn give_back(&mut self, to: ShardId, giving: GivingBack) {
+        self.peer(to).giving = Some(giving);
+        self.is_resending = true;
+    }
+
+    /// To be called after a part was sent again.
+    pub fn note_resent(&mut self) {
+        self.is_resending = self.peers.iter().any(|peer| peer.giving.is_some() || peer.is_being_replayed());
+    }
+
+    /// Whether more may be sent to some shard again, or one waits for what it has lost.
+    #[inline]
+    pub fn is_resending(&self) -> bool {
+        let waits = |peer: &PeerShard| peer.giving.as_ref().is_some_and(|giving| giving.is_asked);
+        let may_resend = |peer: &PeerShard| waits(peer) || peer.may_resend(self.windows.deliveries_max);
+        self.is_resending && self.peers.iter().any(may_resend)
     }
 
     pub fn deliveries_max(&self) -> usize {

@@ -3,7 +3,7 @@
 //!
 //! Owned by one shard. Invariant: nobody else holds a message in the pool, and nothing of its contents is left.
 
-use crate::model::{Extra, Message, MessageContent, UnsequencedMessage};
+use crate::model::{Conversation, Extra, Message, MessageContent, Send, UnsequencedMessage, UserId};
 use std::sync::Arc;
 
 /// The most messages in the pool: about those of a large batch.
@@ -15,10 +15,11 @@ pub(in crate::shard) struct MessagePool {
 }
 
 impl MessagePool {
-    pub fn hold(&mut self, message: Message) -> UnsequencedMessage {
+    /// The message that a send becomes.
+    pub fn hold(&mut self, author: UserId, conversation: Conversation, send: Send) -> UnsequencedMessage {
         match self.messages.pop() {
-            Some(spare) => UnsequencedMessage::within(spare, message),
-            None => UnsequencedMessage::new(message),
+            Some(spare) => UnsequencedMessage::within(spare, author, conversation, send),
+            None => UnsequencedMessage::of_send(author, conversation, send),
         }
     }
 

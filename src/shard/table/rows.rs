@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-/// A size that allocators offer, so that no chunk is rounded up.
+/// The most bytes of a chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The index of an optional row: with a NonZeroU32, `Option<RowIndex>` is not larger.
@@ -32,7 +32,8 @@ impl<T> Default for Rows<T> {
 }
 
 impl<T> Rows<T> {
-    const CHUNK_ROWS: usize = CHUNK_BYTES / size_of::<T>();
+    /// A power of two, so that a number is split by a shift.
+    const CHUNK_ROWS: usize = 1 << (CHUNK_BYTES / size_of::<T>()).ilog2();
 
     pub fn at(&self, number: u32) -> &T {
         &self.chunks[number as usize / Self::CHUNK_ROWS][number as usize % Self::CHUNK_ROWS]

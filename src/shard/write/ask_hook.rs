@@ -15,7 +15,7 @@ use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::work::hook_lines::{HookQuestion, HookTicket};
-use crate::shard::write::send::{Attempt, unsequenced};
+use crate::shard::write::send::Attempt;
 use crate::shard::{Effect, Shard};
 
 /// The most sends of lines that one input lets go on.
@@ -179,7 +179,7 @@ impl<S: Storage> Shard<S> {
                 return self.refuse_requester(waiter, refusal, ctx.effects);
             }
         }
-        let message = self.spares.hold(unsequenced(author, conversation, send));
+        let message = self.spares.hold(author, conversation, send);
         let ask = RequestKind::Send(message, authority);
         self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
     }

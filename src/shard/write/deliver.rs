@@ -5,7 +5,7 @@ use crate::model::{Message, Position, Seq, SessionId, ShardId};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::greeting::{Greeting, Resent};
-use crate::shard::peers::outbound::{DeliveryOrder, PeerShard};
+use crate::shard::peers::outbound::DeliveryOrder;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 
@@ -41,9 +41,8 @@ impl<S: Storage> Shard<S> {
             ShardMessage::Forgone { through } => self.forgo(from, through, ctx.effects),
             ShardMessage::NoRoom => self.state.peers.outbound.peer(from).ran_out_of_room(),
             ShardMessage::ResendAfter { through } => {
-                let peer = self.state.peers.outbound.peer(from);
-                peer.has_room_again();
-                peer.rewind(through);
+                self.state.peers.outbound.peer(from).has_room_again();
+                self.state.peers.outbound.rewind(from, through);
                 self.continue_replaying(from, ctx.effects);
             }
             ShardMessage::FanningOut { groups } => self.on_fan_out_load(from, &groups),
@@ -154,6 +153,7 @@ impl<S: Storage> Shard<S> {
         if self.state.peers.outbound.peer(to).has_been_replayed() {
             effects.push(Effect::Forward { to, shard_message: ShardMessage::Replayed });
         }
+        self.state.peers.outbound.note_resent();
     }
 
     /// Whether all could be read. What follows a hole waits behind it; nothing wrong is sent.
@@ -177,13 +177,6 @@ impl<S: Storage> Shard<S> {
             effects.push(Effect::Forward { to, shard_message });
         }
         true
-    }
-
-    /// Whether more may be sent to some shard again, or one waits for what it has lost.
-    pub(in crate::shard) fn is_resending(&self) -> bool {
-        let outbound = &self.state.peers.outbound;
-        let waits = |peer: &PeerShard| peer.giving.as_ref().is_some_and(|giving| giving.is_asked);
-        outbound.peers().iter().any(|peer| waits(peer) || peer.may_resend(outbound.deliveries_max()))
     }
 
     /// To every shard that is to be sent more of this.

@@ -123,6 +123,9 @@ impl<S: Storage> Shard<S> {
     /// Continues held requests, as far as there is room and the turn allows.
     pub(in crate::shard) fn resume_held_requests(&mut self, ctx: &mut Ctx<'_>) {
         self.state.peers.outbound.begin_taking_held();
+        if !self.state.peers.outbound.has_held() {
+            return;
+        }
         for taken in 0..self.state.peers.outbound.held_per_input_max() {
             if taken > 0 && self.has_done_its_share() {
                 break;

@@ -2,8 +2,8 @@
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
-    AccountState, Authority, ClientMessageId, Command, Conversation, ConversationName, ConversationSeq, Directory,
-    Fact, Message, MessageId, Millis, Order, Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    AccountState, Authority, ClientMessageId, Command, Conversation, ConversationName, Directory, Fact, Message, Order,
+    Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::asked_send::AskedSend;
@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
         if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
             return self.refuse_requester(waiter, refusal, ctx.effects);
         }
-        let message = self.spares.hold(unsequenced(author, conversation, send));
+        let message = self.spares.hold(author, conversation, send);
         let ask = RequestKind::Send(message, Authority::User);
         self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
     }
@@ -103,7 +103,7 @@ impl<S: Storage> Shard<S> {
         if let Some(kind) = self.hooked_kind_of_order(authority) {
             return self.ask_hook(ctx, AskedSend { author, send: *send, authority, waiter }, kind);
         }
-        let message = self.spares.hold(unsequenced(author, conversation, *send));
+        let message = self.spares.hold(author, conversation, *send);
         self.start_request(
             ctx,
             owner,
@@ -296,25 +296,5 @@ pub(in crate::shard) fn sent(message: &Message, seq: Seq) -> Reply {
         seq,
         conversation_seq: message.conversation_seq,
         server_time: message.server_time,
-    }
-}
-
-/// The message that a send becomes.
-pub(in crate::shard) fn unsequenced(author: UserId, conversation: Conversation, send: Send) -> Message {
-    let Send { client_message_id, conversation_name, message_type, content, send_time, extra, annotations, .. } = send;
-    Message {
-        id: MessageId(0),
-        conversation,
-        conversation_seq: ConversationSeq(0),
-        author,
-        client_message_id,
-        conversation_name,
-        message_type,
-        content,
-        send_time,
-        server_time: Millis(0),
-        extra,
-        annotations,
-        fact: None,
     }
 }

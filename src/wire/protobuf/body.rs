@@ -60,6 +60,8 @@ pub(in crate::wire) struct MessageBody<'a> {
     message: &'a Message,
     id: Digits,
     name: Name<'a>,
+    /// The id of the recipient that the author addressed.
+    addressee: &'a [u8],
     seq: Seq,
     /// The content of a fact, which depends on the reader.
     made: Option<Bytes>,
@@ -74,7 +76,8 @@ impl<'a> MessageBody<'a> {
     pub fn new(viewer: &UserId, message: &'a Message, name: Option<&'a ConversationName>, seq: Seq) -> Self {
         let made = message.fact.as_deref().map(|fact| fact::content(viewer, message, name, fact));
         let (id, name) = (Digits::of(message.id.0), Name::of(&message.conversation, name));
-        let mut body = Self { message, id, name, seq, made, bytes: 0 };
+        let addressee = addressee_of(message);
+        let mut body = Self { message, id, name, addressee, seq, made, bytes: 0 };
         body.bytes = body.measure();
         body
     }
@@ -85,7 +88,7 @@ impl<'a> MessageBody<'a> {
             + bytes_bytes(self.client_message_id())
             + text_bytes(&self.name.parts())
             + bytes_bytes(self.message.author.as_str().as_bytes())
-            + bytes_bytes(self.addressee())
+            + bytes_bytes(self.addressee)
             + bytes_bytes(self.content())
             + number_bytes(self.message_type())
             + numbers
@@ -100,14 +103,6 @@ impl<'a> MessageBody<'a> {
     fn client_message_id(&self) -> &[u8] {
         let is_fact = self.message.fact.is_some();
         if is_fact { &[] } else { self.message.client_message_id.as_str().as_bytes() }
-    }
-
-    /// The id of the recipient that the author addressed.
-    fn addressee(&self) -> &[u8] {
-        match &self.message.conversation {
-            Conversation::Pair(a, b) => if *a == self.message.author { b } else { a }.as_str().as_bytes(),
-            Conversation::Group(group) => group.as_str().as_bytes(),
-        }
     }
 
     fn message_type(&self) -> u64 {
@@ -126,6 +121,13 @@ impl<'a> MessageBody<'a> {
     }
 }
 
+fn addressee_of(message: &Message) -> &[u8] {
+    match &message.conversation {
+        Conversation::Pair(a, b) => if *a == message.author { b } else { a }.as_str().as_bytes(),
+        Conversation::Group(group) => group.as_str().as_bytes(),
+    }
+}
+
 impl EnvelopeBody for MessageBody<'_> {
     fn bytes(&self) -> usize {
         self.bytes
@@ -137,7 +139,7 @@ impl EnvelopeBody for MessageBody<'_> {
         put_bytes(out, long_key(2), self.client_message_id());
         put_text(out, long_key(3), &self.name.parts());
         put_bytes(out, long_key(4), self.message.author.as_str().as_bytes());
-        put_bytes(out, long_key(addressee), self.addressee());
+        put_bytes(out, long_key(addressee), self.addressee);
         put_number(out, varint_key(7), self.message_type());
         put_bytes(out, long_key(8), self.content());
         self.numbers().into_iter().for_each(|(field, number)| put_number(out, varint_key(field), number));

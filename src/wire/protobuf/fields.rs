@@ -54,9 +54,19 @@ pub(in crate::wire) fn number_bytes(value: u64) -> usize {
 #[inline]
 pub(in crate::wire) fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
     if value != 0 {
-        out.push(key);
-        put_varint(out, value);
+        put_keyed(out, key, value);
     }
+}
+
+/// A key and a varint, which is a number or the length of what follows. Most need one byte, and are appended at once
+/// with their key.
+#[inline]
+fn put_keyed(out: &mut Vec<u8>, key: u8, value: u64) {
+    if value < 0x80 {
+        return out.extend_from_slice(&[key, value as u8]);
+    }
+    out.push(key);
+    put_long_varint(out, value);
 }
 
 /// The bytes of a field whose text consists of `parts`.
@@ -70,8 +80,7 @@ pub(in crate::wire) fn text_bytes(parts: &[&[u8]]) -> usize {
 pub(in crate::wire) fn put_text(out: &mut Vec<u8>, key: u8, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     if length > 0 {
-        out.push(key);
-        put_varint(out, length as u64);
+        put_keyed(out, key, length as u64);
         parts.iter().for_each(|part| out.extend_from_slice(part));
     }
 }
@@ -85,8 +94,7 @@ pub(in crate::wire) fn bytes_bytes(bytes: &[u8]) -> usize {
 #[inline]
 pub(in crate::wire) fn put_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
-        out.push(key);
-        put_varint(out, bytes.len() as u64);
+        put_keyed(out, key, bytes.len() as u64);
         out.extend_from_slice(bytes);
     }
 }
@@ -103,8 +111,7 @@ pub(in crate::wire) fn pair_bytes(key: &str, value: &str) -> usize {
 
 pub(in crate::wire) fn put_pair(out: &mut Vec<u8>, field: u8, key: &str, value: &str) {
     let (key, value) = (key.as_bytes(), value.as_bytes());
-    out.push(field);
-    put_varint(out, (bytes_bytes(key) + bytes_bytes(value)) as u64);
+    put_keyed(out, field, (bytes_bytes(key) + bytes_bytes(value)) as u64);
     put_bytes(out, long_key(1), key);
     put_bytes(out, long_key(2), value);
 }
