@@ -141,8 +141,8 @@ impl Segments for Intact {
 }
 
 impl Storage for Intact {
-    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
-        self.0.write(segment, offset, bytes);
+    fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8] {
+        self.0.bytes_mut(segment, bytes)
     }
 
     fn spare_bytes(&self) -> Option<u32> {

@@ -64,9 +64,8 @@ impl Segments for Prepared {
 }
 
 impl Storage for Prepared {
-    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
-        let from = offset as usize;
-        self.segments[segment as usize - 1][from..from + bytes.len()].copy_from_slice(bytes);
+    fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8] {
+        &mut self.segments[segment as usize - 1][bytes]
     }
 
     fn spare_bytes(&self) -> Option<u32> {

@@ -38,8 +38,6 @@ pub struct Journal<S> {
     pub(super) is_awaited: bool,
     /// The `Start` of this epoch, until there is room for it.
     pub(super) pending_start: Option<Record>,
-    /// The record being encoded; kept for its capacity.
-    pub(super) buffer: Vec<u8>,
     pub(super) meter: Meter,
 }
 
@@ -89,7 +87,6 @@ impl<S: Storage> Journal<S> {
         let position = self.place(record, record_bytes);
         self.meter.count_record();
         self.meter.count_bytes(record_bytes);
-        assert_eq!(self.buffer.len(), record_bytes, "a record is as long as it was said to be");
         position
     }
 
@@ -145,7 +142,7 @@ impl<S: Storage> Journal<S> {
             return None;
         }
         self.is_awaited = false;
-        self.put((&Record::Mark { durable: self.durable }).into());
+        self.put((&Record::Mark { durable: self.durable }).into(), MARK_BYTES);
         Some(Batch { from: self.durable, to: self.end })
     }
 
@@ -162,7 +159,7 @@ impl<S: Storage> Journal<S> {
         // The first record of a run is its `Start`.
         let may_mark = self.pending_start.is_none() && !self.is_awaited;
         if self.marked_durable < self.durable && may_mark && MARK_BYTES + kept <= self.room_here() {
-            self.put((&Record::Mark { durable: self.durable }).into());
+            self.put((&Record::Mark { durable: self.durable }).into(), MARK_BYTES);
         }
     }
 
@@ -197,23 +194,22 @@ impl<S: Storage> Journal<S> {
         if record_bytes + MARK_BYTES > self.room_here() {
             self.rotate();
         }
-        self.put(record)
+        self.put(record, record_bytes)
     }
 
-    /// Writes a record into the current segment, in which it fits.
-    fn put(&mut self, record: RecordRef<'_>) -> Position {
+    /// Encodes a record in its place in the current segment, in which it fits. What a crash leaves of it there has no
+    /// CRC that fits, as with any record that was not written whole.
+    fn put(&mut self, record: RecordRef<'_>, record_bytes: usize) -> Position {
         let position = self.end;
         if matches!(record, RecordRef::Whole(Record::Start { .. } | Record::Mark { .. })) {
             self.marked_durable = self.durable;
         }
         let claim = DurabilityMark { durable: self.durable, at: position, log: self.log };
-        envelope::begin(&mut self.buffer);
-        record.encode(claim, &mut self.buffer);
-        self.chain = envelope::finish(&mut self.buffer, record.kind(), self.chain);
-        debug_assert_eq!(self.buffer.len(), record.encoded_bytes());
-        assert!(self.buffer.len() <= self.room_here(), "a record lies in one segment");
-        self.storage.write(position.segment(), position.offset(), &self.buffer);
-        self.end = Position(position.0 + self.buffer.len() as u64);
+        debug_assert_eq!(record_bytes, record.encoded_bytes());
+        let start = position.offset() as usize;
+        let here = self.storage.bytes_mut(position.segment(), start..start + record_bytes);
+        self.chain = envelope::write(here, record.kind(), self.chain, |out| record.encode(claim, out));
+        self.end = Position(position.0 + record_bytes as u64);
         if !matches!(record, RecordRef::Whole(Record::Mark { .. })) {
             self.said = self.end;
         }
@@ -240,8 +236,9 @@ impl<S: Storage> Journal<S> {
             epoch: self.epoch,
             log: self.log,
         };
-        header.encode(&mut self.buffer);
-        self.storage.write(segment, 0, &self.buffer);
+        let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+        header.encode(&mut bytes);
+        self.storage.write(segment, 0, &bytes);
         self.end = Position::new(segment, SEGMENT_HEADER_BYTES as u32);
     }
 

@@ -244,12 +244,11 @@ impl Segments for MemoryStorage {
 }
 
 impl Storage for MemoryStorage {
-    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+    fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8] {
         assert!(segment >= self.open_from, "segment {segment} is closed");
-        let start = offset as usize;
         let segment = self.segment_mut(segment).expect("written segments exist");
-        segment.cached[start..start + bytes.len()].copy_from_slice(bytes);
-        segment.mark_dirty(start..start + bytes.len());
+        segment.mark_dirty(bytes.clone());
+        &mut segment.cached[bytes]
     }
 
     fn spare_bytes(&self) -> Option<u32> {

@@ -260,7 +260,6 @@ impl<S: Storage> Journal<S> {
             chain: prefix.chain,
             is_awaited: false,
             pending_start: Some(Record::Start { epoch, time: now }),
-            buffer: Vec::new(),
             meter: Meter::default(),
         };
         if is_new {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::log::fixtures::{self, Chance, NOW, Replayed, SHARD};
-use crate::log::{Batch, MemoryStorage, ReadMode, TornTail, record::envelope};
+use crate::log::record::bytes::Put;
+use crate::log::record::envelope;
+use crate::log::{Batch, MemoryStorage, ReadMode, TornTail};
 
 const SEGMENT_BYTES: u32 = 4 << 10;
 
@@ -221,10 +223,9 @@ fn a_damaged_segment_header_is_refused_when_a_mark_says_that_the_segment_is_dura
 
 /// A whole `Mark` with this claim, as a client could put it into its content.
 fn forged(claim: DurabilityMark) -> Vec<u8> {
-    let mut mark = Vec::new();
-    envelope::begin(&mut mark);
-    body::encode(&Record::Mark { durable: claim.durable }, claim, &mut mark);
-    envelope::finish(&mut mark, KIND_MARK, 0);
+    let record = Record::Mark { durable: claim.durable };
+    let mut mark = vec![0; record.encoded_bytes()];
+    envelope::write(&mut mark, KIND_MARK, 0, |out| body::encode(&record, claim, out));
     mark
 }
 
@@ -299,10 +300,9 @@ fn a_log_of_an_older_version_is_read_and_gone_on_with() {
 fn a_record_of_an_unknown_kind_is_refused_by_name() {
     let (mut journal, _) = fixtures::open(MemoryStorage::new(SEGMENT_BYTES, 3)).expect("a new log");
     let position = journal.end();
-    let mut bytes = Vec::new();
-    envelope::begin(&mut bytes);
-    bytes.extend_from_slice(b"from the future");
-    envelope::finish(&mut bytes, 77, journal.chain);
+    let body = b"from the future";
+    let mut bytes = vec![0; envelope::record_bytes(body.len())];
+    envelope::write(&mut bytes, 77, journal.chain, |out| out.put_bytes(body));
     journal.storage_mut().write(position.segment(), position.offset(), &bytes);
     let error = fixtures::open(journal.into_storage()).map(|_| ()).expect_err("it is refused");
     assert!(matches!(error, OpenError::UnknownKind { position: at, kind: 77 } if at == position));

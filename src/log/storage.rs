@@ -66,8 +66,18 @@ pub trait Segments {
 /// At opening, `segments` contains every segment that may have a byte other than zero, including spares that a crash
 /// left behind. The journal inspects these, has them zeroed, and uses them before it takes a new spare.
 pub trait Storage: Segments {
+    /// The bytes of an existing segment that the owner is about to write.
+    ///
+    /// # Panics
+    ///
+    /// The range exceeds the segment.
+    fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8];
+
     /// Writes into an existing segment, within its length.
-    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]);
+    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+        let start = offset as usize;
+        self.bytes_mut(segment, start..start + bytes.len()).copy_from_slice(bytes);
+    }
 
     /// The size in bytes of a zeroed segment that is ready to be taken, if there is one.
     fn spare_bytes(&self) -> Option<u32>;

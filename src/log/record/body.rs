@@ -59,7 +59,7 @@ pub(in crate::log) struct DurabilityMark {
 }
 
 impl DurabilityMark {
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut impl Put) {
         out.put_u64(self.durable.0);
         out.put_u64(self.at.0);
         out.put_u64(self.log.0);
@@ -112,7 +112,7 @@ impl RecordRef<'_> {
     }
 
     /// Appends the body. `claim` is the claim of a `Start` or `Mark`.
-    pub(in crate::log) fn encode(self, claim: DurabilityMark, out: &mut Vec<u8>) {
+    pub(in crate::log) fn encode(self, claim: DurabilityMark, out: &mut impl Put) {
         match self {
             Self::Posted { message, deliveries, links } => {
                 encode_links(message, links, deliveries.len(), out);
@@ -208,7 +208,7 @@ fn short_user(reader: &mut Reader<'_>) -> Option<UserId> {
 }
 
 /// Appends the body. `claim` is the claim of a `Start` or `Mark`.
-pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut impl Put) {
     match record {
         Record::Start { epoch, time } => {
             claim.put(out);
@@ -242,7 +242,7 @@ pub(in crate::log) fn encode(record: &Record, claim: DurabilityMark, out: &mut V
 }
 
 /// Appends the body of a kind that contains no message.
-fn encode_note(record: &Record, out: &mut Vec<u8>) {
+fn encode_note(record: &Record, out: &mut impl Put) {
     match record {
         Record::Inbox { user, seq } => {
             out.put_u64(seq.0);

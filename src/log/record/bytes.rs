@@ -1,42 +1,67 @@
 //! Writing and reading of little-endian integers and length-prefixed bytes. Reading is total: `None` where bytes are
 //! missing.
 
+/// A sink of bytes: a vector that grows, or the bytes of a segment that a record takes.
 pub(crate) trait Put {
-    fn put_u8(&mut self, value: u8);
-    fn put_u16(&mut self, value: u16);
-    fn put_u32(&mut self, value: u32);
-    fn put_u64(&mut self, value: u64);
+    /// Appends the bytes.
+    fn put_bytes(&mut self, bytes: &[u8]);
+
+    #[inline]
+    fn put_u8(&mut self, value: u8) {
+        self.put_bytes(&[value]);
+    }
+
+    #[inline]
+    fn put_u16(&mut self, value: u16) {
+        self.put_bytes(&value.to_le_bytes());
+    }
+
+    #[inline]
+    fn put_u32(&mut self, value: u32) {
+        self.put_bytes(&value.to_le_bytes());
+    }
+
+    #[inline]
+    fn put_u64(&mut self, value: u64) {
+        self.put_bytes(&value.to_le_bytes());
+    }
+
     /// Appends the length as u8, then the bytes; for types that allow at most 255 bytes.
-    fn put_short(&mut self, bytes: &[u8]);
+    #[inline]
+    fn put_short(&mut self, bytes: &[u8]) {
+        self.put_u8(u8::try_from(bytes.len()).expect("ids are bounded by their types"));
+        self.put_bytes(bytes);
+    }
+
     /// Appends the length as u32, then the bytes.
-    fn put_long(&mut self, bytes: &[u8]);
+    #[inline]
+    fn put_long(&mut self, bytes: &[u8]) {
+        self.put_u32(u32::try_from(bytes.len()).expect("a record is smaller than its segment"));
+        self.put_bytes(bytes);
+    }
 }
 
 impl Put for Vec<u8> {
-    fn put_u8(&mut self, value: u8) {
-        self.push(value);
-    }
-
-    fn put_u16(&mut self, value: u16) {
-        self.extend_from_slice(&value.to_le_bytes());
-    }
-
-    fn put_u32(&mut self, value: u32) {
-        self.extend_from_slice(&value.to_le_bytes());
-    }
-
-    fn put_u64(&mut self, value: u64) {
-        self.extend_from_slice(&value.to_le_bytes());
-    }
-
-    fn put_short(&mut self, bytes: &[u8]) {
-        self.put_u8(u8::try_from(bytes.len()).expect("ids are bounded by their types"));
+    #[inline]
+    fn put_bytes(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+}
 
-    fn put_long(&mut self, bytes: &[u8]) {
-        self.put_u32(u32::try_from(bytes.len()).expect("a record is smaller than its segment"));
-        self.extend_from_slice(bytes);
+/// Fills bytes that lie somewhere else, from the first on.
+pub(in crate::log) struct Filler<'a> {
+    pub rest: &'a mut [u8],
+}
+
+impl Put for Filler<'_> {
+    /// # Panics
+    ///
+    /// There is no room for the bytes: a record is as long as it was said to be.
+    #[inline]
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        let (here, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
+        here.copy_from_slice(bytes);
+        self.rest = rest;
     }
 }
 

@@ -16,7 +16,7 @@ fn conversation_ids(conversation: &Conversation) -> [&str; 2] {
     }
 }
 
-pub(in crate::log) fn put_conversation(conversation: &Conversation, out: &mut Vec<u8>) {
+pub(in crate::log) fn put_conversation(conversation: &Conversation, out: &mut impl Put) {
     conversation_ids(conversation).into_iter().for_each(|id| out.put_short(id.as_bytes()));
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: the CRC covers every other byte of the record, padding included, so a record proves itself wherever it
 //! is found; `previous_crc` ties it to the record before, so a record that once followed another one proves nothing.
 
-use crate::log::record::bytes::Reader;
+use crate::log::record::bytes::{Filler, Reader};
 
 pub(in crate::log) const ENVELOPE_BYTES: usize = 16;
 pub(in crate::log) const ALIGNMENT_BYTES: usize = 8;
@@ -61,23 +61,32 @@ pub(in crate::log) const fn record_bytes(body_bytes: usize) -> usize {
     (ENVELOPE_BYTES + body_bytes).next_multiple_of(ALIGNMENT_BYTES)
 }
 
-/// Reserves the envelope's header before the body that follows.
-pub(in crate::log) fn begin(out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(&[0; ENVELOPE_BYTES]);
-}
-
-/// Completes the envelope around the body in `out` and returns the record's CRC.
-pub(in crate::log) fn finish(out: &mut Vec<u8>, kind: u8, previous_crc: u32) -> u32 {
-    let body_bytes = u32::try_from(out.len() - ENVELOPE_BYTES).expect("a record is smaller than its segment");
-    let end = out.len().next_multiple_of(ALIGNMENT_BYTES);
-    out.extend_from_slice(&[0; ALIGNMENT_BYTES]);
-    out.truncate(end);
-    let envelope = out.first_chunk_mut::<ENVELOPE_BYTES>().expect("it began with one");
-    envelope[4..8].copy_from_slice(&body_bytes.to_le_bytes());
-    envelope[8..12].copy_from_slice(&previous_crc.to_le_bytes());
-    envelope[12] = kind;
-    let crc = crc32c::crc32c(&out[CRC_BYTES..]);
-    out[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
+/// Writes a record of this kind, of which `encode` writes the body, into exactly the bytes that it takes. Returns the
+/// record's CRC.
+///
+/// # Panics
+///
+/// The body is longer or shorter than `record` has room for.
+#[inline]
+pub(in crate::log) fn write(
+    record: &mut [u8],
+    kind: u8,
+    previous_crc: u32,
+    encode: impl FnOnce(&mut Filler<'_>),
+) -> u32 {
+    let (header, rest) = record.split_first_chunk_mut::<ENVELOPE_BYTES>().expect("a record has an envelope");
+    let room = rest.len();
+    let mut body = Filler { rest };
+    encode(&mut body);
+    let padding = body.rest;
+    assert!(padding.len() < ALIGNMENT_BYTES, "a record is as long as it was said to be");
+    padding.fill(0);
+    let body_bytes = u32::try_from(room - padding.len()).expect("a record is smaller than its segment");
+    *header = [0; ENVELOPE_BYTES];
+    header[4..8].copy_from_slice(&body_bytes.to_le_bytes());
+    header[8..12].copy_from_slice(&previous_crc.to_le_bytes());
+    header[12] = kind;
+    let crc = crc32c::crc32c(&record[CRC_BYTES..]);
+    record[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
     crc
 }

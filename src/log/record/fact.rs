@@ -30,7 +30,7 @@ pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
     }
 }
 
-pub(in crate::log) fn encode(fact: &Fact, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(fact: &Fact, out: &mut impl Put) {
     match fact {
         Fact::Revoked { message } => {
             out.put_u8(REVOKED);
@@ -95,11 +95,11 @@ pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Fact> {
     })
 }
 
-fn put_user(user: &UserId, out: &mut Vec<u8>) {
+fn put_user(user: &UserId, out: &mut impl Put) {
     out.put_short(user.as_str().as_bytes());
 }
 
-fn put_users(users: &[UserId], out: &mut Vec<u8>) {
+fn put_users(users: &[UserId], out: &mut impl Put) {
     out.put_u32(u32::try_from(users.len()).expect("a change names a bounded number of members"));
     users.iter().for_each(|user| put_user(user, out));
 }
@@ -112,7 +112,7 @@ fn users(reader: &mut Reader<'_>) -> Option<Vec<UserId>> {
     (0..reader.u32()?).map(|_| user(reader)).collect()
 }
 
-pub(crate) fn put_role(role: Role, out: &mut Vec<u8>) {
+pub(crate) fn put_role(role: Role, out: &mut impl Put) {
     out.put_u8(match role {
         Role::Member => 0,
         Role::Admin => 1,

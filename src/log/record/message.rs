@@ -84,8 +84,8 @@ fn other_side(message: &Message) -> (u8, &str) {
     }
 }
 
-pub(in crate::log) fn put_link(link: &ThreadLink, out: &mut Vec<u8>) {
-    out.extend_from_slice(&link_bytes(link));
+pub(in crate::log) fn put_link(link: &ThreadLink, out: &mut impl Put) {
+    out.put_bytes(&link_bytes(link));
 }
 
 fn link_bytes(link: &ThreadLink) -> [u8; LINK_BYTES] {
@@ -97,7 +97,7 @@ fn link_bytes(link: &ThreadLink) -> [u8; LINK_BYTES] {
 }
 
 /// Appends the head: prefix, links, and the two ids that say whose links they are.
-pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliveries: usize, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliveries: usize, out: &mut impl Put) {
     let (conversation_kind, other_side) = other_side(message);
     let id_bytes = |id: &str| u8::try_from(id.len()).expect("ids are bounded by their types");
     let [flag, other_flag] = flags_of(message).to_le_bytes();
@@ -113,9 +113,9 @@ pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliv
         *place = link_bytes(link);
     }
     *prefix = [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
-    out.extend_from_slice(&head[..PREFIX_BYTES + links.len() * LINK_BYTES]);
-    out.extend_from_slice(message.author.as_str().as_bytes());
-    out.extend_from_slice(other_side.as_bytes());
+    out.put_bytes(&head[..PREFIX_BYTES + links.len() * LINK_BYTES]);
+    out.put_bytes(message.author.as_str().as_bytes());
+    out.put_bytes(other_side.as_bytes());
 }
 
 fn side_bit(side: Side) -> u8 {
@@ -145,14 +145,14 @@ fn flags_of(message: &Message) -> u16 {
     })
 }
 
-pub(in crate::log) fn encode_message(message: &Message, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode_message(message: &Message, out: &mut impl Put) {
     let mut numbers = [0; NUMBERS_BYTES];
     numbers[..8].copy_from_slice(&message.id.0.to_le_bytes());
     numbers[8..16].copy_from_slice(&message.conversation_seq.0.to_le_bytes());
     numbers[16..20].copy_from_slice(&message.message_type.to_le_bytes());
     numbers[20..28].copy_from_slice(&message.send_time.to_le_bytes());
     numbers[28..].copy_from_slice(&message.server_time.0.to_le_bytes());
-    out.extend_from_slice(&numbers);
+    out.put_bytes(&numbers);
     out.put_short(message.client_message_id.as_str().as_bytes());
     out.put_short(message.conversation_name.as_ref().map_or("", ConversationName::as_str).as_bytes());
     out.put_long(&message.content);
@@ -172,7 +172,7 @@ pub(in crate::log) fn encode_message(message: &Message, out: &mut Vec<u8>) {
 }
 
 /// Appends the annotations that flags cannot express. `noPersist` is never stored.
-fn encode_annotations(notes: &Annotations, out: &mut Vec<u8>) {
+fn encode_annotations(notes: &Annotations, out: &mut impl Put) {
     for text in [&notes.topic, &notes.message_key].into_iter().flatten() {
         out.put_long(text.as_bytes());
     }

@@ -139,7 +139,7 @@ pub(in crate::log) fn kept_bytes(kept: &SnapshotRecord) -> usize {
     }
 }
 
-pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut Vec<u8>) {
+pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut impl Put) {
     match kept {
         SnapshotRecord::Seat { user, conversation, seat } => {
             let SnapshotMembership { joined, left, read, last, unread } = seat;
@@ -187,7 +187,7 @@ pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut Vec<u8>) {
     }
 }
 
-fn put_count(count: usize, out: &mut Vec<u8>) {
+fn put_count(count: usize, out: &mut impl Put) {
     out.put_u16(u16::try_from(count).expect("a record has few parts"));
 }
 

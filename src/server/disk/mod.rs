@@ -301,10 +301,10 @@ impl Segments for Disk {
 }
 
 impl Storage for Disk {
-    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
+    fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8] {
         let index = self.index(segment);
-        self.segments[index].write(offset, bytes);
         self.writing = segment;
+        &mut self.segments[index].writable_bytes()[bytes]
     }
 
     fn spare_bytes(&self) -> Option<u32> {

@@ -108,10 +108,10 @@ impl Segment {
         (read == Ok(wanted)).then_some(wanted)
     }
 
-    /// Writes inside the segment. Panics if the segment is not `writable`.
-    pub fn write(&mut self, offset: u32, bytes: &[u8]) {
+    /// All bytes of the segment. Panics if the segment is not `writable`.
+    pub fn writable_bytes(&mut self) -> &mut [u8] {
         let Map::Writable(map) = &mut self.map else { panic!("segment {} is closed", self.number) };
-        map[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        map
     }
 
     pub fn writable(mut self) -> Self {

@@ -38,8 +38,8 @@ impl Segments for LogWriter {
 }
 
 impl Storage for LogWriter {
-    fn write(&mut self, segment: u32, offset: u32, bytes: &[u8]) {
-        self.segments[segment as usize - 1].write(offset, bytes);
+    fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8] {
+        &mut self.segments[segment as usize - 1].writable_bytes()[bytes]
     }
 
     fn spare_bytes(&self) -> Option<u32> {
