@@ -17,7 +17,7 @@ pub struct Limits {
     /// Time that a live session keeps after its token has expired.
     pub token_grace_ms: u64,
     /// Time that a closed connection has to read its close frame before the socket is closed.
-    pub linger_ms: u64,
+    pub close_timeout_ms: u64,
     /// Bytes of the upgrade request's head.
     pub handshake_bytes_max: usize,
     /// Bytes of one WebSocket message, all its fragments together.
@@ -68,7 +68,7 @@ pub struct Limits {
     /// Members of a group that receive its typing notices.
     pub typing_members_max: usize,
     /// Unacknowledged entries that are pushed to a session when it opens (PROTOCOL 3.14).
-    pub backlog_max: u64,
+    pub backlog_entries_max: u64,
     /// Conversations for which one user may have names of its own (PROTOCOL 2.4).
     pub conversation_names_max: usize,
     /// Members of one group. Groups that have more already keep them.
@@ -84,23 +84,23 @@ pub struct Limits {
     /// Time without a chunk after which the server ends a stream (PROTOCOL 3.11).
     pub stream_idle_ms: u64,
     /// Users whose presence one session may watch.
-    pub subscriptions_max: usize,
+    pub presence_subscriptions_max: usize,
     /// Sessions of one shard that may watch the presence of one user.
-    pub subscribers_max: usize,
+    pub presence_subscribers_max: usize,
     /// Members on one shard that receive a group's message in the turn in which it arrives; the others follow in later
     /// turns.
-    pub fanned_at_once_max: usize,
+    pub fan_out_members_at_once_max: usize,
     /// Members that receive group messages in each of those later turns.
-    pub fanned_a_turn_max: usize,
+    pub fan_out_members_per_turn_max: usize,
     /// Messages of all groups of one shard that are on their way to members on one shard. Beyond this limit group
     /// messages are refused.
-    pub fanned_messages_max: usize,
-    /// Bytes of the messages that `fanned_messages_max` counts.
-    pub fanned_bytes_max: usize,
+    pub fan_out_messages_max: usize,
+    /// Bytes of the messages that `fan_out_messages_max` counts.
+    pub fan_out_bytes_max: usize,
     /// Messages of one group that are on their way to its members on one shard.
-    pub group_messages_max: usize,
+    pub group_fan_out_messages_max: usize,
     /// The same messages, each counted once for each member that lacks it. One message is always accepted.
-    pub group_links_max: usize,
+    pub group_fan_out_entries_max: usize,
 }
 
 impl Default for Limits {
@@ -112,7 +112,7 @@ impl Default for Limits {
             idle_binary_ms: 90_000,
             idle_json_rpc_ms: 180_000,
             token_grace_ms: 60_000,
-            linger_ms: 2_000,
+            close_timeout_ms: 2_000,
             handshake_bytes_max: 16 << 10,
             frame_bytes_max: 256 << 10,
             login_frame_bytes_max: 8 << 10,
@@ -137,7 +137,7 @@ impl Default for Limits {
             dedupe_window_ms: 24 * 3_600 * 1_000,
             revoke_window_ms: 24 * 3_600 * 1_000,
             typing_members_max: 500,
-            backlog_max: 1_000,
+            backlog_entries_max: 1_000,
             conversation_names_max: 10_000,
             group_members_max: 100_000,
             profile_name_bytes_max: 256,
@@ -145,14 +145,14 @@ impl Default for Limits {
             profile_attributes_bytes_max: 4 << 10,
             open_streams_max: 64,
             stream_idle_ms: 60_000,
-            subscriptions_max: 200,
-            subscribers_max: 10_000,
-            fanned_at_once_max: 256,
-            fanned_a_turn_max: 1_024,
-            fanned_messages_max: 4_096,
-            fanned_bytes_max: 64 << 20,
-            group_messages_max: 512,
-            group_links_max: 1_000_000,
+            presence_subscriptions_max: 200,
+            presence_subscribers_max: 10_000,
+            fan_out_members_at_once_max: 256,
+            fan_out_members_per_turn_max: 1_024,
+            fan_out_messages_max: 4_096,
+            fan_out_bytes_max: 64 << 20,
+            group_fan_out_messages_max: 512,
+            group_fan_out_entries_max: 1_000_000,
         }
     }
 }

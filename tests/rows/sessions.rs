@@ -92,7 +92,7 @@ async fn a_server_that_stops_says_so() {
 async fn who_is_too_slow_is_told_so_comes_back_and_syncs() {
     // More than the sockets' buffers and the budget take together.
     const MESSAGES: usize = 300;
-    let config = "[server]\nsend_stalled_ms = 1000\n[limits]\nlinger_ms = 60000\nsends_per_second = 1000000\n\
+    let config = "[server]\nsend_stalled_ms = 1000\n[limits]\nclose_timeout_ms = 60000\nsends_per_second = 1000000\n\
         sends_burst = 1000000\nqueries_per_second = 1000000\nqueries_burst = 1000000\n";
     let world = World::of(Home::new().with_config(config));
     let (mut deaf, mut alice) = (world.binary("deaf").await, world.binary("alice").await);

@@ -128,7 +128,8 @@ async fn a_storm_from_this_machine_has_no_bound_of_its_own() {
 
 #[tokio::test]
 async fn refused_connections_that_linger_take_nobodys_place() {
-    let home = Home::new().with_config("[server]\nconnections_max = 20\n[limits]\nlinger_ms = 60000\n").with_shards(1);
+    let home =
+        Home::new().with_config("[server]\nconnections_max = 20\n[limits]\nclose_timeout_ms = 60000\n").with_shards(1);
     let server = home.start();
     let mut lingering = Vec::new();
     for _stranger in 0..100 {

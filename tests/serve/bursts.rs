@@ -237,7 +237,7 @@ fn sessions(home: &Home) -> u64 {
 /// 100 members that never read, and 600 MB for them.
 #[tokio::test]
 async fn who_never_reads_is_closed_for_that_takes_little_memory_and_has_everything_afterwards() {
-    const STALLED: &str = "[server]\nsend_stalled_ms = 1000\nsegment_bytes = 16777216\n[limits]\nlinger_ms = 60000\n\
+    const STALLED: &str = "[server]\nsend_stalled_ms = 1000\nsegment_bytes = 16777216\n[limits]\nclose_timeout_ms = 60000\n\
         sends_per_second = 1000000\nsends_burst = 1000000\nqueries_per_second = 1000000\nqueries_burst = 1000000\n";
     let home = Home::new().with_config(STALLED);
     let server = home.start();

@@ -50,8 +50,13 @@ fn scale_of(chance: &mut Chance) -> Scale {
     };
     let limits = match chance.below(3) {
         0 => limits(),
-        1 => Limits { fanned_at_once_max: 1, fanned_a_turn_max: 1, fanned_messages_max: 3, ..limits() },
-        _ => Limits { fanned_at_once_max: 2, fanned_a_turn_max: 3, ..limits() },
+        1 => Limits {
+            fan_out_members_at_once_max: 1,
+            fan_out_members_per_turn_max: 1,
+            fan_out_messages_max: 3,
+            ..limits()
+        },
+        _ => Limits { fan_out_members_at_once_max: 2, fan_out_members_per_turn_max: 3, ..limits() },
     };
     let limits = Limits { outbox_bytes_max: *chance.pick(&[64 << 10, 16 << 10, 4 << 10]), ..limits };
     let policies = Policies {

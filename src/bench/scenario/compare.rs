@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn what_no_server_would_start_with_is_refused_before_any_round() {
         assert!(settings(&["server.spin_us"]).expect_err("no value").sentence.contains("KEY=VALUE"));
-        let unknown = settings(&["server.spin=1", "server.gather_max=0"]).expect_err("unknown, and out of range");
+        let unknown =
+            settings(&["server.spin=1", "server.events_per_turn_max=0"]).expect_err("unknown, and out of range");
         assert_eq!(unknown.details.len(), 2, "{:?}", unknown.details);
         assert!(settings(&["profile=fast"]).is_err());
         let names = ["PATH", "MUSHAN_BENCH_SMOKE", "MUSHAN_SERVER__SPIN_US"].map(OsString::from);

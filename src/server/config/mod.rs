@@ -7,6 +7,7 @@ pub(super) mod hook_parsers;
 pub(super) mod knob_parsers;
 pub(super) mod knobs;
 pub(super) mod options;
+mod renamed;
 pub(super) mod webhooks;
 
 use crate::server::config::knobs::{KNOBS, Knob};
@@ -357,6 +358,9 @@ fn unknown(origin: &SettingOrigin, key: &str) -> String {
         let sections = format!("{}{separator}…", origin.spelled(key));
         let logging = if key == "log" { "; for more messages set RUST_LOG=info" } else { "" };
         return format!("is a section, not a value; its values are {sections}{logging}");
+    }
+    if let Some(present) = renamed::present_name(key) {
+        return format!("is now called {}", origin.spelled(present));
     }
     match nearest(key) {
         Some(known) => format!("is unknown; did you mean {}?", origin.spelled(known)),

@@ -240,7 +240,7 @@ pub struct Options {
     /// The most bytes of one socket that one turn processes, so that a flood does not delay others.
     pub receive_bytes_per_turn_max: usize,
     /// The most completions, messages of one lane, and handed-over connections that one turn processes.
-    pub gather_max: usize,
+    pub events_per_turn_max: usize,
     /// For new data directories; an existing one keeps its own. A multiple of 4,096.
     pub segment_bytes: u32,
     /// Checkpoints and retention of each shard's log.
@@ -299,7 +299,7 @@ impl Default for Options {
             receive_buffers: 1_024,
             receive_buffer_bytes: 4_096,
             receive_bytes_per_turn_max: 16 << 10,
-            gather_max: 1_024,
+            events_per_turn_max: 1_024,
             segment_bytes: 64 << 20,
             upkeep: Upkeep::default(),
             reserve_bytes: 64 << 20,
@@ -348,7 +348,7 @@ impl Options {
             "server.receive_buffer_bytes must be between 512 and 65536",
         );
         expect(self.receive_bytes_per_turn_max > 0, "server.receive_bytes_per_turn_max must not be 0");
-        expect(self.gather_max > 0, "server.gather_max must not be 0");
+        expect(self.events_per_turn_max > 0, "server.events_per_turn_max must not be 0");
         expect(
             self.segment_bytes.is_multiple_of(Self::PAGE_BYTES) && self.segment_bytes >= Self::SEGMENT_BYTES_MIN,
             "server.segment_bytes must be a multiple of 4096 and at least 65536",

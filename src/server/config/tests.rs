@@ -105,7 +105,8 @@ fn a_knob_is_explained_with_its_value_in_every_profile() {
 
 #[test]
 fn the_later_source_wins_and_is_named() {
-    let file = file("listen = \"127.0.0.1:1\"\n[server]\nspin_us = 1\nstop_deadline_ms = 1\n[limits]\nlinger_ms = 1\n");
+    let file =
+        file("listen = \"127.0.0.1:1\"\n[server]\nspin_us = 1\nstop_deadline_ms = 1\n[limits]\nclose_timeout_ms = 1\n");
     let sources = Sources {
         environment: environment(&[
             ("MUSHAN_SERVER__SPIN_US", "2"),
@@ -117,16 +118,16 @@ fn the_later_source_wins_and_is_named() {
     };
     let config = Config::read(&sources).unwrap();
     assert_eq!(config.options.listen, "127.0.0.1:3".parse().unwrap());
-    assert_eq!((config.options.spin_us, config.options.limits.linger_ms), (2, 1));
+    assert_eq!((config.options.spin_us, config.options.limits.close_timeout_ms), (2, 1));
     assert_eq!(origin_of(&config, "listen"), "flag");
     assert_eq!(origin_of(&config, "server.spin_us"), "environment");
-    assert_eq!(origin_of(&config, "limits.linger_ms"), format!("file {}", file.path().display()));
+    assert_eq!(origin_of(&config, "limits.close_timeout_ms"), format!("file {}", file.path().display()));
 }
 
 #[test]
 fn all_problems_of_all_sources_are_told_at_once() {
     let file = file(concat!(
-        "lisen = \"127.0.0.1:1\"\n[limits]\nframe_bytes_mx = 5\nlinger_ms = \"long\"\nsends_burst = -1\n",
+        "lisen = \"127.0.0.1:1\"\n[limits]\nframe_bytes_mx = 5\nclose_timeout_ms = \"long\"\nsends_burst = -1\n",
         "[server]\nspin_us = 99999\n[durability]\npolicy = \"maybe\"\n",
     ));
     let sources = Sources {
@@ -140,7 +141,7 @@ fn all_problems_of_all_sources_are_told_at_once() {
         "there is no profile \"fast\"; the profiles are balanced, dev, latency, throughput, durable",
         "policy = \"maybe\" is not allowed; use \"fsync\", \"interval\" or \"none\"",
         "limits.frame_bytes_mx is unknown; did you mean limits.frame_bytes_max?",
-        "limits.linger_ms = \"long\" is not a whole number",
+        "limits.close_timeout_ms = \"long\" is not a whole number",
         "limits.sends_burst is not a whole number of 0 or more",
         "lisen is unknown; did you mean listen?",
         "server.spin_us = 99999 is out of range, 0 to 10000",
@@ -158,9 +159,26 @@ fn all_problems_of_all_sources_are_told_at_once() {
 
 #[test]
 fn a_misplaced_key_is_led_home_and_in_its_source_s_own_spelling() {
-    let sources = Sources { environment: environment(&[("MUSHAN_SERVER__LINGER_MS", "1")]), ..Sources::default() };
-    let expected = "environment: MUSHAN_SERVER__LINGER_MS is unknown; did you mean MUSHAN_LIMITS__LINGER_MS?";
+    let sources =
+        Sources { environment: environment(&[("MUSHAN_SERVER__CLOSE_TIMEOUT_MS", "1")]), ..Sources::default() };
+    let expected =
+        "environment: MUSHAN_SERVER__CLOSE_TIMEOUT_MS is unknown; did you mean MUSHAN_LIMITS__CLOSE_TIMEOUT_MS?";
     assert_eq!(problems(&sources), [expected]);
+}
+
+#[test]
+fn a_setting_that_was_renamed_is_refused_with_its_present_name() {
+    let file = file("[server]\nposts_max = 64\n");
+    let sources = Sources { environment: environment(&[("MUSHAN_LIMITS__LINGER_MS", "1")]), ..with_file(&file) };
+    let expected = [
+        format!("{}: server.posts_max is now called server.shard_requests_max", file.path().display()),
+        "environment: MUSHAN_LIMITS__LINGER_MS is now called MUSHAN_LIMITS__CLOSE_TIMEOUT_MS".to_owned(),
+    ];
+    let found = problems(&sources);
+    assert_eq!(found.len(), 2, "{found:?}");
+    for sentence in expected {
+        assert!(found.iter().any(|problem| problem.contains(&sentence)), "{sentence:?} is not in {found:#?}");
+    }
 }
 
 #[test]

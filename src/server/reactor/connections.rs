@@ -86,7 +86,7 @@ impl Reactor {
     }
 
     pub(in crate::server) fn drain_migrating(&mut self, now: Moment) {
-        for _taken in 0..self.options.gather_max {
+        for _taken in 0..self.options.events_per_turn_max {
             let Some(handover) = self.mesh.next_handover() else { return };
             self.has_worked = true;
             let (key, standing) = if self.is_full() {

@@ -200,7 +200,7 @@ impl Reactor {
     }
 
     fn drain_completions(&mut self, now: Moment) {
-        for _taken in 0..self.options.gather_max {
+        for _taken in 0..self.options.events_per_turn_max {
             let Some(completion) = self.ring.next() else { return };
             self.has_worked = true;
             match completion {
@@ -216,7 +216,7 @@ impl Reactor {
 
     fn drain_lanes(&mut self, now: Moment) {
         let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
-        self.mesh.receive(self.options.gather_max, |from, shard_message| {
+        self.mesh.receive(self.options.events_per_turn_max, |from, shard_message| {
             *has_worked = true;
             turn.arrived(now, from, shard_message);
         });

@@ -17,7 +17,7 @@ const CHECKPOINT_AGAIN_MS: u64 = 10_000;
 
 impl Reactor {
     pub(in crate::server) fn drain_answers(&mut self, now: Moment) {
-        for _taken in 0..self.options.gather_max {
+        for _taken in 0..self.options.events_per_turn_max {
             let Ok(answer) = self.jobs.answers.try_recv() else { return };
             self.has_worked = true;
             match answer {

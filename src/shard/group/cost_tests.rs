@@ -91,7 +91,7 @@ fn turn_without_going_on(cluster: &mut Cluster) {
 
 #[test]
 fn a_group_that_is_flooded_is_refused_by_its_own_bound_and_holds_up_no_other_conversation() {
-    let limits = Limits { group_links_max: 10_000, ..fast() };
+    let limits = Limits { group_fan_out_entries_max: 10_000, ..fast() };
     let mut cluster = cluster_with(2, limits);
     crowd(&mut cluster, "alice", 2_000);
     cluster.order(fixtures::create("team", "bob", &["alice", "carol"]));
@@ -127,7 +127,7 @@ fn a_group_that_is_flooded_is_refused_by_its_own_bound_and_holds_up_no_other_con
 
 #[test]
 fn after_a_restart_what_is_on_its_way_still_counts() {
-    let limits = Limits { group_messages_max: 3, fanned_at_once_max: 1, ..fast() };
+    let limits = Limits { group_fan_out_messages_max: 3, fan_out_members_at_once_max: 1, ..fast() };
     let mut cluster = cluster_with(2, limits);
     crowd(&mut cluster, "alice", 2_000);
     cluster.open(1, "alice");
@@ -220,7 +220,7 @@ fn a_message_that_is_never_stored_comes_to_a_large_group_a_part_a_turn_and_in_or
 
 #[test]
 fn a_user_with_many_watchers_is_told_of_a_part_a_turn_and_they_leave_at_no_cost() {
-    let mut cluster = cluster_with(1, Limits { subscribers_max: 10_000, ..fast() });
+    let mut cluster = cluster_with(1, Limits { presence_subscribers_max: 10_000, ..fast() });
     let names: Vec<String> = (0..3_000).map(member).collect();
     for (session, name) in (100..).zip(&names) {
         cluster.open(session, name);

@@ -170,13 +170,13 @@ impl<S: Storage> Shard<S> {
 
     /// Does one turn's share of the fan-out.
     pub(in crate::shard) fn continue_fan_out(&mut self) {
-        self.fan_out(self.settings.limits.fanned_a_turn_max);
+        self.fan_out(self.settings.limits.fan_out_members_per_turn_max);
     }
 
     /// Does the first share for groups with new entries; large groups continue in later turns.
     pub(in crate::shard) fn begin_fan_out(&mut self) {
         if self.state.groups.fan_out.is_fresh {
-            self.fan_out(self.settings.limits.fanned_at_once_max);
+            self.fan_out(self.settings.limits.fan_out_members_at_once_max);
         }
     }
 

@@ -29,16 +29,16 @@ impl<S: Storage> Shard<S> {
             let fits = has_place(
                 own.count.into(),
                 total.count.into(),
-                limits.group_messages_max as u64,
-                limits.fanned_messages_max as u64,
-            ) && has_place(own.bytes, total.bytes, u64::MAX, limits.fanned_bytes_max as u64);
+                limits.group_fan_out_messages_max as u64,
+                limits.fan_out_messages_max as u64,
+            ) && has_place(own.bytes, total.bytes, u64::MAX, limits.fan_out_bytes_max as u64);
             if !fits {
                 return true;
             }
             is_under_way |= own.count > 0;
             links += u64::from(own.count) * members;
         }
-        is_under_way && links > limits.group_links_max as u64
+        is_under_way && links > limits.group_fan_out_entries_max as u64
     }
 
     /// The load of the group, and of all of this shard's groups, on that shard.
@@ -58,7 +58,7 @@ impl<S: Storage> Shard<S> {
 
     /// Whether each of these shards has space for one more entry of the group, whoever sends it.
     pub(in crate::shard) fn may_fan_out(&self, conversation: &Conversation, targets: &[ShardId]) -> bool {
-        let jobs_max = self.settings.limits.fanned_messages_max;
+        let jobs_max = self.settings.limits.fan_out_messages_max;
         let has_place = |jobs: JobLoad| (jobs.count as usize) < jobs_max;
         matches!(conversation, Conversation::Pair(..))
             || has_place(self.state.groups.fan_out.jobs())

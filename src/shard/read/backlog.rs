@@ -27,7 +27,7 @@ const PASSED_AT_ONCE_MAX: usize = 256;
 impl<S: Storage> Shard<S> {
     /// The seq after which a new session of the device begins: the device's delivered position, but not too far back.
     pub(in crate::shard) fn backlog_start(&self, user: &UserId, device: &DeviceKey, newest: Seq) -> Seq {
-        let earliest = Seq(newest.0.saturating_sub(self.settings.limits.backlog_max));
+        let earliest = Seq(newest.0.saturating_sub(self.settings.limits.backlog_entries_max));
         let delivered = self.state.tables.inboxes.delivered(user, device).unwrap_or_default();
         delivered.max(earliest)
     }

@@ -28,7 +28,7 @@ fn drain(duo: &mut Duo, session: u64) {
 
 #[test]
 fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was() {
-    let mut duo = Duo::with(|settings| settings.limits.backlog_max = 20);
+    let mut duo = Duo::with(|settings| settings.limits.backlog_entries_max = 20);
     fill(&mut duo, 0, 30);
     duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();

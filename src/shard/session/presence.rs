@@ -94,10 +94,10 @@ impl<S: Storage> Shard<S> {
         let limits = &self.settings.limits;
         let Some(watched) = self.state.live.sessions.find(session).map(|row| &row.watched) else { return Ok(()) };
         let added: Vec<&UserId> = shards.values().flatten().filter(|user| !watched.contains(*user)).collect();
-        if watched.len() + added.len() > limits.subscriptions_max {
+        if watched.len() + added.len() > limits.presence_subscriptions_max {
             return Err(Refusal::InvalidParam);
         }
-        let is_crowded = |user: &UserId| self.state.live.watch.count_watchers(user) >= limits.subscribers_max;
+        let is_crowded = |user: &UserId| self.state.live.watch.count_watchers(user) >= limits.presence_subscribers_max;
         if added.into_iter().any(is_crowded) { Err(Refusal::Busy) } else { Ok(()) }
     }
 

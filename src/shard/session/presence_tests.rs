@@ -180,8 +180,8 @@ fn a_user_who_comes_and_goes_faster_than_lanes_carry_is_told_as_it_is() {
 #[test]
 fn subscriptions_are_bounded_by_session_and_by_user() {
     let mut duo = Duo::with(|settings| {
-        settings.limits.subscriptions_max = 2;
-        settings.limits.subscribers_max = 1;
+        settings.limits.presence_subscriptions_max = 2;
+        settings.limits.presence_subscribers_max = 1;
     });
     duo.open(1, BOB, "desk", CatchUp::Sync);
     duo.open(2, BOB, "phone", CatchUp::Sync);

@@ -160,7 +160,7 @@ fn who_has_blocked_a_user_hears_neither_of_its_reading_nor_of_its_taking_back() 
 
 #[test]
 fn a_mark_behind_what_is_still_on_its_way_to_the_reader_holds() {
-    let limits = Limits { fanned_at_once_max: 0, ..Limits::default() };
+    let limits = Limits { fan_out_members_at_once_max: 0, ..Limits::default() };
     let disks = vec![MemoryStorage::new(1 << 20, 8)];
     let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
     cluster.settle();

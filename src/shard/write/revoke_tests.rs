@@ -130,7 +130,7 @@ fn a_revocation_waits_for_a_window_and_nobody_is_told_twice() {
 
 #[test]
 fn a_push_shows_no_tombstone_that_a_crash_could_take_back() {
-    let limits = Limits { fanned_at_once_max: 0, ..Limits::default() };
+    let limits = Limits { fan_out_members_at_once_max: 0, ..Limits::default() };
     let disks = vec![MemoryStorage::new(1 << 20, 8)];
     let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
     cluster.settle();

@@ -172,7 +172,7 @@ fn an_author_who_guesses_the_id_of_the_end_harms_nobody() {
 
 /// One shard, and a group that takes one message at a time.
 fn in_busy_group() -> Cluster {
-    let limits = Limits { group_messages_max: 1, fanned_at_once_max: 1, ..Limits::default() };
+    let limits = Limits { group_fan_out_messages_max: 1, fan_out_members_at_once_max: 1, ..Limits::default() };
     let disks = vec![crate::log::MemoryStorage::new(1 << 20, 16)];
     let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
     cluster.order(create("g", BOB, &[ALICE]));

@@ -46,6 +46,6 @@ impl ConnectionState {
 
     pub(super) fn end(&mut self, closing: Closing, now: Moment, limits: &Limits) {
         self.phase = ConnectionPhase::Ended(closing);
-        self.due = now.steady.plus(limits.linger_ms);
+        self.due = now.steady.plus(limits.close_timeout_ms);
     }
 }

@@ -491,7 +491,7 @@ impl World {
         }
         let shard = core.turn.shard();
         // Each owner of groups keeps to the bound by itself; what a restart has on its way counts once more.
-        let fanned_max = 2 * limits.fanned_messages_max * self.cores.len();
+        let fanned_max = 2 * limits.fan_out_messages_max * self.cores.len();
         assert!(shard.fanning_out() <= fanned_max, "{:?}", shard.stats());
         assert!(shard.stats().highest_cost.is_within(Cost::BUDGET), "{:?}", shard.stats());
         assert!(shard.pending() <= PENDING_MAX, "{:?}", shard.stats());
