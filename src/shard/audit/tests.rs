@@ -61,7 +61,7 @@ fn what_is_under_way_is_told_and_no_violation() {
     let members: Vec<UserId> = (0..900).map(|n| user(&format!("user-{n:04}"))).collect();
     let group = group();
     let order = Order::CreateGroup { group: group.clone(), owner: members[0].clone(), members: members.clone() };
-    world.order(&group, order);
+    world.order(order);
     let tally = world.stop().expect_sound();
     assert!(tally.fanning_out > 0, "more members than a turn tells: {tally:?}");
 
@@ -370,7 +370,7 @@ fn live(world: &mut World, chance: &mut Chance) {
         }
         1 if by != other => {
             let (add, remove) = (vec![by], vec![other]);
-            world.order(&group(), Order::ChangeMembers { group: group(), add, remove });
+            world.order(Order::ChangeMembers { group: group(), add, remove });
         }
         2 => {
             let mut known = Vec::new();
@@ -405,7 +405,7 @@ fn whatever_happens_every_moment_is_sound() {
         let mut chance = Chance::new(seed);
         let mut world = World::new();
         let members: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();
-        world.order(&group(), Order::CreateGroup { group: group(), owner: members[0].clone(), members });
+        world.order(Order::CreateGroup { group: group(), owner: members[0].clone(), members });
         for _ in 0..chance.below(200) {
             live(&mut world, &mut chance);
         }
@@ -423,7 +423,7 @@ fn a_position_that_moves_while_a_large_group_is_told_stays_sound() {
     let mut world = World::new();
     let members: Vec<UserId> = (0..1_800).map(|n| user(&format!("user-{n:04}"))).collect();
     let order = Order::CreateGroup { group: group(), owner: members[0].clone(), members: members.clone() };
-    world.order(&group(), order);
+    world.order(order);
     let finish = |world: &mut World| {
         for me in 0..usize::from(SHARDS) {
             while world.shards[me].has_more() {

@@ -4,17 +4,18 @@ use super::*;
 use crate::log::{Journal, MemoryStorage, Record, Side, ThreadLink, ThreadLinks, inspect};
 pub(super) use crate::model::testing::user;
 use crate::model::{
-    ClientMessageId, Command, Conversation, ConversationSeq, DeviceKey, Extra, GroupId, Limits, Message, MessageId,
-    Millis, Moment, Order, Position, Recipient, RequestTag, Send, SessionId, ShardId, UserId, Verb,
+    ClientMessageId, Command, Conversation, ConversationSeq, DeviceKey, GroupId, Limits, Message, MessageId, Millis,
+    Order, Position, Recipient, ShardId, UserId,
 };
 use crate::shard::audit::findings::{Promise, Violation};
-use crate::shard::{AuditTally, Effect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows};
-use std::collections::VecDeque;
+pub(super) use crate::shard::testing::fixtures::NOW;
+use crate::shard::testing::fixtures::{self, Cluster, send_to};
+use crate::shard::{AuditTally, CatchUp, Input, Placement, ShardSettings, Upkeep, Windows};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 pub(super) const SHARDS: u16 = 3;
 pub(super) const NONE: &[&[u8]] = &[];
-pub(super) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 pub(super) const HOUR_MS: u64 = 3_600_000;
 
 pub(super) fn home(user: &UserId) -> usize {
@@ -28,28 +29,30 @@ pub(super) fn one_of(shard: usize, number: usize) -> UserId {
 }
 
 pub(super) fn settings(me: u16) -> ShardSettings {
-    ShardSettings {
-        me: ShardId(me),
-        placement: Placement::new(SHARDS),
-        policies: crate::model::Policies::default(),
-        limits: Limits {
-            dedupe_window_ms: HOUR_MS,
-            sends_per_second: 1_000_000,
-            sends_burst: 1_000_000,
-            ..Limits::default()
-        },
-        windows: Windows::default(),
-        upkeep: Upkeep { checkpoint_bytes: 1, retention_ms: HOUR_MS, retention_bytes: 0 },
-        seed: 5,
-        fingerprint_seed: 6,
+    let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
+    let limits = Limits { dedupe_window_ms: HOUR_MS, ..limits };
+    let upkeep = Upkeep { checkpoint_bytes: 1, retention_ms: HOUR_MS, retention_bytes: 0 };
+    ShardSettings { upkeep, ..fixtures::settings(me, SHARDS, Windows::default(), limits) }
+}
+
+/// A cluster of three shards, and the number of messages that its users have sent.
+pub(super) struct World {
+    cluster: Cluster,
+    sent: u64,
+}
+
+impl Deref for World {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
     }
 }
 
-pub(super) struct World {
-    pub shards: Vec<Shard<MemoryStorage>>,
-    pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
-    pub now: Moment,
-    sent: u64,
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
 }
 
 impl World {
@@ -58,39 +61,12 @@ impl World {
     }
 
     pub fn of_segments(bytes: u32) -> Self {
-        let open = |me| Shard::open(settings(me), MemoryStorage::new(bytes, 200), NONE, NOW).expect("opens").0;
-        let shards = (0..SHARDS).map(open).collect();
-        let mut world = Self { shards, lanes: VecDeque::new(), now: NOW, sent: 0 };
-        for me in 0..usize::from(SHARDS) {
-            let mut effects = Vec::new();
-            world.shards[me].start(&mut effects);
-            world.carry(me, effects);
-        }
-        world.settle();
-        world
+        let disks = (0..SHARDS).map(|_| MemoryStorage::new(bytes, 200)).collect();
+        Self { cluster: Cluster::ready(settings(0), disks, NOW), sent: 0 }
     }
 
-    pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
-        for effect in effects {
-            if let Effect::Forward { to, shard_message } = effect {
-                self.lanes.push_back((ShardId(me as u16), to, shard_message));
-            }
-        }
-    }
-
-    pub fn input(&mut self, me: usize, input: Input) {
-        let mut effects = Vec::new();
-        self.shards[me].handle(self.now, input, &mut effects);
-        self.carry(me, effects);
-    }
-
-    pub fn sync(&mut self) {
-        for me in 0..self.shards.len() {
-            if let Some(batch) = self.shards[me].seal() {
-                self.shards[me].storage_mut().sync(batch);
-                self.input(me, Input::Synced { end: batch.to });
-            }
-        }
+    fn sync_all(&mut self) {
+        (0..self.shards.len()).for_each(|me| self.sync(me));
     }
 
     /// Delivers one shard message.
@@ -98,51 +74,21 @@ impl World {
         if let Some((from, to, shard_message)) = self.lanes.pop_front() {
             self.input(usize::from(to.0), Input::Arrived { from, shard_message });
         }
-        self.sync();
-    }
-
-    pub fn settle(&mut self) {
-        for _ in 0..10 {
-            while let Some((from, to, shard_message)) = self.lanes.pop_front() {
-                self.input(usize::from(to.0), Input::Arrived { from, shard_message });
-            }
-            self.sync();
-        }
+        self.sync_all();
     }
 
     pub fn request(&mut self, by: &UserId, command: Command) {
-        let (me, session) = (home(by), SessionId(1));
-        let tag = || RequestTag::Sequence(1, Verb::Send);
         let device = DeviceKey { flag: 0, id: "test".into() };
-        self.input(
-            me,
-            Input::Opened {
-                session,
-                tag: tag(),
-                user: by.clone(),
-                device,
-                catch_up: crate::shard::CatchUp::Sync,
-                sizing: crate::model::Sizing::Verbatim,
-            },
-        );
-        self.input(me, Input::Requested { session, tag: tag(), command });
-        self.sync();
-        self.input(me, Input::Closed { session });
+        self.open_on(device, 1, by.as_str(), CatchUp::Sync);
+        self.cluster.request(1, by.as_str(), command);
+        self.sync_all();
+        self.close(1, by.as_str());
     }
 
     pub fn post(&mut self, from: &UserId, recipient: Recipient) {
         self.sent += 1;
         let id = format!("id-{:06}", self.sent);
-        let send = Send {
-            client_message_id: ClientMessageId::new(&id).expect("well formed"),
-            recipient,
-            conversation_name: None,
-            message_type: 1,
-            content: "hello".into(),
-            send_time: 0,
-            extra: Extra::default(),
-            annotations: None,
-        };
+        let send = send_to(&id, recipient, "hello");
         self.now = self.now.plus(1);
         self.request(from, Command::Send(send));
     }
@@ -152,16 +98,8 @@ impl World {
         self.settle();
     }
 
-    pub fn order(&mut self, group: &GroupId, order: Order) {
-        let owner = Placement::new(SHARDS).owner_of_conversation(&Conversation::Group(group.clone()));
-        self.input(usize::from(owner.0), Input::Ordered { ticket: Ticket(1), order });
-        self.settle();
-    }
-
-    pub fn stop(self) -> Logs {
-        let disks = self.shards.into_iter();
-        let take = |mut shard: Shard<_>| std::mem::replace(shard.storage_mut(), MemoryStorage::new(8, 0));
-        Logs { disks: disks.map(take).collect(), checkpoints: vec![Vec::new(); usize::from(SHARDS)] }
+    pub fn stop(mut self) -> Logs {
+        Logs { disks: self.take_disks(), checkpoints: vec![Vec::new(); usize::from(SHARDS)] }
     }
 }
 
@@ -307,13 +245,13 @@ pub(super) fn gather(world: &mut World) {
     let group = group();
     let members: Vec<UserId> = (0..6).map(|n| one_of(n % 3, n / 3)).collect();
     let order = Order::CreateGroup { group: group.clone(), owner: members[0].clone(), members: members.clone() };
-    world.order(&group, order);
+    world.order(order);
     for from in &members {
         world.post(from, Recipient::Group(group.clone()));
         world.settle();
     }
     let (add, remove) = (vec![one_of(1, 2)], vec![members[2].clone()]);
-    world.order(&group, Order::ChangeMembers { group: group.clone(), add, remove });
+    world.order(Order::ChangeMembers { group: group.clone(), add, remove });
     world.post(&members[1], Recipient::Group(group));
     world.settle();
 }

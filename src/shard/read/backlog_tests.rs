@@ -125,17 +125,17 @@ fn a_session_that_goes_while_its_backlog_is_read_leaves_nothing_behind() {
     let cold = MemoryStorage::new(4_096, u32::MAX).with_cold_segments();
     let mut duo = Duo::on([cold.clone(), cold], |_| {});
     fill(&mut duo, 0, 100);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     duo.open(2, BOB, "phone", CatchUp::Backlog);
     duo.settle();
-    assert_eq!(duo.held.as_ref().map(Vec::len), Some(1), "the beginning is cold");
+    assert_eq!(duo.fetches.len(), 1, "the beginning is cold");
     assert!(duo.seqs(2).is_empty());
     duo.close(2, BOB);
     duo.read_held();
     duo.settle();
     assert!(duo.seqs(2).is_empty());
-    let mut effects = Vec::new();
-    duo.shards[0].handle(duo.now, Input::Drained { session: SessionId(2) }, &mut effects);
+    let (mut effects, now) = (Vec::new(), duo.now);
+    duo.shards[0].handle(now, Input::Drained { session: SessionId(2) }, &mut effects);
     assert_eq!(effects, []);
 }
 

@@ -41,7 +41,7 @@ fn written(messages: usize) -> Duo {
 }
 
 fn fetches_held(duo: &Duo) -> usize {
-    duo.held.as_ref().map_or(0, Vec::len)
+    duo.fetches.len()
 }
 
 /// On a disk whose older segments are cold, so that Bob's shard keeps as it is.
@@ -64,7 +64,7 @@ fn with_cold_history(messages: usize) -> Duo {
 fn two_sessions_that_repeat_one_id_after_its_window_make_one_message() {
     let mut duo = with_cold_history(60);
     duo.tick_after(HOUR_MS);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     duo.outputs();
     duo.request(1, ALICE, message("m0", BOB));
     duo.request(2, ALICE, message("m0", BOB));
@@ -81,7 +81,7 @@ fn two_sessions_that_repeat_one_id_after_its_window_make_one_message() {
 #[test]
 fn a_mark_that_follows_another_is_not_forgotten() {
     let mut duo = written(300);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     assert_eq!(duo.ask(2, BOB, mark(ALICE, 100)), Reply::Done);
     assert_eq!(duo.ask(2, BOB, mark(ALICE, 150)), Reply::Done);
     duo.read_held();
@@ -93,7 +93,7 @@ fn a_mark_that_follows_another_is_not_forgotten() {
 #[test]
 fn a_recount_that_ends_behind_the_position_moves_nothing_back() {
     let mut duo = written(300);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     assert_eq!(duo.ask(2, BOB, mark(ALICE, 100)), Reply::Done);
     assert_eq!(duo.ask(3, BOB, mark(ALICE, 290)), Reply::Done, "counted at once");
     duo.request(1, ALICE, message("one more", BOB));
@@ -107,7 +107,7 @@ fn a_recount_that_ends_behind_the_position_moves_nothing_back() {
 #[test]
 fn a_seat_has_one_recount_under_way_and_the_furthest_mark_counts() {
     let mut duo = written(400);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     for through in (10..200).step_by(10).chain([50]) {
         assert_eq!(duo.ask(2 + through % 20 / 10, BOB, mark(ALICE, through)), Reply::Done);
         assert_eq!(fetches_held(&duo), 1);
@@ -132,7 +132,7 @@ fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
         (0..70).for_each(|n| duo.request(session, peer, message(&format!("m{n}"), BOB)));
         duo.settle();
     }
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     let mut refusals = Vec::new();
     for peer in &peers {
         refusals.push(refusal(&duo.ask(2, BOB, mark(peer, 1))));
@@ -147,7 +147,7 @@ fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
 #[test]
 fn a_mark_counts_though_what_stands_behind_it_cannot_be_read() {
     let mut duo = with_cold_history(300);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     assert_eq!(duo.ask(3, BOB, mark(ALICE, 100)), Reply::Done);
     assert_eq!(fetches_held(&duo), 1);
     let home = Duo::home(BOB);
@@ -162,7 +162,7 @@ fn a_mark_counts_though_what_stands_behind_it_cannot_be_read() {
 #[test]
 fn what_retention_drops_while_it_is_read_is_not_called_damaged() {
     let mut duo = with_cold_history(300);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     duo.outputs();
     let history = crate::model::History {
         conversation: with(ALICE),
@@ -174,7 +174,7 @@ fn what_retention_drops_while_it_is_read_is_not_called_damaged() {
     duo.tick_after(HOUR_MS);
     duo.request(1, ALICE, message("m0", BOB));
     duo.settle();
-    let fetches = duo.held.take().unwrap_or_default();
+    let fetches = std::mem::take(&mut duo.fetches);
     assert_eq!(fetches.len(), 2);
     for (me, fetch) in fetches {
         // Who reads has files that are gone by the time.
@@ -228,7 +228,7 @@ fn a_receipt_is_about_the_conversation_that_was_meant_when_it_was_asked_for() {
     let m0 = duo.whole_inbox(BOB)[0].message.id;
     duo.open(4, BOB, "phone", CatchUp::Sync);
     duo.settle();
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     duo.outputs();
     let conversation = ConversationRef::Named(name("first").expect("well formed"));
     duo.request(3, BOB, Command::Receipt(Receipt { messages: vec![m0], conversation }));

@@ -29,7 +29,7 @@ fn rows(duo: &mut Duo, session: u64, id: &str) -> Vec<ConversationRow> {
 }
 
 fn held_fetches(duo: &Duo) -> usize {
-    duo.held.as_ref().map_or(0, Vec::len)
+    duo.fetches.len()
 }
 
 /// Two messages of Bob to Alice, session 2, and between them some whose time is over.
@@ -51,7 +51,7 @@ fn a_turn_passes_over_few_hidden_entries_and_leaves_the_rest_to_the_fetch_thread
     for direction in [SyncDirection::After(Seq(1)), SyncDirection::Before(Seq(1_902))] {
         let mut duo = hidden(1_900);
         let before = duo.shards[Duo::home(ALICE)].stats().fetched;
-        duo.held = Some(Vec::new());
+        duo.hold_reads();
         duo.outputs();
         duo.request(2, ALICE, Command::Sync(Sync { direction, limit: 1 }));
         duo.settle();
@@ -114,7 +114,7 @@ fn a_page_says_that_more_follows_only_where_something_is_left_to_ask_for() {
 #[test]
 fn a_backlog_of_hidden_entries_is_not_gone_through_in_one_turn() {
     let mut duo = hidden(900);
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     duo.open(3, ALICE, "new", CatchUp::Backlog);
     duo.settle();
     assert_eq!(held_fetches(&duo), 1);

@@ -1,31 +1,32 @@
 //! Logs are damaged under users who talk across shards: what another shard still has comes back, at its old seq or at a
 //! new one, and whatever is not there is said to be lost.
 
-use super::tests::{NONE, NOW, USERS, World, blank, chance, reshard, send, settings, user};
+use super::tests::{self, NONE, NOW, USERS, answer, begin, blank, chance, reshard, send, settings, user};
 use super::*;
 use crate::log::MemoryStorage;
+use crate::shard::testing::fixtures::{Cluster, close_log};
 use crate::shard::{DamagePolicy, Lost, survey};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 type Inbox = BTreeMap<Seq, MessageId>;
 
-fn inbox(world: &mut World, id: &str) -> Inbox {
-    world.inbox(id).into_iter().map(|(seq, message)| (seq, message.id)).collect()
+fn inbox(cluster: &mut Cluster, id: &str) -> Inbox {
+    tests::inbox(cluster, id).into_iter().map(|(seq, message)| (seq, message.id)).collect()
 }
 
 /// Users who have talked, and their logs at rest.
 fn talk(seed: u64, shards: usize) -> (Vec<Inbox>, Vec<MemoryStorage>) {
     let mut state = seed;
-    let mut world = World::on(vec![MemoryStorage::new(1 << 12, 100); shards], NOW);
+    let mut cluster = begin(vec![MemoryStorage::new(1 << 12, 100); shards], NOW);
     for number in 0..80 + chance(&mut state) % 100 {
         let (from, to) = (chance(&mut state) % USERS.len(), chance(&mut state) % USERS.len());
-        world.now = world.now.plus(chance(&mut state) as u64 % 3);
-        world.answer(USERS[from], send(from, to, number));
+        cluster.now = cluster.now.plus(chance(&mut state) as u64 % 3);
+        answer(&mut cluster, USERS[from], send(from, to, number));
     }
-    let inboxes = USERS.iter().map(|id| inbox(&mut world, id)).collect();
-    world.shards.iter_mut().for_each(crate::shard::testing::fixtures::close_log);
-    (inboxes, world.disks())
+    let inboxes = USERS.iter().map(|id| inbox(&mut cluster, id)).collect();
+    cluster.shards.iter_mut().for_each(close_log);
+    (inboxes, cluster.take_disks())
 }
 
 /// Rubbish, zeros, or a segment that the disk does not give back.
@@ -87,8 +88,8 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
         let (again, _, lost_again) = reshard(&disks, 1 + (chance(&mut state) % 4) as u16, DamagePolicy::Salvage);
         assert_eq!(lost_again, [], "seed {seed}: what is known to be lost is not lost again");
         recovered += done.recovered;
-        let mut world = World::on(again, NOW.plus(1_000));
-        let after: Vec<Inbox> = USERS.iter().map(|id| inbox(&mut world, id)).collect();
+        let mut cluster = begin(again, NOW.plus(1_000));
+        let after: Vec<Inbox> = USERS.iter().map(|id| inbox(&mut cluster, id)).collect();
         for (at, id) in USERS.iter().enumerate() {
             let is_left = before[at].keys().next_back().copied().filter(|_| is_away(id));
             let newest = is_left.or_else(|| source.scan_counts.inboxes.get(&user(id)).map(|(newest, ..)| *newest));
@@ -104,7 +105,7 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
                 );
             }
         }
-        let reply = world.answer("alice", send(0, 1, 9_999));
+        let reply = answer(&mut cluster, "alice", send(0, 1, 9_999));
         assert!(matches!(reply, crate::model::Reply::Sent { .. }), "{reply:?}");
     }
     let counts = format!("{damaged} damaged, {recovered} entries recovered, {moved} at new seqs");
@@ -113,23 +114,23 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
 
 #[test]
 fn a_delivery_lost_between_two_others_is_at_its_old_seq_again() {
-    let mut world = World::on(vec![blank(); 2], NOW);
-    let (alice, bob) = (world.home("alice"), world.home("bob"));
+    let mut cluster = begin(vec![blank(); 2], NOW);
+    let (alice, bob) = (cluster.home("alice"), cluster.home("bob"));
     assert_ne!(alice, bob);
     for number in 0..20 {
-        world.answer("alice", send(0, 1, number));
+        answer(&mut cluster, "alice", send(0, 1, number));
     }
-    let before = world.inbox("bob");
-    world.shards.iter_mut().for_each(crate::shard::testing::fixtures::close_log);
-    let mut disks = world.disks();
+    let before = inbox(&mut cluster, "bob");
+    cluster.shards.iter_mut().for_each(close_log);
+    let mut disks = cluster.take_disks();
     let place = (0..1 << 14).find(|at| disks[bob].bytes(1)[*at..].starts_with(b"number 7")).expect("there");
     disks[bob].flip(Position::new(1, place as u32), 1);
     let (disks, done, lost) = reshard(&disks, 2, DamagePolicy::Salvage);
     assert_eq!((done.recovered, lost), (1, Vec::new()));
-    let mut world = World::on(disks, NOW);
-    assert!(world.inbox("bob") == before, "as if nothing had happened");
-    let (disks, ..) = reshard(&world.disks(), 3, DamagePolicy::Refuse);
-    assert!(World::on(disks, NOW).inbox("bob") == before, "and through a reshard");
+    let mut cluster = begin(disks, NOW);
+    assert!(inbox(&mut cluster, "bob") == before, "as if nothing had happened");
+    let (disks, ..) = reshard(&cluster.take_disks(), 3, DamagePolicy::Refuse);
+    assert!(inbox(&mut begin(disks, NOW), "bob") == before, "and through a reshard");
 }
 
 /// A log of which the last segments, or the first ones, are gone.

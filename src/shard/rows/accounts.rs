@@ -145,7 +145,7 @@ impl Erased {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::testing::duo::user;
+    use crate::model::testing::user;
 
     #[test]
     fn who_is_like_everybody_else_has_no_row_and_the_others_read_back_as_written() {

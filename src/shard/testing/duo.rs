@@ -1,54 +1,34 @@
-//! Two shards for tests, with lanes, disks, sockets and time in the test's own hands.
+//! Two shards for tests of sessions: what each session of each device is answered and pushed.
 
 use crate::log::MemoryStorage;
-pub(in crate::shard) use crate::model::testing::user;
 use crate::model::{
-    Annotations, ClientMessageId, Command, DeviceKey, Entry, Event, Extra, Limits, Millis, Moment, Policies, Recipient,
-    Refusal, Reply, RequestTag, Send, Seq, SessionId, ShardId, Sizing, StreamChunk, Sync, SyncDirection, Verb,
+    Annotations, Command, DeviceKey, Entry, Event, Limits, Recipient, Reply, Send, Seq, SessionId, StreamChunk, Sync,
+    SyncDirection,
 };
+use crate::shard::testing::fixtures::{self, Cluster, Reading, send_to};
+pub(in crate::shard) use crate::shard::testing::fixtures::{ALICE, BOB, NOW, refusal, user};
 use crate::shard::*;
-use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 
-/// Owned by shard 1, and by shard 0: see placement.
-pub(in crate::shard) const ALICE: &str = "alice";
-pub(in crate::shard) const BOB: &str = "bob";
-pub(in crate::shard) const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
-const NO_CHECKPOINTS: &[&[u8]] = &[];
+/// A cluster of two shards that reads at once, and its users' sessions by number and device.
+pub(in crate::shard) struct Duo(Cluster);
 
-pub(in crate::shard) struct Duo {
-    pub shards: Vec<Shard<MemoryStorage>>,
-    pub lanes: VecDeque<(ShardId, ShardId, ShardMessage)>,
-    outputs: Vec<Effect>,
-    pub now: Moment,
-    /// Fetches are kept here, while there is such a place.
-    pub held: Option<Vec<(usize, Box<Fetch>)>>,
-    settings: ShardSettings,
+impl Deref for Duo {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.0
+    }
 }
 
-fn settings() -> ShardSettings {
-    ShardSettings {
-        me: ShardId(0),
-        placement: Placement::new(2),
-        limits: Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() },
-        policies: Policies::default(),
-        windows: Windows::default(),
-        upkeep: Upkeep::default(),
-        seed: 5,
-        fingerprint_seed: 6,
+impl DerefMut for Duo {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.0
     }
 }
 
 pub(in crate::shard) fn send(id: &str, to: &str) -> Send {
-    Send {
-        client_message_id: ClientMessageId::new(id).expect("well formed"),
-        recipient: Recipient::User(user(to)),
-        conversation_name: None,
-        message_type: 1,
-        content: id.to_owned().into_bytes().into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    }
+    send_to(id, Recipient::User(user(to)), id)
 }
 
 pub(in crate::shard) fn message(id: &str, to: &str) -> Command {
@@ -69,89 +49,33 @@ impl Duo {
     }
 
     pub fn on(disks: [MemoryStorage; 2], tune: impl FnOnce(&mut ShardSettings)) -> Self {
-        let mut settings = settings();
+        let limits = Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() };
+        let mut settings = ShardSettings { limits, ..fixtures::settings(0, 2, Windows::default(), Limits::default()) };
         tune(&mut settings);
-        Self::boot(disks, settings, NOW)
-    }
-
-    fn boot(disks: [MemoryStorage; 2], settings: ShardSettings, now: Moment) -> Self {
-        let open = |(me, disk)| {
-            let settings = ShardSettings { me: ShardId(me), ..settings };
-            Shard::open(settings, disk, NO_CHECKPOINTS, now).expect("opens").0
-        };
-        let shards = (0..).zip(disks).map(open).collect();
-        let mut duo = Self { shards, lanes: VecDeque::new(), outputs: Vec::new(), now, held: None, settings };
-        for me in 0..2 {
-            let mut effects = Vec::new();
-            duo.shards[me].start(&mut effects);
-            duo.carry(me, effects);
-        }
-        duo.settle();
-        assert!(duo.shards.iter().all(Shard::is_ready));
-        duo
+        Self(Cluster::ready(settings, disks.into(), NOW).reading(Reading::AtOnce))
     }
 
     /// The process ends, having written all that it wrote, and starts again.
-    pub fn restart(mut self) -> Self {
-        let disks = [0, 1].map(|me| std::mem::replace(self.shards[me].storage_mut(), MemoryStorage::new(8, 0)));
-        Self::boot(disks, self.settings, self.now)
+    pub fn restart(self) -> Self {
+        let windows = self.settings(0).windows;
+        Self(self.0.restart(windows).reading(Reading::AtOnce))
     }
 
-    fn carry(&mut self, me: usize, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Forward { to, shard_message } => self.lanes.push_back((ShardId(me as u16), to, shard_message)),
-                Effect::Fetch(fetch) => {
-                    if let Some(held) = &mut self.held {
-                        held.push((me, fetch));
-                        continue;
-                    }
-                    let fetched = fetch.read(self.shards[me].journal().storage());
-                    self.input(me, Input::Fetched(Box::new(fetched)));
-                }
-                other => self.outputs.push(other),
-            }
-        }
-    }
-
-    pub fn input(&mut self, me: usize, input: Input) {
-        let mut effects = Vec::new();
-        self.shards[me].handle(self.now, input, &mut effects);
-        self.carry(me, effects);
+    /// Reads nothing more until `read_held`.
+    pub fn hold_reads(&mut self) {
+        self.reading = Reading::OnDemand;
     }
 
     /// Reads what was held, and holds nothing more.
     pub fn read_held(&mut self) {
-        for (me, fetch) in self.held.take().unwrap_or_default() {
-            self.carry(me, vec![Effect::Fetch(fetch)]);
+        self.reading = Reading::AtOnce;
+        while !self.fetches.is_empty() {
+            self.read_next();
         }
     }
 
     pub fn home(id: &str) -> usize {
         usize::from(Placement::new(2).owner_of(&user(id)).0)
-    }
-
-    pub fn sync(&mut self, me: usize) {
-        if let Some(batch) = self.shards[me].seal() {
-            self.shards[me].storage_mut().sync(batch);
-            self.input(me, Input::Synced { end: batch.to });
-        }
-    }
-
-    pub fn settle(&mut self) {
-        for _ in 0..20 {
-            while let Some((from, to, shard_message)) = self.lanes.pop_front() {
-                self.input(usize::from(to.0), Input::Arrived { from, shard_message });
-            }
-            for me in 0..2 {
-                self.sync(me);
-                for _turn in 0..20 {
-                    if self.shards[me].has_more() {
-                        self.input(me, Input::Continued);
-                    }
-                }
-            }
-        }
     }
 
     pub fn tick_after(&mut self, passed_ms: u64) {
@@ -162,23 +86,7 @@ impl Duo {
     }
 
     pub fn open(&mut self, session: u64, id: &str, device: &str, catch_up: CatchUp) {
-        let device = DeviceKey { flag: 1, id: device.into() };
-        let tag = RequestTag::Sequence(0, Verb::Send);
-        let sizing = match catch_up {
-            CatchUp::Backlog => Sizing::Escaped,
-            CatchUp::Sync => Sizing::Verbatim,
-        };
-        let opened = Input::Opened { session: SessionId(session), tag, user: user(id), device, catch_up, sizing };
-        self.input(Self::home(id), opened);
-    }
-
-    pub fn close(&mut self, session: u64, id: &str) {
-        self.input(Self::home(id), Input::Closed { session: SessionId(session) });
-    }
-
-    pub fn request(&mut self, session: u64, id: &str, command: Command) {
-        let tag = RequestTag::Sequence(1, Verb::Send);
-        self.input(Self::home(id), Input::Requested { session: SessionId(session), tag, command });
+        self.open_on(DeviceKey { flag: 1, id: device.into() }, session, id, catch_up);
     }
 
     /// Asks, and settles; the answer.
@@ -189,10 +97,6 @@ impl Duo {
         let mut replies = self.replies(session);
         assert_eq!(replies.len(), 1, "one answer");
         replies.remove(0)
-    }
-
-    pub fn outputs(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.outputs)
     }
 
     /// Takes the session's answers out of the outputs; the other outputs stay.
@@ -250,13 +154,6 @@ impl Duo {
             Reply::Synced { entries, .. } => entries,
             other => panic!("a sync is answered by a page, not {other:?}"),
         }
-    }
-}
-
-pub(in crate::shard) fn refusal(reply: &Reply) -> Option<Refusal> {
-    match reply {
-        Reply::Refused(refused) => Some(refused.refusal),
-        _ => None,
     }
 }
 

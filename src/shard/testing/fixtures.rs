@@ -25,10 +25,11 @@ pub(in crate::shard) struct Cluster {
     /// What a shard wants to have read.
     pub fetches: VecDeque<(usize, Box<Fetch>)>,
     pub now: Moment,
-    pub limits: Limits,
+    pub reading: Reading,
     /// The most that an input has cost, part by part.
     pub highest_cost: Cost,
-    windows: Windows,
+    /// Those of the first shard.
+    settings: ShardSettings,
     next_ticket: u64,
     next_session: u64,
     /// How often shards asked for another epoch of the inboxes.
@@ -36,6 +37,16 @@ pub(in crate::shard) struct Cluster {
     renews_at_once: bool,
     /// Shards that asked and were not answered.
     pub unrenewed: Vec<usize>,
+}
+
+/// When a cluster reads what shards want to have read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::shard) enum Reading {
+    /// With `settle`, or one by one with `read_next`.
+    WhenSettled,
+    AtOnce,
+    /// Only with `read_next`.
+    OnDemand,
 }
 
 pub(in crate::shard) fn settings(me: u16, shards: u16, windows: Windows, limits: Limits) -> ShardSettings {
@@ -104,11 +115,7 @@ impl Cluster {
     }
 
     pub fn on(windows: Windows, disks: Vec<MemoryStorage>) -> Self {
-        let none = disks.iter().map(|_| Vec::new()).collect();
-        let mut cluster = Self::start(windows, Limits::default(), disks, none, NOW);
-        cluster.settle();
-        assert!(cluster.shards.iter().all(Shard::is_ready));
-        cluster
+        Self::ready(settings(0, 1, windows, Limits::default()), disks, NOW)
     }
 
     /// `checkpoints` of each shard, newest first.
@@ -119,9 +126,20 @@ impl Cluster {
         checkpoints: Vec<Vec<Vec<u8>>>,
         now: Moment,
     ) -> Self {
-        let count = disks.len() as u16;
+        Self::start_with(settings(0, 1, windows, limits), disks, checkpoints, now)
+    }
+
+    /// One shard for each disk, all with these settings.
+    pub fn start_with(
+        settings: ShardSettings,
+        disks: Vec<MemoryStorage>,
+        checkpoints: Vec<Vec<Vec<u8>>>,
+        now: Moment,
+    ) -> Self {
+        let settings = ShardSettings { me: ShardId(0), placement: Placement::new(disks.len() as u16), ..settings };
         let open = |((me, disk), checkpoints): ((u16, MemoryStorage), Vec<Vec<u8>>)| {
-            Shard::open(settings(me, count, windows, limits), disk, &checkpoints, now).expect("opens").0
+            let settings = ShardSettings { me: ShardId(me), ..settings };
+            Shard::open(settings, disk, &checkpoints, now).expect("opens").0
         };
         let shards = (0..).zip(disks).zip(checkpoints).map(open).collect();
         let mut cluster = Self {
@@ -130,9 +148,9 @@ impl Cluster {
             outputs: Vec::new(),
             fetches: VecDeque::new(),
             now,
-            limits,
+            reading: Reading::WhenSettled,
             highest_cost: Cost::default(),
-            windows,
+            settings,
             renewals: 0,
             renews_at_once: true,
             unrenewed: Vec::new(),
@@ -163,7 +181,7 @@ impl Cluster {
         for disk in &mut disks {
             disk.crash(TornTail::Sectors, || chance.next());
         }
-        let mut next = Self::start(self.windows, self.limits, disks, checkpoints, self.now);
+        let mut next = Self::start_with(self.settings, disks, checkpoints, self.now);
         while !next.shards.iter().all(Shard::is_ready) {
             next.carry_lanes();
             (0..next.shards.len()).for_each(|me| next.sync(me));
@@ -172,7 +190,7 @@ impl Cluster {
     }
 
     pub fn settings(&self, me: usize) -> ShardSettings {
-        settings(me as u16, self.shards.len() as u16, self.windows, self.limits)
+        ShardSettings { me: ShardId(me as u16), ..self.settings }
     }
 
     pub fn take_disks(&mut self) -> Vec<MemoryStorage> {
@@ -182,19 +200,33 @@ impl Cluster {
 
     /// The process ends, having written all that it wrote, and starts again.
     pub fn restart(mut self, windows: Windows) -> Self {
-        let disks = self.take_disks();
+        let (disks, settings) = (self.take_disks(), ShardSettings { windows, ..self.settings });
+        Self::ready(settings, disks, self.now)
+    }
+
+    pub fn reading(self, reading: Reading) -> Self {
+        Self { reading, ..self }
+    }
+
+    /// Without checkpoints, and ready for sessions.
+    pub fn ready(settings: ShardSettings, disks: Vec<MemoryStorage>, now: Moment) -> Self {
         let none = disks.iter().map(|_| Vec::new()).collect();
-        let mut next = Self::start(windows, self.limits, disks, none, self.now);
-        next.settle();
-        assert!(next.shards.iter().all(Shard::is_ready));
-        next
+        let mut cluster = Self::start_with(settings, disks, none, now);
+        cluster.settle();
+        assert!(cluster.shards.iter().all(Shard::is_ready));
+        cluster
     }
 
     pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Forward { to, shard_message } => self.lanes.push_back((ShardId(me as u16), to, shard_message)),
-                Effect::Fetch(fetch) => self.fetches.push_back((me, fetch)),
+                Effect::Fetch(fetch) => {
+                    self.fetches.push_back((me, fetch));
+                    if self.reading == Reading::AtOnce {
+                        self.read_next();
+                    }
+                }
                 Effect::RenewInboxEpoch if self.renews_at_once => {
                     self.renewals += 1;
                     self.input(me, Input::InboxEpochRenewed);
@@ -238,7 +270,7 @@ impl Cluster {
     pub fn settle(&mut self) {
         loop {
             self.carry_lanes();
-            while !self.fetches.is_empty() {
+            while self.reading != Reading::OnDemand && !self.fetches.is_empty() {
                 self.read_next();
             }
             let mut has_moved = false;
@@ -249,14 +281,15 @@ impl Cluster {
                 has_moved |= self.shards[me].awaits_log();
                 self.sync(me);
             }
-            if !has_moved && self.lanes.is_empty() && self.fetches.is_empty() {
+            let reads = self.reading != Reading::OnDemand && !self.fetches.is_empty();
+            if !has_moved && self.lanes.is_empty() && !reads {
                 return;
             }
         }
     }
 
     pub fn home(&self, id: &str) -> usize {
-        usize::from(Placement::new(self.shards.len() as u16).owner_of(&user(id)).0)
+        usize::from(self.settings.placement.owner_of(&user(id)).0)
     }
 
     pub fn open(&mut self, session: u64, id: &str) {
@@ -269,12 +302,21 @@ impl Cluster {
     }
 
     fn open_with(&mut self, session: u64, id: &str, catch_up: CatchUp) {
-        let device = DeviceKey { flag: 0, id: format!("device-{session}").into() };
+        self.open_on(DeviceKey { flag: 0, id: format!("device-{session}").into() }, session, id, catch_up);
+    }
+
+    pub fn open_on(&mut self, device: DeviceKey, session: u64, id: &str, catch_up: CatchUp) {
+        // As the protocols do: who is pushed what its device lacks has JSON-RPC.
+        let sizing = match catch_up {
+            CatchUp::Backlog => Sizing::Escaped,
+            CatchUp::Sync => Sizing::Verbatim,
+        };
         let (session, tag) = (SessionId(session), RequestTag::Sequence(0, Verb::Send));
-        self.input(
-            self.home(id),
-            Input::Opened { session, tag, user: user(id), device, catch_up, sizing: Sizing::Verbatim },
-        );
+        self.input(self.home(id), Input::Opened { session, tag, user: user(id), device, catch_up, sizing });
+    }
+
+    pub fn close(&mut self, session: u64, id: &str) {
+        self.input(self.home(id), Input::Closed { session: SessionId(session) });
     }
 
     pub fn request(&mut self, session: u64, id: &str, command: Command) {
@@ -296,13 +338,18 @@ impl Cluster {
 
     /// Makes a request in a session of its own and returns only the answer to it: the other outputs are kept.
     pub fn ask(&mut self, id: &str, command: Command) -> Reply {
+        let device = DeviceKey { flag: 0, id: format!("device-{}", self.next_session + 1).into() };
+        self.ask_on(device, id, command)
+    }
+
+    pub fn ask_on(&mut self, device: DeviceKey, id: &str, command: Command) -> Reply {
         self.next_session += 1;
         let session = self.next_session;
-        self.open(session, id);
+        self.open_on(device, session, id, CatchUp::Sync);
         self.settle();
         self.request(session, id, command);
         self.settle();
-        self.input(self.home(id), Input::Closed { session: SessionId(session) });
+        self.close(session, id);
         let is_answer = |effect: &Effect| matches!(effect, Effect::Reply { session: to, .. } if to.0 == session);
         let answer = self.outputs.iter().rposition(is_answer).map(|at| self.outputs.remove(at));
         self.outputs.retain(|effect| !is_answer(effect));
