@@ -43,7 +43,7 @@ pub use peers::message::{
 };
 pub use peers::ticket::Ticket;
 pub use query::fetch::{Fetch, Fetched, Step as FetchStep};
-pub use replay::checkpoint::{CheckpointBuilder, Made, survey};
+pub use replay::checkpoint::{Made, OpenedShard, survey};
 pub use rewrite::digest::Digest;
 pub use rewrite::recover::{Recovery, Restored};
 pub use rewrite::source_log::{DamagePolicy, Lost, RewriteError, ScanCounts, SourceShard, expect_checkpointed};

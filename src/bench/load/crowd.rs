@@ -8,6 +8,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::time::{Duration, Instant};
 
 const READ_BYTES: usize = 64 << 10;
+/// Socket events of one poll.
 const EVENTS: usize = 1_024;
 /// If no login completes for this long, opening fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +22,7 @@ pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// All clients of the generator, and the poll that tells which of their sockets are ready.
 pub struct Crowd {
     poll: Poll,
     events: Option<Events>,

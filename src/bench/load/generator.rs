@@ -3,8 +3,7 @@
 
 use crate::bench::load::client::Happened;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::stream::ClientEvent;
-use crate::bench::load::stream::{LoadStream, LoadTally};
+use crate::bench::load::stream::{ClientEvent, LoadStream, LoadTally};
 use crate::bench::load::template::push_typing;
 use crate::terminal::failure::Failure;
 use crate::terminal::progress::Progress;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
+/// What a result depends on beside the server: machine, build and settings.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conditions {
     pub version: &'static str,

@@ -8,6 +8,7 @@ pub(super) mod greeting;
 pub(super) mod held_requests;
 pub(super) mod message;
 pub(super) mod outbound;
+pub(super) mod peer_shard;
 pub(super) mod pending_requests;
 pub(super) mod stalled;
 pub(super) mod ticket;

@@ -1,4 +1,4 @@
-//! Sync: pages of an inbox of which not everything is shown any more.
+//! Sync: pages of an inbox in which some entries are not shown any more.
 
 use crate::model::{Annotations, Command, Reply, Seq, Sync, SyncDirection};
 use crate::shard::testing::duo::*;
@@ -16,7 +16,7 @@ fn page(duo: &mut Duo, direction: SyncDirection) -> (Vec<u64>, bool) {
     }
 }
 
-/// Few, and more than one turn passes over.
+/// With few hidden entries, and with more than one turn can pass over.
 #[test]
 fn what_has_vanished_ends_no_page() {
     for vanished in [3, 2_500] {

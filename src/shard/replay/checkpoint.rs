@@ -10,7 +10,7 @@ use crate::model::{Moment, Position};
 use crate::shard::core::shard::{Meters, RetentionProgress, ShardLog};
 use crate::shard::core::state::RowTables;
 use crate::shard::live::streams::Streams;
-use crate::shard::peers::outbound::PeerShard;
+use crate::shard::peers::peer_shard::PeerShard;
 use crate::shard::rows::accounts::{Accounts, Erased};
 use crate::shard::rows::charge::Prices;
 use crate::shard::rows::conversation::ConversationTable;
@@ -27,9 +27,9 @@ use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::work::saved_job::{self, SavedJob};
 use crate::shard::{Shard, ShardSettings, State};
 
-/// The result of `Shard::open`.
+/// What `Shard::open` has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckpointBuilder {
+pub struct OpenedShard {
     /// The log.
     pub log: OpenedLog,
     /// The index of the checkpoint with which the opening began; `None`: with the first record.
@@ -50,7 +50,7 @@ impl<S: Storage> Shard<S> {
         storage: S,
         checkpoints: &[C],
         now: Moment,
-    ) -> Result<(Self, CheckpointBuilder), OpenError> {
+    ) -> Result<(Self, OpenedShard), OpenError> {
         let mut found = UsableCheckpoint::among(&settings, checkpoints)?;
         found.resume(&storage)?;
         let UsableCheckpoint { at: begun_with, base, mut state, unusable, .. } = found;
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
             meters: Meters::default(),
             next_part: 0,
         };
-        Ok((shard, CheckpointBuilder { log, begun_with, unusable }))
+        Ok((shard, OpenedShard { log, begun_with, unusable }))
     }
 }
 

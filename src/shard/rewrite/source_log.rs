@@ -427,7 +427,7 @@ impl SourceShard {
 
     /// The newest received delivery of each shard.
     pub(in crate::shard) fn taken(&self) -> Vec<u64> {
-        self.state.peers.outbound.peers().iter().map(crate::shard::peers::outbound::PeerShard::taken).collect()
+        self.state.peers.outbound.peers().iter().map(crate::shard::peers::peer_shard::PeerShard::taken).collect()
     }
 
     /// Whether this log's thread of a conversation may lack the message while other logs have it.

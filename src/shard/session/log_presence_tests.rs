@@ -1,4 +1,4 @@
-//! When users were here last, after an end that nobody announced.
+//! The time at which a user was last online, after a crash that ended its sessions without a word.
 
 use super::*;
 use crate::log::MemoryStorage;
@@ -18,7 +18,7 @@ fn alices(duo: &Duo) -> &Shard<MemoryStorage> {
     &duo.shards[Duo::home(ALICE)]
 }
 
-/// Of the same shard as `ALICE`.
+/// Another user of the shard of `ALICE`.
 fn neighbour() -> String {
     (0..).map(|n| format!("u{n}")).find(|id| Duo::home(id) == Duo::home(ALICE)).expect("there are many")
 }

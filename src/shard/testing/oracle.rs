@@ -1,12 +1,12 @@
-//! What must be true of everybody's inboxes once all has come to rest, found without looking at any shard's state: a
-//! group's own entries say who was in it when, and so what each inbox must hold.
+//! The inboxes that a run must lead to once nothing is under way, computed from requests and replies alone and never
+//! from a shard's state: the entries of a group say who was a member when, and so which entries each inbox must have.
 
 use crate::model::{Command, Conversation, Entry, Fact, GroupChange, Message, MessageId, Reply, Role, Seq, UserId};
 use crate::shard::testing::fixtures::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What people were told while it went on.
+/// The requests of a run and what users were answered and pushed.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Ledger {
     /// Author and client message id of what was accepted, and of what was refused.

@@ -5,7 +5,7 @@ use crate::model::{Message, Position, Seq, SessionId, ShardId};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::greeting::{Greeting, Resent};
-use crate::shard::peers::outbound::DeliveryOrder;
+use crate::shard::peers::peer_shard::DeliveryOrder;
 use crate::shard::{Effect, Shard, ShardMessage};
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the operator sends and takes back in users' names: as durable as a session's, answered once, and told to
-//! everybody.
+//! Messages that the operator sends and revokes in users' names: as durable as those of sessions, answered once, and
+//! delivered to all readers.
 
 use crate::model::{
     AccountState, Annotations, Answer, Authority, BlockState, Conversation, Directory, HeaderFlags, Limits, Millis,
