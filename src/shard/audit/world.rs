@@ -10,7 +10,7 @@ use crate::model::{
 use crate::shard::audit::findings::{Promise, Violation};
 pub(super) use crate::shard::testing::fixtures::NOW;
 use crate::shard::testing::fixtures::{self, Cluster, send_to};
-use crate::shard::{AuditTally, CatchUp, Input, Placement, ShardSettings, Upkeep, Windows};
+use crate::shard::{AuditTally, CatchUp, Input, Placement, ShardSettings, Ticket, Upkeep, Windows};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -67,6 +67,20 @@ impl World {
 
     fn sync_all(&mut self) {
         (0..self.shards.len()).for_each(|me| self.sync(me));
+    }
+
+    /// Until nothing moves any more, apart from what shards leave to later turns: a large fan-out stays under way.
+    pub fn settle(&mut self) {
+        for _ in 0..10 {
+            self.carry_lanes();
+            self.sync_all();
+        }
+    }
+
+    pub fn order(&mut self, order: Order) {
+        let owner = self.addressee(&order);
+        self.input(owner, Input::Ordered { ticket: Ticket(1), order });
+        self.settle();
     }
 
     /// Delivers one shard message.

@@ -174,7 +174,7 @@ fn what_retention_drops_while_it_is_read_is_not_called_damaged() {
     duo.tick_after(HOUR_MS);
     duo.request(1, ALICE, message("m0", BOB));
     duo.settle();
-    let fetches = std::mem::take(&mut duo.fetches);
+    let fetches = duo.take_held();
     assert_eq!(fetches.len(), 2);
     for (me, fetch) in fetches {
         // Who reads has files that are gone by the time.

@@ -8,6 +8,7 @@ use crate::model::{
 use crate::shard::testing::fixtures::{self, Cluster, Reading, send_to};
 pub(in crate::shard) use crate::shard::testing::fixtures::{ALICE, BOB, NOW, refusal, user};
 use crate::shard::*;
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
 /// A cluster of two shards that reads at once, and its users' sessions by number and device.
@@ -72,6 +73,12 @@ impl Duo {
         while !self.fetches.is_empty() {
             self.read_next();
         }
+    }
+
+    /// What was held, for the test to read; holds nothing more.
+    pub fn take_held(&mut self) -> VecDeque<(usize, Box<Fetch>)> {
+        self.reading = Reading::AtOnce;
+        std::mem::take(&mut self.fetches)
     }
 
     pub fn home(id: &str) -> usize {
