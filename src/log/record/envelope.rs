@@ -90,3 +90,34 @@ pub(in crate::log) fn write(
     record[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
     crc
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::record::bytes::Put;
+
+    #[test]
+    fn a_record_is_whole_wherever_it_is_written_and_whatever_was_there_before() {
+        for body_bytes in 1..40 {
+            let (body, mut bytes) = (vec![7; body_bytes], vec![0xff; record_bytes(body_bytes) + 8]);
+            let (record, after) = bytes.split_at_mut(record_bytes(body_bytes));
+            let crc = write(record, 3, 9, |out| out.put_bytes(&body));
+            assert!(after.iter().all(|byte| *byte == 0xff), "nothing after it is touched");
+            let read = RecordEnvelope::at(&bytes, 0).expect("a record");
+            assert!(read.is_whole() && read.body == body);
+            assert_eq!((read.crc, read.previous_crc, read.kind, read.reserved), (crc, 9, 3, 0));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a record is as long as it was said to be")]
+    fn a_body_that_is_shorter_than_its_room_is_a_bug() {
+        write(&mut [0; record_bytes(20)], 3, 0, |out| out.put_bytes(&[7; 8]));
+    }
+
+    #[test]
+    #[should_panic(expected = "mid")]
+    fn a_body_that_is_longer_than_its_room_is_a_bug() {
+        write(&mut [0; record_bytes(8)], 3, 0, |out| out.put_bytes(&[7; 9]));
+    }
+}
