@@ -10,7 +10,7 @@ pub(crate) fn profile_bytes(profile: &Profile) -> usize {
     4 + 4 + 4 + 8 * profile.attributes.iter().count() + profile.bytes()
 }
 
-pub(crate) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
+pub(crate) fn put_profile(profile: &Profile, out: &mut impl Put) {
     let Profile { name, avatar, attributes } = profile;
     out.put_long(name.as_bytes());
     out.put_long(avatar.as_bytes());
@@ -35,7 +35,7 @@ pub(crate) fn group_profile_bytes(profile: &GroupProfile) -> usize {
     profile_bytes(&profile.about) + 1
 }
 
-pub(crate) fn put_group_profile(profile: &GroupProfile, out: &mut Vec<u8>) {
+pub(crate) fn put_group_profile(profile: &GroupProfile, out: &mut impl Put) {
     put_profile(&profile.about, out);
     out.put_u8(match profile.join {
         JoinPolicy::Closed => 0,
