@@ -213,7 +213,7 @@ fn orders_wait_for_an_earlier_one_of_their_author_that_is_looked_up_on_the_disk(
     duo.open(1, ALICE, "desk", CatchUp::Sync);
     duo.settle();
     duo.outputs();
-    duo.held = Some(Vec::new());
+    duo.hold_reads();
     // The first and the third have ids of before the window, whose messages are cold.
     for (author, id, peer) in
         [(BOB, "m0", ALICE), (BOB, "n1", ALICE), (BOB, "m1", ALICE), (BOB, "n2", ALICE), (BOB, "n3", "erin")]
@@ -232,7 +232,7 @@ fn orders_wait_for_an_earlier_one_of_their_author_that_is_looked_up_on_the_disk(
         duo.settle();
     }
     assert_eq!(pushed(&mut duo), ["m0", "n1", "m1", "n2"]);
-    duo.held = None;
+    drop(duo.take_held());
     assert_eq!(told(&duo.inbox("erin")).last().map(String::as_str), Some("n3"));
     assert!(!duo.shards[home].has_more());
 }
