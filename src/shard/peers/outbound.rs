@@ -8,6 +8,7 @@ use crate::shard::Windows;
 use crate::shard::peers::giving_back::GivingBack;
 use crate::shard::peers::held_requests::{Blocker, GroupTurn, HeldRequest, Waiting};
 use crate::shard::peers::peer_shard::PeerShard;
+use crate::shard::peers::stalled::Stalled;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::table::outstanding::Unfinished;
 
@@ -20,13 +21,15 @@ pub(in crate::shard) struct Outbound {
     has_put_off: bool,
     /// Some shard is to be sent deliveries again, or what it has lost. Kept, so that no turn visits all shards.
     is_resending: bool,
+    /// Somebody may wait for room in a window of requests. Kept, so that no turn visits all shards.
+    has_stalled: bool,
 }
 
 impl Outbound {
     pub fn new(me: ShardId, shards: u16, windows: Windows, seed: u64) -> Self {
         let peers = (0..shards).map(|_| PeerShard::default()).collect();
         let waiting = Waiting::new(seed, shards);
-        Self { me, windows, peers, waiting, has_put_off: false, is_resending: false }
+        Self { me, windows, peers, waiting, has_put_off: false, is_resending: false, has_stalled: false }
     }
 
     /// Sets the state of each shard from a checkpoint, in order.
@@ -152,17 +155,45 @@ impl Outbound {
         self.has_put_off = true;
     }
 
+    /// Lets this wait for room in the window of requests to the shard.
+    pub fn stall(&mut self, to: ShardId, stalled: Stalled) {
+        self.peer(to).stalled.push(stalled);
+        self.has_stalled = true;
+    }
+
     /// A shard with room and stalled commands.
+    #[inline]
     pub fn first_unstallable(&self) -> Option<ShardId> {
+        if !self.has_stalled {
+            return None;
+        }
         let unstallable = |peer: &PeerShard| !peer.stalled.is_empty() && peer.may_request(self.windows);
         self.peers.iter().position(unstallable).map(|at| ShardId(at as u16))
     }
 
+    /// Takes the first that waits for the shard, which is tried again until `stalled_tried`.
+    pub fn take_stalled(&mut self, to: ShardId) -> Option<Stalled> {
+        self.peer(to).stalled.take_first()
+    }
+
+    pub fn stalled_tried(&mut self, to: ShardId) {
+        self.peer(to).stalled.tried();
+        self.note_unstalled();
+    }
+
     /// Drops the stalled command of a session that is gone.
     pub fn forget_stalled(&mut self, session: SessionId) {
+        if !self.has_stalled {
+            return;
+        }
         for peer in &mut self.peers {
             peer.stalled.forget(session);
         }
+        self.note_unstalled();
+    }
+
+    fn note_unstalled(&mut self) {
+        self.has_stalled = self.peers.iter().any(|peer| !peer.stalled.is_empty());
     }
 
     /// Begins to send everything after `taken` again.

@@ -29,7 +29,7 @@ pub(in crate::shard) struct PeerShard {
     pub(super) requests: usize,
     request_bytes: usize,
     /// Requests that found the window full.
-    pub stalled: StalledLine,
+    pub(super) stalled: StalledLine,
     /// The number of the newest delivery to it.
     newest: u64,
     /// Deliveries to it that it has not confirmed, ascending.

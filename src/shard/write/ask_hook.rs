@@ -145,7 +145,7 @@ impl<S: Storage> Shard<S> {
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
             // The author's later sends wait for this one as before.
-            return self.state.peers.outbound.peer(owner).stalled.push(Stalled::Allowed(Box::new(allowed)));
+            return self.state.peers.outbound.stall(owner, Stalled::Allowed(Box::new(allowed)));
         }
         let author = author.clone();
         self.send_allowed(ctx, (owner, conversation, conversation_key), allowed);

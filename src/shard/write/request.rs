@@ -62,7 +62,7 @@ impl<S: Storage> Shard<S> {
         if let Stalled::Command { session, .. } = stalled {
             ctx.effects.push(Effect::Pause { session });
         }
-        self.state.peers.outbound.peer(owner).stalled.push(stalled);
+        self.state.peers.outbound.stall(owner, stalled);
     }
 
     /// Carries the request out here, or sends it to the conversation's owner.
@@ -303,7 +303,7 @@ impl<S: Storage> Shard<S> {
                 return;
             }
             let Some(owner) = self.state.peers.outbound.first_unstallable() else { return };
-            match self.state.peers.outbound.peer(owner).stalled.take_first() {
+            match self.state.peers.outbound.take_stalled(owner) {
                 Some(Stalled::Command { session, tag, command }) => {
                     ctx.effects.push(Effect::Resume { session });
                     self.requested(ctx, session, tag, command);
@@ -312,7 +312,7 @@ impl<S: Storage> Shard<S> {
                 Some(Stalled::Allowed(allowed)) => self.allowed(ctx, *allowed),
                 None => {}
             }
-            self.state.peers.outbound.peer(owner).stalled.tried();
+            self.state.peers.outbound.stalled_tried(owner);
         }
     }
 }
