@@ -64,6 +64,10 @@ fn an_export_has_everything_of_a_person_and_says_that_it_is_whole() {
     let last = lines.last().expect("lines");
     assert_eq!((&last["kind"], &last["entries"]), (&json!("end"), &json!(306)));
     assert_eq!(api.get("/v1/users/nobody/export").status, 404);
+
+    assert!(api.ask("PUT", "/v1/users/barred/disabled", "").status < 300, "a user who was never here");
+    let kinds: Vec<Value> = export(&api, "barred").into_iter().map(|mut line| line["kind"].take()).collect();
+    assert_eq!(kinds, ["user", "end"], "nothing is there, and the copy is whole");
 }
 
 #[tokio::test]

@@ -4,12 +4,10 @@
 //! shard knows of erasures, all learn after a start.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::page;
 use crate::admin::base::error::{ApiError, json};
 use crate::admin::base::intake::{self, PathSegments};
-use crate::model::{
-    Answer, BlockState, Conversation, Conversations, GroupId, Order, Refusal, Reply, Seq, ShardId, UserId,
-};
+use crate::admin::people::conversation_pages::ConversationPages;
+use crate::model::{Answer, BlockState, Conversation, GroupId, Order, Refusal, ShardId, UserId};
 use crate::server::{ServerPhase, wall_now};
 use axum::body::Body;
 use axum::extract::State;
@@ -88,23 +86,13 @@ async fn erase_everywhere(api: &Api, user: &UserId) -> Result<(), ApiError> {
 /// Takes the user out of groups, and the user's blocks back.
 async fn leave_everything(api: &Api, user: &UserId) -> Result<Departures, ApiError> {
     let mut departures = Departures::default();
-    let mut before = Seq(0);
-    loop {
-        let list = Conversations { before, limit: Conversations::LIMIT_MAX };
-        let order = Order::ShowConversations { user: user.clone(), list };
-        let listed = match api.orders.ask(order).await {
-            Err(ApiError::Refused(refused)) if refused.refusal == Refusal::UserNotExist => return Ok(departures),
-            listed => page(listed?)?,
-        };
-        let Reply::Conversations { rows, has_more } = listed else { return Err(ApiError::Internal) };
+    let mut pages = ConversationPages::new(&api.orders, user);
+    while let Some(rows) = pages.next().await? {
         for row in &rows {
             departures.leave(api, user, &row.conversation).await?;
         }
-        match rows.last() {
-            Some(last) if has_more => before = last.last_seq,
-            _ => return Ok(departures),
-        }
     }
+    Ok(departures)
 }
 
 impl Departures {

@@ -9,9 +9,10 @@ use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::base::intake::{self, PathSegments};
 use crate::admin::messages::reading::{ShownConversationRow, ShownEntry};
+use crate::admin::people::conversation_pages::ConversationPages;
 use crate::admin::people::sessions::shown_session;
 use crate::admin::people::users::{is_nobody, shown_user};
-use crate::model::{Answer, Conversations, Order, Refusal, Reply, Seq, Sync, SyncDirection, UserId};
+use crate::model::{Answer, Order, Refusal, Reply, Seq, Sync, SyncDirection, UserId};
 use crate::server::event::profile::ShownProfile;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
@@ -93,20 +94,12 @@ async fn write_everything(api: &Api, user: &UserId, out: &mut ExportLines) -> Re
 }
 
 async fn write_conversations(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<(), Option<ApiError>> {
-    let mut before = Seq(0);
-    loop {
-        let list = Conversations { before, limit: Conversations::LIMIT_MAX };
-        let order = Order::ShowConversations { user: user.clone(), list };
-        let Reply::Conversations { rows, has_more } = page(api.orders.ask(order).await?)? else {
-            return Err(Some(ApiError::Internal));
-        };
+    let mut pages = ConversationPages::new(&api.orders, user);
+    while let Some(rows) = pages.next().await? {
         rows.iter().for_each(|row| out.add("conversation", ShownConversationRow::of(row, user)));
         out.send().await.map_err(|Gone| None)?;
-        match rows.last() {
-            Some(last) if has_more => before = last.last_seq,
-            _ => return Ok(()),
-        }
     }
+    Ok(())
 }
 
 async fn write_entries(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<u64, Option<ApiError>> {
@@ -114,9 +107,12 @@ async fn write_entries(api: &Api, user: &UserId, out: &mut ExportLines) -> Resul
     loop {
         let sync = Sync { direction: SyncDirection::After(after), limit: ENTRIES_A_PAGE };
         let order = Order::ShowInbox { user: user.clone(), sync };
-        let Reply::Synced { entries, has_more, .. } = page(api.orders.ask(order).await?)? else {
-            return Err(Some(ApiError::Internal));
+        let answer = match api.orders.ask(order).await {
+            // A user whom only an account or a profile is known of has no inbox.
+            Err(ApiError::Refused(refused)) if refused.refusal == Refusal::UserNotExist => return Ok(entries_written),
+            answer => answer?,
         };
+        let Reply::Synced { entries, has_more, .. } = page(answer)? else { return Err(Some(ApiError::Internal)) };
         entries.iter().for_each(|entry| out.add("entry", ShownEntry::of_inbox(entry, user)));
         entries_written += entries.len() as u64;
         out.send().await.map_err(|Gone| None)?;
