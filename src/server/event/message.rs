@@ -57,7 +57,7 @@ struct Written<'a> {
 /// Content that is a JSON object is a payload, with its digits as they were sent; all other content is base64.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum ShownContent<'a> {
+pub enum ShownContent<'a> {
     Payload(Cow<'a, RawValue>),
     Content(String),
 }
@@ -108,7 +108,7 @@ impl<'a> Written<'a> {
         let annotations = message.annotations.as_deref();
         let chunk = annotations.and_then(|annotations| annotations.chunk.as_ref());
         Self {
-            body: ShownContent::of(&message.content),
+            body: ShownContent::of(&message.content).on_one_line(),
             extra: message.extra.iter().collect(),
             expire: annotations.map(|annotations| annotations.expire_s).filter(|expire_s| *expire_s > 0),
             sync_once: annotations.filter(|annotations| annotations.header.sync_once).map(|_| True),
@@ -119,17 +119,20 @@ impl<'a> Written<'a> {
 }
 
 impl<'a> ShownContent<'a> {
-    fn of(content: &'a [u8]) -> Self {
+    pub fn of(content: &'a [u8]) -> Self {
         let is_bare = content.first() == Some(&b'{') && content.last() == Some(&b'}');
         let payload = if is_bare { serde_json::from_slice::<&RawValue>(content).ok() } else { None };
-        match payload {
-            None => Self::Content(BASE64.encode(content)),
-            // A line break would end an event. Outside a text it is a space, and inside one JSON has none.
-            Some(raw) if raw.get().contains(['\n', '\r']) => {
+        payload.map_or_else(|| Self::Content(BASE64.encode(content)), |raw| Self::Payload(Cow::Borrowed(raw)))
+    }
+
+    /// A line break would end an event. Outside a text it is a space, and inside one JSON has none.
+    fn on_one_line(self) -> Self {
+        match self {
+            Self::Payload(raw) if raw.get().contains(['\n', '\r']) => {
                 let line = RawValue::from_string(raw.get().replace(['\n', '\r'], " "));
                 Self::Payload(Cow::Owned(line.expect("white space is replaced by white space")))
             }
-            Some(raw) => Self::Payload(Cow::Borrowed(raw)),
+            other => other,
         }
     }
 }
@@ -139,7 +142,7 @@ mod tests {
     use super::*;
 
     fn shown(content: &str) -> String {
-        serde_json::to_string(&ShownContent::of(content.as_bytes())).expect("it is JSON")
+        serde_json::to_string(&ShownContent::of(content.as_bytes()).on_one_line()).expect("it is JSON")
     }
 
     #[test]
