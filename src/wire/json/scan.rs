@@ -6,6 +6,7 @@
 //!
 //! Invariants: recursion ends at `DEPTH_MAX`, work is linear, nothing is allocated.
 
+use crate::wire::json::plain_bytes::plain_bytes;
 use std::ops::Range;
 
 pub(in crate::wire) const DEPTH_MAX: usize = 32;
@@ -296,27 +297,6 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The number of bytes before the first quote, backslash or control character, found eight bytes at a time.
-#[inline]
-pub(in crate::wire) fn plain_bytes(text: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES * 0x80;
-    let (words, rest) = text.as_chunks::<8>();
-    for (index, bytes) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*bytes);
-        // With this bit turned round, quote and control characters are what is at most 0x20. A byte borrows only from
-        // those above it, and only when it is a mark itself.
-        let quote_or_control = (word ^ (ONES * 2)).wrapping_sub(ONES * 0x21);
-        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
-        let marks = (quote_or_control | backslash) & !word & HIGHS;
-        if marks != 0 {
-            return index * 8 + marks.trailing_zeros() as usize / 8;
-        }
-    }
-    let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    words.len() * 8 + rest.iter().position(is_mark).unwrap_or(rest.len())
-}
-
 /// The value of decimal digits, saturating.
 pub(in crate::wire) fn magnitude(digits: &[u8]) -> u32 {
     digits.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
@@ -445,17 +425,5 @@ mod tests {
         for other in [b"[]".as_slice(), b"{} x", b"{\"a\":\"\xff\"}", b"", b"hello", b"{\"a\":1"] {
             assert!(!is_object(other), "{other:?}");
         }
-    }
-
-    #[test]
-    fn every_position_of_a_mark_in_a_word_is_found() {
-        for mark in [b'"', b'\\', 0, 0x1f] {
-            for at in 0..24 {
-                let mut text = [0xe5_u8; 24];
-                text[at] = mark;
-                assert_eq!(plain_bytes(&text), at, "{mark} at {at}");
-            }
-        }
-        assert_eq!(plain_bytes(&[0x20; 17]), 17);
     }
 }

@@ -5,8 +5,9 @@
 //! content is opaque to the server. The caller checks UTF-8.
 
 use crate::model::{Refusal, Refused};
+use crate::wire::json::plain_bytes::plain_bytes;
 use crate::wire::json::scan::{
-    self, DEPTH_MAX, EXPONENT_MAX, NUMBER_BYTES_MAX, Outline, VALUES_MAX, hexadecimal, magnitude, plain_bytes, spells,
+    self, DEPTH_MAX, EXPONENT_MAX, NUMBER_BYTES_MAX, Outline, VALUES_MAX, hexadecimal, magnitude, spells,
 };
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 //!
 //! Inlined: most names are known at compile time, and short stores replace copies.
 
-use crate::wire::json::scan::plain_bytes;
+use crate::wire::json::plain_bytes::plain_bytes;
 
 #[inline]
 pub(in crate::wire) fn text(out: &mut Vec<u8>, text: &str) {
@@ -64,7 +64,32 @@ pub(in crate::wire) fn decimal(out: &mut Vec<u8>, value: u64) {
     if value < 10 {
         return out.push(b'0' + value as u8);
     }
-    out.extend_from_slice(Digits::of(value).as_bytes());
+    long_decimal(out, value);
+}
+
+/// Appends a number of more than one digit: words of a fixed length, since those are stores and no copies.
+fn long_decimal(out: &mut Vec<u8>, value: u64) {
+    let (high, low) = (value / EIGHT_DIGITS, (value % EIGHT_DIGITS) as u32);
+    if high == 0 {
+        return first_digits(out, low);
+    }
+    let (highest, middle) = (high / EIGHT_DIGITS, (high % EIGHT_DIGITS) as u32);
+    if highest == 0 {
+        first_digits(out, middle);
+    } else {
+        first_digits(out, highest as u32);
+        out.extend_from_slice(&eight_digits(middle));
+    }
+    out.extend_from_slice(&eight_digits(low));
+}
+
+/// Appends a number other than 0 and below `EIGHT_DIGITS`.
+#[inline]
+fn first_digits(out: &mut Vec<u8>, number: u32) {
+    let digits = u64::from_le_bytes(eight_digits(number));
+    let zeros = (digits ^ u64::from_le_bytes([b'0'; 8])).trailing_zeros() / 8;
+    out.extend_from_slice(&(digits >> (8 * zeros)).to_le_bytes());
+    out.truncate(out.len() - zeros as usize);
 }
 
 /// A number in decimal digits.
@@ -154,14 +179,17 @@ pub(in crate::wire) fn string(out: &mut Vec<u8>, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::Digits;
+    use super::{Digits, decimal};
 
     #[test]
     fn a_number_has_the_digits_that_anybody_would_give_it() {
         let powers = (0..20).map(|power| 10_u64.pow(power));
         let near = powers.flat_map(|power| [power - 1, power, power + 1, power.wrapping_mul(7)]);
         for number in near.chain(0..1_100).chain([u64::MAX]) {
-            assert_eq!(Digits::of(number).as_bytes(), number.to_string().as_bytes());
+            let mut appended = Vec::new();
+            decimal(&mut appended, number);
+            assert_eq!(appended, number.to_string().as_bytes());
+            assert_eq!(Digits::of(number).as_bytes(), appended);
         }
     }
 }
