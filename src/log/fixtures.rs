@@ -188,7 +188,7 @@ fn any_links(chance: &mut Chance) -> ThreadLinks {
 
 fn any_link(chance: &mut Chance, side: Side) -> ThreadLink {
     let (previous, skip) = (Position(chance.next()), Position(chance.next()));
-    ThreadLink { side, seq: Seq(chance.next()), previous, skip }
+    ThreadLink { side, seq: Seq(chance.next()), previous, skip, is_away: side == Side::Peer && chance.below(2) == 0 }
 }
 
 fn any_conversation(chance: &mut Chance, author: &UserId) -> Conversation {

@@ -72,7 +72,7 @@ impl Tail {
 
     /// The link for an entry with this seq, which is above all seqs so far: entries between are missing.
     pub fn link_to(&self, side: Side, seq: Seq) -> ThreadLink {
-        ThreadLink { side, seq, previous: self.last, skip: self.skips[skip_level(seq)] }
+        ThreadLink { side, seq, previous: self.last, skip: self.skips[skip_level(seq)], is_away: false }
     }
 
     /// Records that the entry with `link` has been appended at `position`.

@@ -284,7 +284,8 @@ mod tests {
     #[test]
     fn a_small_posted_record_costs_what_the_format_page_says() {
         let (alice, bob) = (fixtures::user("alice"), fixtures::user("bob"));
-        let link = |side| ThreadLink { side, seq: Seq(1), previous: Position::NONE, skip: Position::NONE };
+        let link =
+            |side| ThreadLink { side, seq: Seq(1), previous: Position::NONE, skip: Position::NONE, is_away: false };
         let links = ThreadLinks::from_iter([super::super::Side::Author, super::super::Side::Peer].map(link));
         let record = fixtures::posted(&fixtures::message(&alice, &bob, 128), links);
         assert_eq!(record.encoded_bytes(), 288);

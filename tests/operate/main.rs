@@ -8,6 +8,7 @@ mod common;
 
 mod admin;
 mod audit;
+mod away;
 mod backend;
 mod backup;
 mod chat;

@@ -219,6 +219,7 @@ fn linked(links: &[ThreadLink]) -> Vec<Value> {
             "seq": link.seq.0,
             "previous": place(link.previous),
             "skip": place(link.skip),
+            "away": link.is_away,
         })
     };
     links.iter().map(link).collect()

@@ -375,7 +375,8 @@ mod tests {
 
     #[test]
     fn members_have_their_entries_where_they_are_fanned_out() {
-        let link = |seq| ThreadLink { side: Side::Peer, seq: Seq(seq), previous: Position::NONE, skip: Position::NONE };
+        let (previous, skip) = (Position::NONE, Position::NONE);
+        let link = |seq| ThreadLink { side: Side::Peer, seq: Seq(seq), previous, skip, is_away: false };
         let member = |id, seq| MemberLink { user: UserId::new(id).unwrap(), link: link(seq) };
         let mut inboxes = InboxHoles { goes_back_to_first: true, ..InboxHoles::default() };
         let of = Position::new(1, 64);

@@ -6,12 +6,11 @@ use crate::log::record::borrowed::RecordRef;
 use crate::log::record::bytes::{Put, Reader, text};
 use crate::log::record::conversation::{conversation_bytes, put_conversation, read_conversation};
 use crate::log::record::envelope;
-use crate::log::record::message::{
-    LINK_BYTES, MessageHead, encode_links, encode_message, message_bytes, put_link, read_link, read_message,
-};
+use crate::log::record::member_link::{member_link_bytes, member_link_of, put_member_link, read_member_link};
+use crate::log::record::message::{MessageHead, encode_links, encode_message, message_bytes, read_message};
 use crate::log::record::profile::{profile_bytes, put_profile, read_profile};
 use crate::log::record::snapshot;
-use crate::log::{Delivery, MemberLink, Record, Side, Thread, ThreadLink};
+use crate::log::{Delivery, Record, Side, Thread, ThreadLink};
 use crate::model::{
     AccountState, BlockState, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
 };
@@ -104,9 +103,7 @@ impl RecordRef<'_> {
                 message_bytes(message, links) + deliveries.len() * DELIVERY_BYTES
             }
             Self::Delivered { message, links, .. } => message_bytes(message, links) + DELIVERY_BYTES,
-            Self::Fanned { links, .. } => {
-                8 + 2 + links.iter().map(|member| 1 + LINK_BYTES + member.user.as_str().len()).sum::<usize>()
-            }
+            Self::Fanned { links, .. } => 8 + 2 + links.iter().map(member_link_bytes).sum::<usize>(),
             Self::Whole(record) => body_bytes(record),
         }
     }
@@ -131,10 +128,7 @@ impl RecordRef<'_> {
             Self::Fanned { of, links } => {
                 out.put_u64(of.0);
                 out.put_u16(u16::try_from(links.len()).expect("a record has few of them"));
-                for MemberLink { user, link } in links {
-                    put_link(link, out);
-                    out.put_short(user.as_str().as_bytes());
-                }
+                links.iter().for_each(|member| put_member_link(member, out));
             }
             Self::Whole(record) => encode(record, claim, out),
         }
@@ -466,25 +460,6 @@ fn behind_links(kind: u8, body: &[u8]) -> Option<(MessageHead<'_>, Reader<'_>)> 
     };
     reader.take(deliveries * DELIVERY_BYTES)?;
     Some((head, reader))
-}
-
-/// Finds the user's link. The links come first in the body, each with an id of at most 64 bytes.
-fn member_link_of(body: &[u8], thread: Thread<'_>) -> Option<ThreadLink> {
-    let Thread::Inbox(user) = thread else { return None };
-    let mut reader = Reader::new(body);
-    reader.u64()?;
-    for _member in 0..reader.u16()? {
-        let link = read_link(Side::Peer, &mut reader)?;
-        if reader.short()? == user.as_str().as_bytes() {
-            return Some(link);
-        }
-    }
-    None
-}
-
-fn read_member_link(reader: &mut Reader<'_>) -> Option<MemberLink> {
-    let link = read_link(Side::Peer, reader)?;
-    Some(MemberLink { user: short_user(reader)?, link })
 }
 
 fn read_delivery(reader: &mut Reader<'_>) -> Option<Delivery> {

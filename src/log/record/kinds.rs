@@ -40,6 +40,9 @@ pub struct ThreadLink {
     pub previous: Position,
     /// The position of a record much further back: see `index`.
     pub skip: Position,
+    /// In the link of a recipient's inbox: the recipient had no session when the message was put there. Never set for
+    /// facts.
+    pub is_away: bool,
 }
 
 /// At most one link of each side, in the order of `Side`.

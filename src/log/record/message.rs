@@ -26,7 +26,9 @@ const LINKS_MAX: usize = 3;
 const SIDE_AUTHOR: u8 = 1;
 const SIDE_PEER: u8 = 2;
 const SIDE_CONVERSATION: u8 = 4;
-const SIDES_KNOWN: u8 = SIDE_AUTHOR | SIDE_PEER | SIDE_CONVERSATION;
+/// The peer had no session.
+const PEER_AWAY: u8 = 8;
+const SIDES_KNOWN: u8 = SIDE_AUTHOR | SIDE_PEER | SIDE_CONVERSATION | PEER_AWAY;
 const CONVERSATION_PAIR: u8 = 0;
 const CONVERSATION_GROUP: u8 = 1;
 
@@ -105,14 +107,15 @@ pub(in crate::log) fn encode_links(message: &Message, links: &ThreadLinks, deliv
     let (author_bytes, other_side_bytes) = (id_bytes(message.author.as_str()), id_bytes(other_side));
     let mut head = [0; PREFIX_BYTES + LINKS_MAX * LINK_BYTES];
     let (prefix, places) = head.split_first_chunk_mut().expect("a head begins with its prefix");
-    let mut sides = 0;
+    let (mut sides, mut away) = (0, 0);
     for (place, link) in places.as_chunks_mut().0.iter_mut().zip(links) {
         let bit = side_bit(link.side);
         assert!(bit > sides, "a record has at most one link of each side, in their order");
         sides |= bit;
+        away |= if link.is_away { PEER_AWAY } else { 0 };
         *place = link_bytes(link);
     }
-    *prefix = [sides, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
+    *prefix = [sides | away, author_bytes, other_side_bytes, conversation_kind, flag, other_flag, low, high];
     out.put_bytes(&head[..PREFIX_BYTES + links.len() * LINK_BYTES]);
     out.put_bytes(message.author.as_str().as_bytes());
     out.put_bytes(other_side.as_bytes());
@@ -215,7 +218,7 @@ impl<'a> MessageHead<'a> {
         }
         Some(Self {
             sides,
-            links: reader.take(sides.count_ones() as usize * LINK_BYTES)?,
+            links: reader.take((sides & !PEER_AWAY).count_ones() as usize * LINK_BYTES)?,
             author: reader.take(author_bytes)?,
             other_side: reader.take(other_side_bytes)?,
             conversation_kind,
@@ -232,7 +235,8 @@ impl<'a> MessageHead<'a> {
             return None;
         }
         let before = (self.sides & (bit - 1)).count_ones() as usize;
-        read_link(side, &mut Reader::new(&self.links[before * LINK_BYTES..]))
+        let is_away = side == Side::Peer && self.sides & PEER_AWAY != 0;
+        read_link(side, is_away, &mut Reader::new(&self.links[before * LINK_BYTES..]))
     }
 
     pub fn links(&self) -> ThreadLinks {
@@ -260,8 +264,9 @@ impl<'a> MessageHead<'a> {
 }
 
 #[inline]
-pub(in crate::log) fn read_link(side: Side, reader: &mut Reader<'_>) -> Option<ThreadLink> {
-    Some(ThreadLink { side, seq: Seq(reader.u64()?), previous: Position(reader.u64()?), skip: Position(reader.u64()?) })
+pub(in crate::log) fn read_link(side: Side, is_away: bool, reader: &mut Reader<'_>) -> Option<ThreadLink> {
+    let (seq, previous, skip) = (Seq(reader.u64()?), Position(reader.u64()?), Position(reader.u64()?));
+    Some(ThreadLink { side, seq, previous, skip, is_away })
 }
 
 pub(in crate::log) fn read_message(head: &MessageHead<'_>, reader: &mut Reader<'_>) -> Option<Arc<Message>> {

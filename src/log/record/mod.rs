@@ -7,6 +7,7 @@ pub(super) mod conversation;
 pub(super) mod envelope;
 pub(crate) mod fact;
 pub(super) mod kinds;
+pub(super) mod member_link;
 pub(super) mod message;
 pub(crate) mod profile;
 pub(super) mod snapshot;

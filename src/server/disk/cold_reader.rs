@@ -123,6 +123,10 @@ impl OpenSegments {
         }
     }
 
+    pub(in crate::server) fn segment_bytes(&self) -> u32 {
+        self.segment_bytes
+    }
+
     fn segment(&self, number: u32) -> Option<&SegmentReader> {
         let place = self.segments.get(number.checked_sub(self.first)? as usize)?;
         let opened = place.get_or_init(|| {

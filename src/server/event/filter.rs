@@ -4,7 +4,7 @@ use crate::model::{Conversation, GroupId, UserId};
 use crate::server::event::log_event::LogEvent;
 
 /// Kinds of events; `message.created` and the like.
-pub const EVENT_TYPES: [&str; 12] = [
+pub const EVENT_TYPES: [&str; 13] = [
     "message.created",
     "message.revoked",
     "receipt",
@@ -16,6 +16,7 @@ pub const EVENT_TYPES: [&str; 12] = [
     "group.dissolved",
     "user.online",
     "user.offline",
+    "user.offline_message",
     "sessions.ended",
 ];
 
@@ -37,11 +38,16 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    pub fn wants(&self, event: &LogEvent<'_>) -> bool {
+    /// An event that passes names only wanted users among those who were away.
+    pub fn wants(&self, event: &mut LogEvent<'_>) -> bool {
         let is_of_type = self.types.is_empty() || self.types.contains(&event.kind);
         let is_of_user = self.users.is_empty() || event.users.iter().any(|user| self.users.contains(user));
         let is_of_group = self.groups.is_empty()
             || matches!(event.conversation, Some(Conversation::Group(group)) if self.groups.contains(group));
-        is_of_type && is_of_user && is_of_group
+        let is_wanted = is_of_type && is_of_user && is_of_group;
+        if is_wanted && !self.users.is_empty() {
+            event.name_only(|user| self.users.iter().any(|wanted| wanted.as_str() == user));
+        }
+        is_wanted
     }
 }

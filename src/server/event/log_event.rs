@@ -1,11 +1,13 @@
 //! The event of a record, as one line of JSON.
 //!
-//! Invariant: an event follows from one committed record alone, so whoever reads that record again gets the same event.
+//! Invariant: events follow from one committed record alone (and for a group's members, from the message that it names),
+//! so whoever reads that record again gets the same events.
 
-use crate::log::Record;
+use crate::log::{Record, Side, ThreadLink};
 use crate::model::{Conversation, Fact, Message, Millis, UserId};
 use crate::server::event::fact::ShownFact;
 use crate::server::event::message::{ShownConversation, ShownMessage};
+use arrayvec::ArrayVec;
 use serde::Serialize;
 
 /// One event, and whom and what it is about.
@@ -30,6 +32,9 @@ struct EventBody<'a> {
     by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
+    /// Who had no session.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    users: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<ShownMessage<'a>>,
     #[serde(flatten)]
@@ -37,20 +42,35 @@ struct EventBody<'a> {
 }
 
 impl<'a> LogEvent<'a> {
-    /// The event of a record, if it has one.
-    pub fn of(record: &'a Record) -> Option<Self> {
+    /// The events of a record, in their order. `fanned` is the message that a `Record::Fanned` names.
+    pub fn of(record: &'a Record, fanned: Option<&'a Message>) -> ArrayVec<Self, 2> {
+        let mut events = ArrayVec::new();
         match record {
-            Record::Posted { message, .. } => Some(of_message(message)),
-            Record::Online { user, since } => Some(of_user("user.online", user, *since)),
+            Record::Posted { message, links, .. } => {
+                events.push(of_message(message));
+                events.extend(of_away_peer(message, links));
+            }
+            Record::Delivered { message, links, .. } => events.extend(of_away_peer(message, links)),
+            Record::Fanned { links, .. } => {
+                let away = links.iter().filter(|member| member.link.is_away).map(|member| &member.user);
+                events.extend(fanned.and_then(|message| of_away(message, away.collect())));
+            }
+            Record::Online { user, since } => events.push(of_user("user.online", user, *since)),
             Record::Seen { user, last_seen } if *last_seen > Millis(0) => {
-                Some(of_user("user.offline", user, *last_seen))
+                events.push(of_user("user.offline", user, *last_seen));
             }
             Record::Start { time, .. } => {
                 let body = EventBody { time: time.0, ..EventBody::default() };
-                Some(Self { kind: "sessions.ended", users: Vec::new(), conversation: None, body })
+                events.push(Self { kind: "sessions.ended", users: Vec::new(), conversation: None, body });
             }
-            _ => None,
+            _ => {}
         }
+        events
+    }
+
+    /// Names only those of the users who were away.
+    pub fn name_only(&mut self, is_named: impl Fn(&str) -> bool) {
+        self.body.users.retain(|user| is_named(user));
     }
 
     /// When it happened.
@@ -63,6 +83,27 @@ impl<'a> LogEvent<'a> {
         let body = EventBody { event: self.kind, cursor, shard, ..self.body };
         serde_json::to_string(&body).expect("an event has text keys and finite numbers")
     }
+}
+
+/// The recipient of a pair's message had no session.
+fn of_away_peer<'a>(message: &'a Message, links: &[ThreadLink]) -> Option<LogEvent<'a>> {
+    links.iter().find(|link| link.side == Side::Peer && link.is_away)?;
+    of_away(message, message.peer_of(&message.author).into_iter().collect())
+}
+
+/// Recipients of the message had no session when it was committed to their inboxes.
+fn of_away<'a>(message: &'a Message, users: Vec<&'a UserId>) -> Option<LogEvent<'a>> {
+    if users.is_empty() || message.fact.is_some() {
+        return None;
+    }
+    let body = EventBody {
+        time: message.server_time.0,
+        conversation: Some(ShownConversation::of(&message.conversation)),
+        users: users.iter().map(|user| user.as_str()).collect(),
+        message: Some(ShownMessage::of(message)),
+        ..EventBody::default()
+    };
+    Some(LogEvent { kind: "user.offline_message", users, conversation: Some(&message.conversation), body })
 }
 
 fn of_user<'a>(kind: &'static str, user: &'a UserId, time: Millis) -> LogEvent<'a> {

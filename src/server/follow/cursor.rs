@@ -9,6 +9,9 @@ use crate::server::follow::log_follower::CommittedEnd;
 use std::fmt;
 use std::str::FromStr;
 
+/// What tells a place between events from that of a record: records begin at multiples of this.
+pub const EVENTS_A_RECORD_MAX: usize = 8;
+
 /// Which logs a cursor belongs to: a checksum of what changes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogsId(u32);
@@ -22,7 +25,8 @@ impl LogsId {
 }
 
 /// The next record of each shard's log, in the order of shards. Written as hexadecimal numbers: the identity of the
-/// logs, then segment and offset of each.
+/// logs, then segment and offset of each. Records begin at multiples of 8; what an offset has beyond that is how many
+/// events of that record come before the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub logs: LogsId,
@@ -42,6 +46,18 @@ impl Cursor {
 
     pub fn set(&mut self, shard: ShardId, next: Position) {
         self.next[usize::from(shard.0)] = next;
+    }
+
+    /// A place between the events of the record at `at`: behind the first `told` of them.
+    pub fn within(at: Position, told: usize) -> Position {
+        assert!((1..EVENTS_A_RECORD_MAX).contains(&told), "a record has few events");
+        Position(at.0 + told as u64)
+    }
+
+    /// The next record in this log, and how many of its events come before the cursor.
+    pub fn split(place: Position) -> (Position, usize) {
+        let told = place.0 % EVENTS_A_RECORD_MAX as u64;
+        (Position(place.0 - told), told as usize)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Filled by the control thread. Invariant: as long as the shards have not been asked who is erased, everybody counts as erased.
 
 use crate::log::Record;
-use crate::model::UserId;
+use crate::model::{Message, UserId};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tokio::sync::Notify;
@@ -24,12 +24,21 @@ impl ErasedUsers {
     /// The record as followers are told it: a message of an erased user is a tombstone.
     pub fn without_their_words(&self, record: Record) -> Record {
         match record {
-            Record::Posted { message, deliveries, links }
-                if message.fact.is_none() && self.contains(&message.author) =>
-            {
-                Record::Posted { message: Arc::new(message.tombstone()), deliveries, links }
+            Record::Posted { message, deliveries, links } => {
+                Record::Posted { message: self.without_words_of(message), deliveries, links }
+            }
+            Record::Delivered { source, number, message, links } => {
+                Record::Delivered { source, number, message: self.without_words_of(message), links }
             }
             other => other,
+        }
+    }
+
+    /// The same for one message.
+    pub fn without_words_of(&self, message: Arc<Message>) -> Arc<Message> {
+        match message.fact.is_none() && self.contains(&message.author) {
+            true => Arc::new(message.tombstone()),
+            false => message,
         }
     }
 

@@ -3,7 +3,6 @@
 //! Owned by one stream or webhook and used on a thread that may wait for a disk. Invariant: the cursor of an event stands
 //! behind it, so whoever goes on from the last cursor that it has handled misses nothing and gets nothing twice.
 
-use crate::log::Record;
 use crate::model::{Position, ShardId};
 use crate::server::Manifest;
 use crate::server::event::filter::EventFilter;
@@ -11,7 +10,7 @@ use crate::server::event::log_event::LogEvent;
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::{Cursor, LogsId};
 use crate::server::follow::erased_users::ErasedUsers;
-use crate::server::follow::log_follower::{CommittedEnd, LogFollower, ReadProgress};
+use crate::server::follow::log_follower::{CommittedEnd, FollowedRecord, LogFollower, ReadProgress};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +22,8 @@ pub struct EventReader {
     cursor: Cursor,
     filter: EventFilter,
     erased: Arc<ErasedUsers>,
+    /// Events of each log's next record that come before the cursor.
+    told: Vec<usize>,
     /// The shard at which the next look begins, so that one busy shard leaves room for the others.
     turn: usize,
 }
@@ -75,8 +76,9 @@ impl EventReader {
             ReadFrom::After(cursor) if cursor.logs == logs && cursor.next.len() == ends.len() => cursor.next,
             ReadFrom::After(_) => return Err(FollowError::Superseded),
         };
-        let followers = (0..).zip(next.iter().copied()).map(follower).collect();
-        Ok(Self { followers, cursor: Cursor { logs, next }, filter, erased, turn: 0 })
+        let (begin, told): (Vec<_>, Vec<_>) = next.iter().copied().map(Cursor::split).unzip();
+        let followers = (0..).zip(begin).map(follower).collect();
+        Ok(Self { followers, cursor: Cursor { logs, next }, filter, erased, told, turn: 0 })
     }
 
     pub fn cursor(&self) -> &Cursor {
@@ -92,6 +94,7 @@ impl EventReader {
         let follower = &mut self.followers[usize::from(shard.0)];
         let next = next.map_or_else(|| follower.oldest(), Ok)?;
         follower.place(next);
+        self.told[usize::from(shard.0)] = 0;
         self.cursor.set(shard, next);
         Ok(())
     }
@@ -99,7 +102,7 @@ impl EventReader {
     /// Reads what is committed until the events and the records that were passed over have cost `budget`.
     pub fn look(&mut self, ends: &[CommittedEnd], budget: usize, visitor: &mut dyn EventVisitor) -> Look {
         let mut look = Look { progress: ReadProgress::AtEnd, failures: Vec::new() };
-        let Self { followers, cursor, filter, erased, turn } = self;
+        let Self { followers, cursor, filter, erased, told, turn } = self;
         let (shards, mut left) = (followers.len(), budget);
         let first = *turn;
         for index in (0..shards).map(|step| (first + step) % shards) {
@@ -110,12 +113,23 @@ impl EventReader {
             let follower = &mut followers[index];
             let shard = follower.shard();
             let mut spent = 0;
-            let mut visit = |next: Position, record: Record| {
-                cursor.set(shard, next);
+            let mut before = std::mem::take(&mut told[index]);
+            let mut visit = |followed: FollowedRecord| {
+                let FollowedRecord { at, next, record, fanned } = followed;
                 let record = erased.without_their_words(record);
-                let event = LogEvent::of(&record).filter(|event| filter.wants(event));
-                let cost = event.map_or(PASSED_OVER_BYTES, |event| visitor.visit(event, &cursor.to_string(), shard));
-                spent += cost.max(1);
+                let fanned = fanned.map(|message| erased.without_words_of(message));
+                let events = LogEvent::of(&record, fanned.as_deref());
+                let (count, skipped) = (events.len(), std::mem::take(&mut before));
+                let mut cost = 0;
+                for (number, mut event) in (1..).zip(events).skip(skipped) {
+                    cursor.set(shard, if number < count { Cursor::within(at, number) } else { next });
+                    if filter.wants(&mut event) {
+                        cost += visitor.visit(event, &cursor.to_string(), shard);
+                    }
+                }
+                cursor.set(shard, next);
+                let cost = if cost == 0 { PASSED_OVER_BYTES } else { cost };
+                spent += cost;
                 cost
             };
             match follower.read(ends[index], left, &mut visit) {
@@ -126,7 +140,10 @@ impl EventReader {
                 }
                 Err(error) => look.failures.push(error),
             }
-            cursor.set(shard, follower.next());
+            told[index] = before;
+            if before == 0 {
+                cursor.set(shard, follower.next());
+            }
             left = left.saturating_sub(spent);
         }
         look

@@ -2,7 +2,7 @@
 //! size and over restarts, and a log that cannot be followed costs nothing in the others.
 
 use super::*;
-use crate::log::{Journal, MemoryStorage, Segments};
+use crate::log::{Journal, MemoryStorage, Record, Segments};
 use crate::model::testing::Chance;
 use crate::model::{Millis, UserId};
 use crate::server::data::directory::shard_path;

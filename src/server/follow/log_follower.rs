@@ -3,12 +3,13 @@
 //! Owned by one follower and used on a thread that may wait for a disk.
 
 use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, View, made_at};
-use crate::model::{Millis, Position, ShardId};
+use crate::model::{Message, Millis, Position, ShardId};
 use crate::server::data::directory::shard_path;
 use crate::server::disk::cold_reader::OpenSegments;
 use crate::server::disk::one_segment::OneSegment;
 use crate::server::disk::{numbers_in, segment};
 use crate::server::follow::FollowError;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 /// The bytes of the shortest record; a segment's rest is zero from the first such place without a record.
 const RECORD_BYTES_MIN: usize = 16;
+/// Messages of groups that are kept while their members' records are read.
+const FANNED_MESSAGES_MAX: usize = 8;
 
 pub struct LogFollower {
     shard: ShardId,
@@ -26,6 +29,18 @@ pub struct LogFollower {
     next: Position,
     /// Whether `next` was reached by reading, so that a record begins there or a segment ends.
     is_proven: bool,
+    /// The messages of `Record::Fanned` that were read last, the newest at the end.
+    fanned: VecDeque<(Position, Arc<Message>)>,
+}
+
+/// One record of a log.
+pub struct FollowedRecord {
+    pub at: Position,
+    /// The place behind it.
+    pub next: Position,
+    pub record: Record,
+    /// The message of `Record::Fanned` with a member who was away, unless retention has dropped it.
+    pub fanned: Option<Arc<Message>>,
 }
 
 /// What a shard publishes of its log's end, for every follower.
@@ -51,7 +66,7 @@ impl LogFollower {
     pub fn new(data_dir: &Path, shard: ShardId, segment_bytes: u32, next: Position) -> Self {
         let directory = Arc::new(shard_path(data_dir, shard));
         let segments = OpenSegments::new(directory.clone(), segment_bytes);
-        Self { shard, directory, segments, next, is_proven: false }
+        Self { shard, directory, segments, next, is_proven: false, fanned: VecDeque::new() }
     }
 
     /// The first record that retention has left.
@@ -98,7 +113,7 @@ impl LogFollower {
     }
 
     /// Reads the records that are acknowledged until `visit` has returned a sum of `budget`.
-    /// `visit` is told the place behind each record and returns what the record costs.
+    /// `visit` returns what the record costs.
     ///
     /// # Errors
     ///
@@ -107,7 +122,7 @@ impl LogFollower {
         &mut self,
         end: CommittedEnd,
         budget: usize,
-        visit: &mut dyn FnMut(Position, Record) -> usize,
+        visit: &mut dyn FnMut(FollowedRecord) -> usize,
     ) -> Result<ReadProgress, FollowError> {
         let mut spent = 0;
         if self.next > end.written {
@@ -125,9 +140,11 @@ impl LogFollower {
                 self.next = first_of(self.next.segment() + 1);
                 continue;
             };
-            self.next = Position(self.next.0 + bytes as u64);
+            let fanned = self.fanned_message(&record, end.written)?;
+            let (at, next) = (self.next, Position(self.next.0 + bytes as u64));
+            self.next = next;
             self.is_proven = true;
-            spent += visit(self.next, record).max(1);
+            spent += visit(FollowedRecord { at, next, record, fanned }).max(1);
         }
         Ok(ReadProgress::AtEnd)
     }
@@ -152,6 +169,37 @@ impl LogFollower {
             true => FollowError::Damaged { shard: self.shard, source: Damage { position: next } },
             false => FollowError::NotInLog { shard: self.shard, end: written },
         })
+    }
+
+    /// The message that a record has put into inboxes of members who were away.
+    fn fanned_message(&mut self, record: &Record, written: Position) -> Result<Option<Arc<Message>>, FollowError> {
+        let Record::Fanned { of, links } = record else { return Ok(None) };
+        if !links.iter().any(|member| member.link.is_away) {
+            return Ok(None);
+        }
+        if let Some((_, message)) = self.fanned.iter().find(|(position, _)| position == of) {
+            return Ok(Some(message.clone()));
+        }
+        let number = of.segment();
+        let read = match self.segments.segments().contains(&number) {
+            true => View::new(&self.segments, written, ReadMode::Unbounded).read(*of),
+            false => {
+                let mut earlier = OpenSegments::new(self.directory.clone(), self.segments.segment_bytes());
+                earlier.show(number..number + 1, written);
+                View::new(&earlier, written, ReadMode::Unbounded).read(*of)
+            }
+        };
+        let Some(message) = read.ok().and_then(|record| Some(record.message()?.0.clone())) else {
+            return match number < self.oldest()?.segment() {
+                true => Ok(None),
+                false => Err(FollowError::Damaged { shard: self.shard, source: Damage { position: *of } }),
+            };
+        };
+        if self.fanned.len() == FANNED_MESSAGES_MAX {
+            self.fanned.pop_front();
+        }
+        self.fanned.push_back((*of, message.clone()));
+        Ok(Some(message))
     }
 
     /// Whether retention has left the segment of `next`.
@@ -234,8 +282,8 @@ mod tests {
         budget: usize,
     ) -> (Vec<u64>, Result<ReadProgress, FollowError>) {
         let mut numbers = Vec::new();
-        let progress = follower.read(end, budget, &mut |_, record| {
-            if let Record::Confirmed { through, .. } = record {
+        let progress = follower.read(end, budget, &mut |followed| {
+            if let Record::Confirmed { through, .. } = followed.record {
                 numbers.push(through);
             }
             1

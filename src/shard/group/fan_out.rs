@@ -5,7 +5,7 @@
 //! membership changes only when the job that changes it begins; completed work is in the log, so a start continues
 //! after a crash. Changed and visited seats take time, too, and count like links.
 
-use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, RecordRef, Side, Storage};
+use crate::log::{FANNED_LINKS_MAX, MemberLink, Record, RecordRef, Side, Storage, ThreadLink};
 use crate::model::{ConversationSeq, Fact, Message, Position, Seq, UserId};
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
@@ -86,7 +86,9 @@ impl State {
         self.settle_fan_out(at, position);
         let job = self.groups.fan_out.front(at)?;
         let (of, message) = (job.record, job.message.clone());
-        let (seats, links) = self.next_links(at, FANNED_LINKS_MAX);
+        let (seats, mut links) = self.next_links(at, FANNED_LINKS_MAX);
+        // Nobody runs these shards: nobody is told that somebody is away.
+        links.iter_mut().for_each(|member| member.link.is_away = false);
         for (seat, member) in seats.iter().zip(&links) {
             self.apply_member_entry(position, at, *seat, member.link, &message);
         }
@@ -133,6 +135,7 @@ impl State {
         let (mut numbers, mut links) = (SmallVec::new(), Vec::with_capacity(count));
         let Some(job) = self.groups.fan_out.front(at) else { return (numbers, links) };
         let audience = self.audience_of(at, &job.message);
+        let is_message = job.message.fact.is_none();
         let count = if let FanOutScope::Only(_) = audience { 1 } else { count };
         let seats = self.tables.conversations.at(at).full_seats().get(job.next as usize..).unwrap_or_default();
         // A record ends after a bounded number of skipped seats, though skipping one costs little.
@@ -141,7 +144,8 @@ impl State {
                 break;
             }
             if audience.has(seat, job.message.conversation_seq) {
-                let link = self.tables.inboxes.tail_at(seat.user).next_link(Side::Peer);
+                let is_away = is_message && !self.tables.inboxes.is_online(seat.user);
+                let link = ThreadLink { is_away, ..self.tables.inboxes.tail_at(seat.user).next_link(Side::Peer) };
                 links.push(MemberLink { user: self.tables.inboxes.user_at(seat.user).clone(), link });
                 numbers.push(number);
             }

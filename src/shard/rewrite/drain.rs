@@ -85,7 +85,8 @@ impl SourceShard {
     }
 
     fn deliver(&mut self, source: ShardId, number: u64, message: Arc<Message>) {
-        let (links, _) = self.state.links_of(&message);
+        let (mut links, _) = self.state.links_of(&message);
+        links.iter_mut().for_each(|link| link.is_away = false);
         self.state.peers.outbound.peer(source).take(number);
         self.state.apply_message(self.next_position(), &message, &links);
         self.go_on_with(Record::Carried { message, links });

@@ -25,6 +25,13 @@ pub(in crate::shard) struct Taken {
     pub author_seq: Option<Seq>,
 }
 
+/// Where a user's inbox ends, and whether the user has a session.
+#[derive(Default)]
+struct InboxEnd {
+    tail: Tail,
+    is_online: bool,
+}
+
 /// Why a message was not accepted; the state is unchanged.
 #[derive(Debug)]
 pub(in crate::shard) enum Hindrance {
@@ -296,8 +303,9 @@ impl State {
     fn links_in(&self, row: Option<ConversationIndex>, sides: PairMembers, message: &Message) -> ThreadLinks {
         let mut links = ThreadLinks::new();
         for side in [Side::Author, Side::Peer] {
-            if let Some(tail) = self.tail_on(side, sides.on(side), message) {
-                links.push(tail.next_link(side));
+            if let Some(inbox) = self.inbox_on(side, sides.on(side), message) {
+                let is_away = side == Side::Peer && message.fact.is_none() && !inbox.is_online;
+                links.push(ThreadLink { is_away, ..inbox.tail.next_link(side) });
             }
         }
         if takes_place(message.fact.as_deref()) {
@@ -307,12 +315,12 @@ impl State {
         links
     }
 
-    /// The tail of the inbox on this side, if it is on this shard and gets the message; `place` is its user's index if
-    /// it has a seat in the pair.
-    fn tail_on(&self, side: Side, user_index: Option<UserIndex>, message: &Message) -> Option<Tail> {
+    /// The inbox on this side, if it is on this shard and gets the message; `user_index` is its user's if the user has a
+    /// seat in the pair.
+    fn inbox_on(&self, side: Side, user_index: Option<UserIndex>, message: &Message) -> Option<InboxEnd> {
         // A user's message goes to both users of a pair.
         if let (Some(user_index), None) = (user_index, &message.fact) {
-            return Some(self.tables.inboxes.tail_at(user_index));
+            return Some(self.end_of_inbox(user_index));
         }
         let user = user_on(side, message)?;
         let is_group = matches!(message.conversation, Conversation::Group(_));
@@ -324,9 +332,18 @@ impl State {
         };
         match user_index {
             _ if !is_told => None,
-            Some(user_index) => Some(self.tables.inboxes.tail_at(user_index)),
-            None => self.is_home(user).then(|| self.tables.inboxes.tail(user)),
+            Some(user_index) => Some(self.end_of_inbox(user_index)),
+            None if !self.is_home(user) => None,
+            None => {
+                let user_index = self.tables.inboxes.find(user);
+                Some(user_index.map_or_else(InboxEnd::default, |user_index| self.end_of_inbox(user_index)))
+            }
         }
+    }
+
+    fn end_of_inbox(&self, user_index: UserIndex) -> InboxEnd {
+        let inboxes = &self.tables.inboxes;
+        InboxEnd { tail: inboxes.tail_at(user_index), is_online: inboxes.is_online(user_index) }
     }
 }
 
