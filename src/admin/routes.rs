@@ -5,7 +5,7 @@ use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
-use crate::admin::people::{erasure, export, groups, profiles, sessions, users};
+use crate::admin::people::{devices, erasure, export, groups, profiles, sessions, users};
 use crate::admin::watch::{health, metrics};
 use crate::admin::webhooks::handlers as webhooks;
 use crate::server::MetricsAccess;
@@ -52,6 +52,9 @@ pub static ROUTES: &[Route] = &[
     route(Method::GET, "/v1/users/{user}/export", Access::Token, || get(export::export)),
     route(Method::GET, "/v1/users/{user}/profile", Access::Token, || get(profiles::show_user)),
     route(Method::PUT, "/v1/users/{user}/profile", Access::Token, || put(profiles::set_user)),
+    route(Method::GET, "/v1/users/{user}/devices", Access::Token, || get(devices::list)),
+    route(Method::PUT, "/v1/users/{user}/devices/{device}", Access::Token, || put(devices::register)),
+    route(Method::DELETE, "/v1/users/{user}/devices/{device}", Access::Token, || delete(devices::unregister)),
     route(Method::PUT, "/v1/users/{user}/blocks/{other}", Access::Token, || put(users::block)),
     route(Method::DELETE, "/v1/users/{user}/blocks/{other}", Access::Token, || delete(users::unblock)),
     route(Method::PUT, "/v1/users/{user}/disabled", Access::Token, || put(users::disable)),

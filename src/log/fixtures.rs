@@ -7,8 +7,9 @@ use super::{
 pub(crate) use crate::model::testing::{Chance, user};
 use crate::model::{
     AccountState, Annotations, BlockState, ChunkPhase, ClientMessageId, Conversation, ConversationName,
-    ConversationSeq, DeviceKey, Extra, Fact, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy, Message,
-    MessageId, Millis, Position, Profile, ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
+    ConversationSeq, DeviceKey, Extra, Fact, GivenToken, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy,
+    Message, MessageId, Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours, ReadMessage,
+    Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
 };
 use std::sync::Arc;
 
@@ -101,6 +102,11 @@ pub(super) fn any_record(chance: &mut Chance) -> Record {
             tokens_from: Millis(chance.next()),
         },
         22 => Record::Profile { user: user(&any_text(chance, 1, 64)), profile: Box::new(any_profile(chance)) },
+        23 => Record::PushDevice {
+            user: user(&any_text(chance, 1, 64)),
+            device: any_text(chance, 0, 20).into(),
+            registration: if chance.below(3) > 0 { Some(Box::new(any_registration(chance))) } else { None },
+        },
         20 => Record::Online { user: user(&any_text(chance, 1, 64)), since: Millis(chance.next()) },
         21 => Record::Clock { time: Millis(chance.next()), jumped_ms: chance.next().cast_signed() },
         14 => Record::Erased { user: user(&any_text(chance, 1, 64)), time: Millis(chance.next()) },
@@ -151,6 +157,22 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
             profile: Box::new(any_group_profile(chance)),
         },
         _ => SnapshotRecord::Blocked { pair: halves(chance), bits: chance.next() as u8 },
+    }
+}
+
+fn any_registration(chance: &mut Chance) -> PushRegistration {
+    let (p256dh, auth) = ("B".repeat(87), "a".repeat(22));
+    let (provider, token, p256dh, auth) = match chance.below(3) {
+        0 => ("fcm", "token:fcm", "", ""),
+        1 => ("apns", "00ff", "", ""),
+        _ => ("webpush", "https://push.example/1", &p256dh[..], &auth[..]),
+    };
+    let quiet =
+        QuietHours::new(chance.below(700) as i64, 700 + chance.below(700) as i64, chance.below(1_000) as i64 - 500);
+    let quiet = quiet.ok().filter(|_| chance.below(2) == 0);
+    PushRegistration {
+        token: PushToken::new(GivenToken { provider, token, p256dh, auth }).expect("well formed"),
+        settings: PushSettings::new("de-AT", chance.below(2) == 0, quiet).expect("well formed"),
     }
 }
 

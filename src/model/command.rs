@@ -2,7 +2,7 @@
 
 use super::{
     Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, GroupRequest, MessageContent, MessageId,
-    Profile, Recipient, Seq, UserId, Verb,
+    Profile, PushChange, Recipient, Seq, UserId, Verb,
 };
 use compact_str::CompactString;
 
@@ -65,6 +65,12 @@ pub enum Command {
     ShowProfile(UserId),
     /// Set the user's own profile.
     SetProfile(Box<Profile>),
+    /// Register a device of the user that a push service wakes, or change what is wanted of it.
+    RegisterDevice(Box<PushChange>),
+    /// Remove a device that a push service wakes; an empty id means the session's own.
+    UnregisterDevice(CompactString),
+    /// List the user's devices that push services wake. The reply is `Reply::Devices`.
+    ShowDevices,
     /// The session has presented a fresh token, and the token was found valid. The reply is `Reply::Reauthenticated`.
     Reauthenticate,
 }
@@ -86,6 +92,9 @@ impl Command {
             Self::Group(request) => request.act.verb(),
             Self::ShowProfile(_) => Verb::ShowProfile,
             Self::SetProfile(_) => Verb::SetProfile,
+            Self::RegisterDevice(_) => Verb::RegisterDevice,
+            Self::UnregisterDevice(_) => Verb::UnregisterDevice,
+            Self::ShowDevices => Verb::ShowDevices,
             Self::Reauthenticate => Verb::Reauthenticate,
         }
     }

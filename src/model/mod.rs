@@ -18,8 +18,8 @@ mod message;
 mod moment;
 mod order;
 mod policies;
+mod push;
 mod refusal;
-mod refusal_counts;
 mod reply;
 mod short_text;
 mod sizing;
@@ -51,8 +51,11 @@ pub use order::{
     SessionState, UserState,
 };
 pub use policies::{Directory, Policies, SamePlatform};
-pub use refusal::{Refusal, Refused};
-pub use refusal_counts::RefusalCounts;
+pub use push::{
+    GivenToken, PushChange, PushDevice, PushProvider, PushRegistration, PushSettings, PushToken, QuietHours,
+    push_device_id,
+};
+pub use refusal::{Refusal, RefusalCounts, Refused};
 pub use reply::{ConversationRow, Event, PresenceState, Reply, TypingNotice, UserProfile};
 pub use sizing::{Room, Sizing};
 pub use unsequenced::UnsequencedMessage;

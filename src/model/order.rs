@@ -2,7 +2,8 @@
 
 use super::{
     Conversation, ConversationSeq, Conversations, Denial, DeviceKey, GroupId, GroupState, HistoryDirection, MessageId,
-    Millis, Profile, ProfileChange, Refused, Reply, Role, Send, Seq, SessionId, ShardId, Sync, UserId,
+    Millis, Profile, ProfileChange, PushChange, PushDevice, Refused, Reply, Role, Send, Seq, SessionId, ShardId, Sync,
+    UserId,
 };
 use compact_str::CompactString;
 
@@ -88,6 +89,27 @@ pub enum Order {
     },
     /// Reads a user's profile.
     ShowProfile {
+        /// The user.
+        user: UserId,
+    },
+    /// Registers a device that a push service wakes, or changes what is wanted of it.
+    RegisterDevice {
+        /// The user.
+        user: UserId,
+        /// The device, which has an id.
+        change: Box<PushChange>,
+    },
+    /// Removes a device that a push service wakes.
+    UnregisterDevice {
+        /// The user.
+        user: UserId,
+        /// The device.
+        device: CompactString,
+        /// Only while this is its token.
+        only: Option<CompactString>,
+    },
+    /// Lists a user's devices that push services wake.
+    ShowDevices {
         /// The user.
         user: UserId,
     },
@@ -258,6 +280,9 @@ impl Order {
             | Self::ShowUser { user }
             | Self::SetProfile { user, .. }
             | Self::ShowProfile { user }
+            | Self::RegisterDevice { user, .. }
+            | Self::UnregisterDevice { user, .. }
+            | Self::ShowDevices { user }
             | Self::SetAccount { user, .. }
             | Self::RevokeTokens { user, .. }
             | Self::Send { author: user, .. }
@@ -294,6 +319,15 @@ pub enum Answer {
     User(Box<UserState>),
     /// The profile of a user; an empty one where the user has none.
     Profile(Box<Profile>),
+    /// The devices of a user that push services wake.
+    Devices {
+        /// The latest registered last.
+        devices: Vec<PushDevice>,
+        /// Messages that the user has not read.
+        unread: u64,
+        /// The account is disabled.
+        is_disabled: bool,
+    },
     /// The message is stored to the configured durability, as `Reply::Sent` says.
     Sent(SentMessage),
     /// A page, or what else a session would get as a reply.

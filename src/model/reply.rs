@@ -2,7 +2,7 @@
 
 use super::{
     Conversation, ConversationName, ConversationSeq, Denial, Entry, GroupState, Message, MessageId, Millis, Profile,
-    Refused, Seq, UserId,
+    PushDevice, Refused, Seq, UserId,
 };
 use std::sync::Arc;
 
@@ -64,6 +64,8 @@ pub enum Reply {
     Group(Box<GroupState>),
     /// A user's profile; an empty one where the user has none.
     Profile(Box<UserProfile>),
+    /// The user's devices that push services wake, the latest registered last.
+    Devices(Vec<PushDevice>),
     /// Executed; the reply carries nothing else.
     Done,
     /// Refused. Where a request stores something, nothing was stored.

@@ -45,11 +45,17 @@ pub enum Verb {
     ShowProfile,
     /// Set one's own profile.
     SetProfile,
+    /// Register a device with a push service.
+    RegisterDevice,
+    /// Remove such a device.
+    UnregisterDevice,
+    /// List such devices.
+    ShowDevices,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Authenticate,
         Self::Reauthenticate,
         Self::Send,
@@ -71,5 +77,8 @@ impl Verb {
         Self::DissolveGroup,
         Self::ShowProfile,
         Self::SetProfile,
+        Self::RegisterDevice,
+        Self::UnregisterDevice,
+        Self::ShowDevices,
     ];
 }

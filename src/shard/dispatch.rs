@@ -93,6 +93,11 @@ impl<S: Storage> Shard<S> {
             Command::Group(request) => self.group_request(ctx, session, tag, request),
             Command::ShowProfile(user) => self.show_profile(ctx, session, tag, user),
             Command::SetProfile(profile) => self.set_own_profile(ctx, session, tag, profile),
+            Command::RegisterDevice(change) => {
+                self.change_own_device(ctx, session, tag, (change.device.clone(), Some(*change)));
+            }
+            Command::UnregisterDevice(device) => self.change_own_device(ctx, session, tag, (device, None)),
+            Command::ShowDevices => self.show_own_devices(ctx, session, tag),
             Command::Reauthenticate => self.reauthenticated(ctx, session, tag),
         }
     }

@@ -12,6 +12,7 @@ mod away;
 mod backend;
 mod backup;
 mod chat;
+mod devices;
 mod events;
 mod hook;
 mod log_tools;

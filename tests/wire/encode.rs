@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mushan::model::{
     Ack, Annotations, ChunkPhase, Command, ConversationRef, Extra, GroupAct, GroupRequest, HistoryDirection,
-    PresenceAction, Recipient, Send, Sync, SyncDirection, UserId,
+    PresenceAction, PushChange, Recipient, Send, Sync, SyncDirection, UserId,
 };
 use mushan::wire::proto;
 use prost::Message;
@@ -70,6 +70,11 @@ pub fn binary(command: &Command) -> Option<(i32, Vec<u8>)> {
             });
             (738, proto::SetProfileRequest { profile }.encode_to_vec())
         }
+        Command::RegisterDevice(change) => (750, binary_device(change)),
+        Command::UnregisterDevice(device) => {
+            (752, proto::DeviceUnregisterRequest { device_id: device.to_string() }.encode_to_vec())
+        }
+        Command::ShowDevices => (754, Vec::new()),
         Command::Reauthenticate => return None,
     })
 }
@@ -229,6 +234,9 @@ pub fn json_rpc(command: &Command) -> Option<(&'static str, Value)> {
             let (name, avatar) = (profile.name.as_str(), profile.avatar.as_str());
             ("setProfile", json!({"name": name, "avatar": avatar, "attributes": attributes}))
         }
+        Command::RegisterDevice(change) => ("registerDevice", json_device(change)),
+        Command::UnregisterDevice(device) => ("unregisterDevice", json!({"deviceId": device.as_str()})),
+        Command::ShowDevices => ("devices", json!({})),
         Command::Reauthenticate => return None,
     })
 }
@@ -287,4 +295,41 @@ pub fn phase(phase: ChunkPhase) -> u8 {
         ChunkPhase::Next => 1,
         ChunkPhase::Last => 2,
     }
+}
+
+fn parts_of(change: &PushChange) -> [String; 4] {
+    let Some(token) = &change.token else { return [const { String::new() }; 4] };
+    let (p256dh, auth) = token.keys();
+    [token.provider().name(), token.address(), p256dh, auth].map(str::to_owned)
+}
+
+fn binary_device(change: &PushChange) -> Vec<u8> {
+    let [provider, token, p256dh, auth] = parts_of(change);
+    let quiet = change.settings.quiet.map(|quiet| {
+        let (from, until, utc_offset) = quiet.parts();
+        proto::QuietHours { from: from.into(), until: until.into(), utc_offset: utc_offset.into() }
+    });
+    let request = proto::DeviceRegisterRequest {
+        device_id: change.device.to_string(),
+        provider,
+        token,
+        p256dh,
+        auth,
+        locale: change.settings.locale().to_owned(),
+        muted: change.settings.is_muted,
+        quiet,
+    };
+    request.encode_to_vec()
+}
+
+fn json_device(change: &PushChange) -> Value {
+    let [provider, token, p256dh, auth] = parts_of(change);
+    let quiet = change.settings.quiet.map(|quiet| {
+        let (from, until, utc_offset) = quiet.parts();
+        json!({"from": from, "until": until, "utcOffset": utc_offset})
+    });
+    json!({
+        "deviceId": change.device.as_str(), "provider": provider, "token": token, "p256dh": p256dh, "auth": auth,
+        "locale": change.settings.locale(), "muted": change.settings.is_muted, "quiet": quiet,
+    })
 }

@@ -4,6 +4,7 @@
 mod binary;
 mod client;
 mod decode;
+mod devices;
 mod encode;
 mod forward;
 mod groups;

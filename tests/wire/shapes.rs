@@ -4,10 +4,11 @@ use crate::client::user;
 use bytes::Bytes;
 use mushan::model::{
     Ack, Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
-    ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GroupAct, GroupChange, GroupId,
-    GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, MarkRead, Message, MessageId,
-    Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange, ReadMessage, Receipt, Recipient, Revoke,
-    Role, Send, Seq, SettingFlags, StreamChunk, Sync, SyncDirection, Typing, TypingNotice, UserId,
+    ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GivenToken, GroupAct, GroupChange,
+    GroupId, GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, MarkRead, Message,
+    MessageId, Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange, PushChange, PushSettings,
+    PushToken, QuietHours, ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags, StreamChunk, Sync,
+    SyncDirection, Typing, TypingNotice, UserId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -222,8 +223,33 @@ pub fn commands(tongue: Tongue) -> impl Strategy<Value = Command> {
         3 => group_requests().prop_map(|request| Command::Group(Box::new(request))),
         1 => users().prop_map(Command::ShowProfile),
         1 => profiles().prop_map(|profile| Command::SetProfile(Box::new(profile))),
+        1 => push_changes().prop_map(|change| Command::RegisterDevice(Box::new(change))),
+        1 => "[a-z]{0,9}".prop_map(|device| Command::UnregisterDevice(device.into())),
+        1 => Just(Command::ShowDevices),
         1 => (action, vec(users(), 0..20)).prop_map(|(action, users)| Command::Presence(Presence { action, users })),
     ]
+}
+
+fn push_changes() -> impl Strategy<Value = PushChange> {
+    let given = ("[!-~]{1,90}", "[0-9a-f]{1,90}", "[A-Za-z0-9_-]{87}", "[A-Za-z0-9_-]{22}", 0..4_usize);
+    let token = given.prop_map(|(fcm, apns, p256dh, auth, which)| {
+        let endpoint = format!("https://push.example/{apns}");
+        let given = match which {
+            0 => return None,
+            1 => GivenToken { provider: "fcm", token: &fcm, p256dh: "", auth: "" },
+            2 => GivenToken { provider: "apns", token: &apns, p256dh: "", auth: "" },
+            _ => GivenToken { provider: "webpush", token: &endpoint, p256dh: &p256dh, auth: &auth },
+        };
+        Some(PushToken::new(given).expect("well formed"))
+    });
+    let quiet = (0..700_i64, 700..1_440_i64, -840..=840_i64);
+    let quiet = option::of(quiet.prop_map(|(from, until, offset)| QuietHours::new(from, until, offset).expect("fine")));
+    ("[a-z]{0,9}", token, "[A-Za-z-]{0,35}", any::<bool>(), quiet).prop_map(
+        |(device, token, locale, is_muted, quiet)| {
+            let settings = PushSettings::new(&locale, is_muted, quiet).expect("well formed");
+            PushChange { device: device.into(), token, settings }
+        },
+    )
 }
 
 fn facts() -> impl Strategy<Value = Fact> {

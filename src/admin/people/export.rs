@@ -10,6 +10,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::base::intake::{self, PathSegments};
 use crate::admin::messages::reading::{ShownConversationRow, ShownEntry};
 use crate::admin::people::conversation_pages::ConversationPages;
+use crate::admin::people::devices::{ShownTokens, shown};
 use crate::admin::people::sessions::shown_session;
 use crate::admin::people::users::{is_nobody, shown_user};
 use crate::model::{Answer, Order, Refusal, Reply, Seq, Sync, SyncDirection, UserId};
@@ -89,6 +90,10 @@ async fn write_everything(api: &Api, user: &UserId, out: &mut ExportLines) -> Re
         return Err(Some(ApiError::Internal));
     };
     sessions.iter().for_each(|session| out.add("session", shown_session(session)));
+    let Answer::Devices { devices, .. } = api.orders.ask(Order::ShowDevices { user: user.clone() }).await? else {
+        return Err(Some(ApiError::Internal));
+    };
+    devices.iter().for_each(|device| out.add("device", shown(device, ShownTokens::Full)));
     write_conversations(api, user, out).await?;
     write_entries(api, user, out).await
 }

@@ -1,6 +1,7 @@
 //! Orders about users, their sessions and their groups; what is theirs, and how it goes.
 
 pub mod conversation_pages;
+pub mod devices;
 pub mod erasure;
 pub mod export;
 pub mod groups;

@@ -109,6 +109,7 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         Record::Account { user: other, .. }
         | Record::Online { user: other, .. }
         | Record::Profile { user: other, .. }
+        | Record::PushDevice { user: other, .. }
         | Record::Erased { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
@@ -186,6 +187,10 @@ fn line(shard: ShardId, position: Position, record: &Record, arguments: &Argumen
             let mut body = profile_body(profile);
             body["user"] = user.as_str().into();
             ("profile", body)
+        }
+        Record::PushDevice { user, device, registration } => {
+            let provider = registration.as_ref().map(|it| it.token.provider().name());
+            ("push_device", json!({"user": user.as_str(), "device": device.as_str(), "provider": provider}))
         }
         Record::Kept(kept) => kept_body(kept),
         Record::Online { user, since } => ("online", json!({"user": user.as_str(), "since": since.0})),

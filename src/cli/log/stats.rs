@@ -102,6 +102,7 @@ fn count(shard: ShardId, log: &ArchivedLog, progress: &Progress) -> Result<LogSt
             | Record::Online { user, .. }
             | Record::Account { user, .. }
             | Record::Profile { user, .. }
+            | Record::PushDevice { user, .. }
             | Record::Erased { user, .. } => {
                 users.insert(user);
             }

@@ -9,10 +9,12 @@ use crate::log::record::envelope;
 use crate::log::record::member_link::{member_link_bytes, member_link_of, put_member_link, read_member_link};
 use crate::log::record::message::{MessageHead, encode_links, encode_message, message_bytes, read_message};
 use crate::log::record::profile::{profile_bytes, put_profile, read_profile};
+use crate::log::record::push::{put_registration, read_registration, registration_bytes};
 use crate::log::record::snapshot;
 use crate::log::{Delivery, Record, Side, Thread, ThreadLink};
 use crate::model::{
     AccountState, BlockState, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Seq, ShardId, UserId,
+    push_device_id,
 };
 use std::sync::Arc;
 
@@ -38,7 +40,8 @@ pub(in crate::log) const KIND_ONLINE: u8 = 24;
 pub(in crate::log) const KIND_CLOCK: u8 = 25;
 pub(in crate::log) const KIND_ERASED: u8 = 26;
 pub(in crate::log) const KIND_PROFILE: u8 = 27;
-const KIND_NEWEST: u8 = snapshot::KIND_DESCRIBED;
+pub(in crate::log) const KIND_PUSH_DEVICE: u8 = 29;
+const KIND_NEWEST: u8 = KIND_PUSH_DEVICE;
 
 pub(in crate::log) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(in crate::log) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;
@@ -158,6 +161,7 @@ pub(in crate::log) fn kind_of(record: &Record) -> u8 {
         Record::Account { .. } => KIND_ACCOUNT,
         Record::Erased { .. } => KIND_ERASED,
         Record::Profile { .. } => KIND_PROFILE,
+        Record::PushDevice { .. } => KIND_PUSH_DEVICE,
         Record::Kept(kept) => snapshot::kind_of(kept),
     }
 }
@@ -189,6 +193,10 @@ pub(in crate::log) fn body_bytes(record: &Record) -> usize {
         | Record::Erased { user, .. } => 8 + 1 + user.as_str().len(),
         Record::Account { user, .. } => 1 + 8 + 1 + user.as_str().len(),
         Record::Profile { user, profile } => 1 + user.as_str().len() + profile_bytes(profile),
+        Record::PushDevice { user, device, registration } => {
+            let registered = registration.as_ref().map_or(0, |it| registration_bytes(it));
+            1 + user.as_str().len() + 1 + device.len() + 1 + registered
+        }
         Record::Block { by, other, .. } => 1 + 1 + by.as_str().len() + 1 + other.as_str().len(),
     }
 }
@@ -282,6 +290,14 @@ fn encode_note(record: &Record, out: &mut impl Put) {
         Record::Profile { user, profile } => {
             out.put_short(user.as_str().as_bytes());
             put_profile(profile, out);
+        }
+        Record::PushDevice { user, device, registration } => {
+            out.put_short(user.as_str().as_bytes());
+            out.put_short(device.as_bytes());
+            out.put_u8(u8::from(registration.is_some()));
+            if let Some(registration) = registration {
+                put_registration(registration, out);
+            }
         }
         _ => {}
     }
@@ -396,6 +412,15 @@ fn decode_note(kind: u8, reader: &mut Reader<'_>) -> Option<Record> {
             Record::Account { state, tokens_from: Millis(reader.u64()?), user: short_user(reader)? }
         }
         KIND_PROFILE => Record::Profile { user: short_user(reader)?, profile: Box::new(read_profile(reader)?) },
+        KIND_PUSH_DEVICE => Record::PushDevice {
+            user: short_user(reader)?,
+            device: push_device_id(text(reader.short()?)?).ok()?,
+            registration: match reader.u8()? {
+                0 => None,
+                1 => Some(Box::new(read_registration(reader)?)),
+                _ => return None,
+            },
+        },
         kind => Record::Kept(snapshot::read(kind, reader)?),
     })
 }

@@ -3,8 +3,9 @@
 use crate::log::record::snapshot::SnapshotRecord;
 use crate::model::{
     AccountState, BlockState, Conversation, ConversationSeq, DeviceKey, Message, MessageId, Millis, Position, Profile,
-    Seq, ShardId, UserId,
+    PushRegistration, Seq, ShardId, UserId,
 };
+use compact_str::CompactString;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -232,6 +233,15 @@ pub enum Record {
         user: UserId,
         /// The profile.
         profile: Box<Profile>,
+    },
+    /// A device that a push service wakes from now on; `None`: it does no more.
+    PushDevice {
+        /// The user of the device.
+        user: UserId,
+        /// The device.
+        device: CompactString,
+        /// How it is woken.
+        registration: Option<Box<PushRegistration>>,
     },
     /// State beside messages, as a rewrite of the data directory found it.
     Kept(SnapshotRecord),

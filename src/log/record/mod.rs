@@ -10,4 +10,5 @@ pub(super) mod kinds;
 pub(super) mod member_link;
 pub(super) mod message;
 pub(crate) mod profile;
+pub(crate) mod push;
 pub(super) mod snapshot;

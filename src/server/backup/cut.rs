@@ -104,6 +104,7 @@ impl Trail {
             | Record::Consumed { .. }
             | Record::Account { .. }
             | Record::Profile { .. }
+            | Record::PushDevice { .. }
             | Record::Block { .. }
             | Record::Online { .. }
             | Record::Erased { .. }

@@ -120,6 +120,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
             | Record::Consumed { .. }
             | Record::Account { .. }
             | Record::Profile { .. }
+            | Record::PushDevice { .. }
             | Record::Block { .. }
             | Record::Online { .. }
             | Record::Erased { .. }

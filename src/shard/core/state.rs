@@ -19,8 +19,8 @@ use crate::shard::rows::inbox::InboxTable;
 use crate::shard::rows::logged_presence::LoggedPresence;
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
 use crate::shard::rows::profiles::UserProfiles;
+use crate::shard::rows::push_devices::PushDevices;
 use crate::shard::rows::segment_times::SegmentTimes;
-use crate::shard::rows::unmade::UnmadeGroups;
 use crate::shard::table::cost::RowMeter;
 use crate::shard::table::fingerprint::Fingerprints;
 use crate::shard::table::placement::Placement;
@@ -32,6 +32,7 @@ use crate::shard::work::hook_lines::HookLines;
 use crate::shard::work::retention::SegmentDependencies;
 use crate::shard::work::transients::Transients;
 use crate::shard::work::typing::TypingTimes;
+use crate::shard::work::unmade::UnmadeGroups;
 use std::collections::VecDeque;
 
 /// The state of a shard.
@@ -62,6 +63,7 @@ pub(in crate::shard) struct RowTables {
     pub accounts: Accounts,
     pub erased: Erased,
     pub profiles: UserProfiles,
+    pub push_devices: PushDevices,
     pub blocks: Blocks,
     pub revoked: Revoked,
     pub consumed: Consumed,
@@ -124,6 +126,7 @@ impl State {
                 accounts: Accounts::default(),
                 erased: Erased::default(),
                 profiles: UserProfiles::default(),
+                push_devices: PushDevices::default(),
                 blocks: Blocks::default(),
                 revoked: Revoked::default(),
                 consumed: Consumed::default(),

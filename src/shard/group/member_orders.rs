@@ -37,6 +37,9 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
         | Order::ShowUser { .. }
         | Order::SetProfile { .. }
         | Order::ShowProfile { .. }
+        | Order::RegisterDevice { .. }
+        | Order::UnregisterDevice { .. }
+        | Order::ShowDevices { .. }
         | Order::SetAccount { .. }
         | Order::RevokeTokens { .. }
         | Order::Send { .. }

@@ -83,6 +83,7 @@ impl State {
             Record::Block { by, other, state } => self.apply_block(&by, &other, state),
             Record::Account { user, state, tokens_from } => self.apply_account(&user, state, tokens_from),
             Record::Profile { user, profile } => self.tables.profiles.set(&user, profile),
+            Record::PushDevice { user, device, registration: it } => self.tables.push_devices.set(&user, &device, it),
             Record::Seen { user, last_seen } => {
                 let user_index = self.tables.inboxes.find_or_add(&user);
                 self.tables.inboxes.see(user_index, last_seen);
@@ -410,6 +411,7 @@ impl State {
         let account = self.tables.accounts.find(user);
         self.tables.accounts.set(user, Account { state: AccountState::Disabled, ..account });
         self.tables.profiles.set(user, Box::default());
+        self.tables.push_devices.forget(user);
         if let Some(user_index) = self.tables.inboxes.find(user) {
             self.tables.inboxes.erase(user_index);
             self.tables.presence.forget(user_index);

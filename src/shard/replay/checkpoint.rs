@@ -19,6 +19,7 @@ use crate::shard::rows::groups::Groups;
 use crate::shard::rows::inbox::InboxTable;
 use crate::shard::rows::marks::{Blocks, Consumed, Receipts, Revoked};
 use crate::shard::rows::profiles::{GroupProfiles, UserProfiles};
+use crate::shard::rows::push_devices::PushDevices;
 use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
@@ -108,7 +109,8 @@ impl<S: Storage> Shard<S> {
             + self.state.groups.rosters.members() * (MEMBER_BYTES + id)
             + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
         let profiles = self.state.tables.profiles.bytes() + self.state.groups.rosters.profiles.bytes();
-        counted + counted / REST_PART + profiles + LEAST_BYTES
+        let exact = profiles + self.state.tables.push_devices.bytes();
+        counted + counted / REST_PART + exact + LEAST_BYTES
     }
 }
 
@@ -210,6 +212,8 @@ fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError>
 
 /// The version of checkpoints from which on they name erased users.
 const ERASED_SINCE: u16 = 4;
+/// From which on they have devices that push services wake.
+const PUSH_DEVICES_SINCE: u16 = 5;
 
 impl State {
     fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
@@ -233,6 +237,7 @@ impl State {
         self.tables.erased.put(out);
         self.tables.profiles.put(out);
         self.groups.rosters.profiles.put(out);
+        self.tables.push_devices.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -271,6 +276,9 @@ impl State {
             state.tables.erased = Erased::read(&mut reader)?;
             state.tables.profiles = UserProfiles::read(&mut reader)?;
             state.groups.rosters.profiles = GroupProfiles::read(&mut reader)?;
+        }
+        if version >= PUSH_DEVICES_SINCE {
+            state.tables.push_devices = PushDevices::read(&mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

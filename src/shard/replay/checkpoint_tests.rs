@@ -10,13 +10,15 @@ use crate::shard::testing::duo::*;
 /// Header, seed of the manifest, first segment.
 const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
 
-/// The counts of erased users, of profiles of users and of profiles of groups: there are none.
-const SINCE_FOUR_BYTES: usize = 3 * 8;
+/// The count of users with devices that are woken, and before it the counts of erased users, of profiles of users and of
+/// profiles of groups: there are none.
+const SINCE_FIVE_BYTES: usize = 8;
+const SINCE_FOUR_BYTES: usize = 3 * 8 + SINCE_FIVE_BYTES;
 
-/// As the version before wrote it: without erased users and profiles.
-fn of_version_before(checkpoint: &[u8]) -> Vec<u8> {
-    let mut bytes = checkpoint[..checkpoint.len() - 4 - SINCE_FOUR_BYTES].to_vec();
-    bytes[8..10].copy_from_slice(&(CHECKPOINT_VERSION - 1).to_le_bytes());
+/// As an earlier version wrote it, without what later ones added at the end.
+fn of_version(version: u16, added_bytes: usize, checkpoint: &[u8]) -> Vec<u8> {
+    let mut bytes = checkpoint[..checkpoint.len() - 4 - added_bytes].to_vec();
+    bytes[8..10].copy_from_slice(&version.to_le_bytes());
     checkpoint::finish(&mut bytes);
     bytes
 }
@@ -54,6 +56,8 @@ fn checkpoints_of_earlier_versions_are_read_and_the_oldest_takes_every_message_t
     };
     let (begun_with, now, newest, oldest) = opened(made.clone());
     assert_eq!((begun_with, newest, oldest), (Some(0), Some(NOW.wall), NOW.wall));
-    assert_eq!(opened(of_version_before(&made)), (Some(0), now, newest, NOW.wall));
+    for (version, added_bytes) in [(4, SINCE_FIVE_BYTES), (3, SINCE_FOUR_BYTES)] {
+        assert_eq!(opened(of_version(version, added_bytes, &made)), (Some(0), now, newest, NOW.wall), "{version}");
+    }
     assert_eq!(opened(of_oldest_version(&made)), (Some(0), now, newest, Millis(0)));
 }

@@ -95,6 +95,9 @@ impl State {
         for (user, record) in self.tables.profiles.records() {
             put(placement.owner_of(user), record)?;
         }
+        for (user, record) in self.tables.push_devices.records() {
+            put(placement.owner_of(user), record)?;
+        }
         for (message, user) in self.tables.consumed.all() {
             put(placement.owner_of(user), Record::Consumed { user: user.clone(), message })?;
         }

@@ -10,5 +10,6 @@ pub(super) mod presence;
 #[cfg(test)]
 pub(super) mod presence_tests;
 pub(super) mod profile;
+pub(super) mod push_devices;
 #[cfg(test)]
 pub(super) mod tests;

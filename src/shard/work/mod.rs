@@ -11,3 +11,4 @@ pub(super) mod retention;
 pub(super) mod saved_job;
 pub(super) mod transients;
 pub(super) mod typing;
+pub(super) mod unmade;

@@ -3,7 +3,9 @@
 //! Invariants: every message carries `"jsonrpc":"2.0"`; text is escaped in `json_text` and nowhere else; a tag of
 //! `None` gets no answer.
 
-use crate::model::{Closing, Event, GroupState, Message, Refused, Reply, RequestTag, Seq, TypingNotice};
+use crate::model::{
+    Closing, Event, GroupState, Message, PushDevice, PushRegistration, Refused, Reply, RequestTag, Seq, TypingNotice,
+};
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::frame::push_text;
 use crate::wire::common::group_change::profile_members;
@@ -152,6 +154,11 @@ fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &W
             profile_members(out, &shown.profile);
             text(out, "}");
         }
+        Reply::Devices(devices) => {
+            text(out, r#"{"devices":"#);
+            array(out, devices, device_object);
+            text(out, "}");
+        }
         Reply::Done | Reply::Refused(_) | Reply::Denied(_) => text(out, "{}"),
     }
 }
@@ -173,6 +180,25 @@ fn group_object(out: &mut Vec<u8>, group: &GroupState) {
         member(out, "mutedUntil", shown.muted_until.0);
         text(out, "}");
     });
+    text(out, "}");
+}
+
+fn device_object(out: &mut Vec<u8>, device: &PushDevice) {
+    let PushRegistration { token, settings } = &device.registration;
+    text(out, r#"{"deviceId":"#);
+    string(out, &device.id);
+    text_member(out, "provider", token.provider().name());
+    text_member(out, "locale", settings.locale());
+    flag_member(out, "muted", settings.is_muted);
+    if let Some(quiet) = settings.quiet {
+        let (from, until, utc_offset) = quiet.parts();
+        text(out, r#","quiet":{"from":"#);
+        decimal(out, from.into());
+        member(out, "until", until.into());
+        name(out, "utcOffset");
+        signed(out, utc_offset.into());
+        text(out, "}");
+    }
     text(out, "}");
 }
 

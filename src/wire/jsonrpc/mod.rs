@@ -360,6 +360,9 @@ fn verb_of(method: &str) -> Option<Verb> {
         "dissolveGroup" => Verb::DissolveGroup,
         "profile" => Verb::ShowProfile,
         "setProfile" => Verb::SetProfile,
+        "registerDevice" => Verb::RegisterDevice,
+        "unregisterDevice" => Verb::UnregisterDevice,
+        "devices" => Verb::ShowDevices,
         _ => return None,
     })
 }

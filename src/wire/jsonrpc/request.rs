@@ -1,10 +1,11 @@
 //! Decodes the params of each JSON-RPC method, the extensions of PROTOCOL 3.16 included, to its command.
 
 use crate::model::{
-    Ack, Annotations, ChunkPhase, Command, ConversationRef, GroupAct, GroupRequest, HeaderFlags, Limits, Presence,
-    Receipt, Recipient, Refusal, Refused, Send, Seq, SettingFlags, StreamChunk, Typing, UserId, Verb,
-    has_control_character,
+    Ack, Annotations, ChunkPhase, Command, ConversationRef, GivenToken, GroupAct, GroupRequest, HeaderFlags, Limits,
+    Presence, Receipt, Recipient, Refusal, Refused, Send, Seq, SettingFlags, StreamChunk, Typing, UserId, Verb,
+    has_control_character, push_device_id,
 };
+use crate::wire::common::devices::{self, GivenSettings};
 use crate::wire::common::exchange::HistoryRange;
 use crate::wire::common::exchange::{self, Exchange, TOPIC_BYTES_MAX};
 use crate::wire::common::groups::{self, GivenProfile};
@@ -83,6 +84,7 @@ pub(in crate::wire) fn command(
         }
         Verb::ShowProfile => params.user().map(Command::ShowProfile),
         Verb::SetProfile => groups::profile(params.profile()?, exchange.limits).map(Box::new).map(Command::SetProfile),
+        Verb::RegisterDevice | Verb::UnregisterDevice | Verb::ShowDevices => params.device_request(verb),
         Verb::Authenticate | Verb::Reauthenticate => Err(Refused::invalid("already connected")),
     }
 }
@@ -166,6 +168,34 @@ impl Params<'_, '_> {
 
     fn user(&self) -> Result<UserId, Refused> {
         groups::user(self.text("userId", "userId must be a string")?.unwrap_or_default())
+    }
+
+    fn device_request(&self, verb: Verb) -> Result<Command, Refused> {
+        let device = self.text("deviceId", "deviceId must be a string")?.unwrap_or_default();
+        match verb {
+            Verb::RegisterDevice => self.registration(device),
+            Verb::UnregisterDevice => push_device_id(device).map(Command::UnregisterDevice),
+            _ => Ok(Command::ShowDevices),
+        }
+    }
+
+    fn registration(&self, device: &str) -> Result<Command, Refused> {
+        const TEXT: &str = "provider, token, p256dh, auth and locale must be strings";
+        const QUIET: &str = "quiet must be an object with the numbers from, until and utcOffset";
+        let part = |name| self.text(name, TEXT).map(Option::unwrap_or_default);
+        let muted = self.find("muted").map(|muted| muted.flag().ok_or(Refused::invalid("muted must be a boolean")));
+        let [from, until, utc_offset] = self.inner("quiet", ["from", "until", "utcOffset"], QUIET)?;
+        let quiet = if self.find("quiet").is_some() {
+            let number =
+                |value: Option<Value<'_, '_>>| value.and_then(|it| it.integer()).ok_or(Refused::invalid(QUIET));
+            Some([number(from)?, number(until)?, number(utc_offset)?])
+        } else {
+            None
+        };
+        let (provider, token, p256dh, auth) = (part("provider")?, part("token")?, part("p256dh")?, part("auth")?);
+        let settings =
+            GivenSettings { locale: part("locale")?, is_muted: muted.transpose()?.unwrap_or_default(), quiet };
+        devices::register(device, GivenToken { provider, token, p256dh, auth }, settings)
     }
 
     /// The parts of a profile that are there.

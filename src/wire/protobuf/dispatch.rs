@@ -58,6 +58,9 @@ fn verb_of(command: CommandType) -> Option<Verb> {
         CommandType::CmdGroupDissolveReq => Verb::DissolveGroup,
         CommandType::CmdProfileReq => Verb::ShowProfile,
         CommandType::CmdSetProfileReq => Verb::SetProfile,
+        CommandType::CmdDeviceRegisterReq => Verb::RegisterDevice,
+        CommandType::CmdDeviceUnregisterReq => Verb::UnregisterDevice,
+        CommandType::CmdDevicesReq => Verb::ShowDevices,
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@
 
 use crate::model::{
     Closing, Conversation, ConversationRow, Entry, Event, Fact, GroupState, Member, Millis, PresenceState, Profile,
-    Recipient, Refused, Reply, Seq, UserId, Verb,
+    PushDevice, Recipient, Refused, Reply, Seq, UserId, Verb,
 };
 use crate::wire::base::frame::{FrameKind, push_header};
 use crate::wire::common::incoming::Context;
@@ -67,6 +67,9 @@ pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
         Verb::DissolveGroup => CommandType::CmdGroupDissolveRsp,
         Verb::ShowProfile => CommandType::CmdProfileRsp,
         Verb::SetProfile => CommandType::CmdSetProfileRsp,
+        Verb::RegisterDevice => CommandType::CmdDeviceRegisterRsp,
+        Verb::UnregisterDevice => CommandType::CmdDeviceUnregisterRsp,
+        Verb::ShowDevices => CommandType::CmdDevicesRsp,
         Verb::Ack | Verb::Typing => CommandType::CmdUnknown,
     }
 }
@@ -133,6 +136,10 @@ pub(in crate::wire) fn push_reply(
             push_envelope(out, now, response, sequence, &im::PresenceResponse { error_code, error_msg, states });
         }
         Reply::Group(group) => push_envelope(out, now, response, sequence, &group_info(group)),
+        Reply::Devices(devices) => {
+            let devices = devices.iter().map(device).collect();
+            push_envelope(out, now, response, sequence, &im::DevicesResponse { error_code, error_msg, devices });
+        }
         Reply::Profile(shown) => {
             let (user_id, profile) = (shown.user.to_string(), Some(profile(&shown.profile)));
             push_envelope(
@@ -289,6 +296,21 @@ fn group_info(group: &GroupState) -> im::GroupInfoResponse {
 fn profile(Profile { name, avatar, attributes }: &Profile) -> im::Profile {
     let attributes = attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     im::Profile { name: name.to_string(), avatar: avatar.to_string(), attributes }
+}
+
+fn device(PushDevice { id, registration }: &PushDevice) -> im::RegisteredDevice {
+    let settings = &registration.settings;
+    let quiet = settings.quiet.map(|quiet| {
+        let (from, until, utc_offset) = quiet.parts();
+        im::QuietHours { from: from.into(), until: until.into(), utc_offset: utc_offset.into() }
+    });
+    im::RegisteredDevice {
+        device_id: id.to_string(),
+        provider: registration.token.provider().name().to_owned(),
+        locale: settings.locale().to_owned(),
+        muted: settings.is_muted,
+        quiet,
+    }
 }
 
 fn signed(number: u64) -> i64 {

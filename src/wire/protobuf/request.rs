@@ -1,9 +1,10 @@
 //! Decodes the body of each request of the binary protocol to its command.
 
 use crate::model::{
-    Ack, Command, ConversationName, ConversationRef, GroupAct, GroupId, GroupRequest, IdError, Limits, Recipient,
-    Refusal, Refused, Send, Seq, Typing, UserId, Verb,
+    Ack, Command, ConversationName, ConversationRef, GivenToken, GroupAct, GroupId, GroupRequest, IdError, Limits,
+    Recipient, Refusal, Refused, Send, Seq, Typing, UserId, Verb, push_device_id,
 };
+use crate::wire::common::devices::{self, GivenSettings};
 use crate::wire::common::exchange::{self, Exchange, HistoryRange};
 use crate::wire::common::groups::{self, GivenProfile, Pairs};
 use crate::wire::protobuf::fields::{Envelope, SendRequest};
@@ -78,7 +79,26 @@ pub(in crate::wire) fn command(
             let given = GivenProfile { name: Some(&name), avatar: Some(&avatar), attributes };
             groups::profile(given, limits).map(Box::new).map(Command::SetProfile)
         }
+        Verb::RegisterDevice | Verb::UnregisterDevice | Verb::ShowDevices => device_request(verb, envelope),
         Verb::Authenticate | Verb::Reauthenticate | Verb::Ack => Err(Refused::invalid("unknown command")),
+    }
+}
+
+/// A request about devices that push services wake.
+fn device_request(verb: Verb, envelope: &Envelope<'_>) -> Result<Command, Refused> {
+    match verb {
+        Verb::RegisterDevice => {
+            let im::DeviceRegisterRequest { device_id, provider, token, p256dh, auth, locale, muted, quiet } =
+                decode(envelope)?;
+            let given = GivenToken { provider: &provider, token: &token, p256dh: &p256dh, auth: &auth };
+            let quiet = quiet.map(|it| [it.from.into(), it.until.into(), it.utc_offset.into()]);
+            devices::register(&device_id, given, GivenSettings { locale: &locale, is_muted: muted, quiet })
+        }
+        Verb::UnregisterDevice => {
+            let im::DeviceUnregisterRequest { device_id } = decode(envelope)?;
+            push_device_id(&device_id).map(Command::UnregisterDevice)
+        }
+        _ => decode(envelope).map(|im::DevicesRequest {}| Command::ShowDevices),
     }
 }
 
