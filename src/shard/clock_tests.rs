@@ -25,8 +25,7 @@ fn a_user_may_send_again_in_its_own_time_wherever_the_wall_clock_is_set() {
             settings.limits.sends_per_second = 10;
             settings.limits.sends_burst = 3;
         });
-        duo.open(1, BOB, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, BOB, "desk", CatchUp::Sync);
         assert_eq!(taken(&mut duo, "before", 5), 3);
         set_wall(&mut duo, wall);
         assert_eq!(taken(&mut duo, "set", 5), 0, "a clock that is set is no new allowance");
@@ -43,14 +42,12 @@ fn typing_is_told_again_a_second_later_wherever_the_wall_clock_is_set() {
     let typing =
         || Command::Typing(Typing { conversation: ConversationRef::With(Recipient::User(user(ALICE))), status: 1 });
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, ALICE, "desk", CatchUp::Sync);
     duo.ask(1, BOB, message("hello", ALICE));
     let told = |duo: &mut Duo| {
         duo.outputs();
-        duo.request(1, BOB, typing());
-        duo.settle();
+        duo.perform(1, BOB, typing());
         duo.outputs().iter().filter(|it| matches!(it, Effect::Push { event: Event::Typing(_), .. })).count()
     };
     assert_eq!(told(&mut duo), 1);
@@ -69,8 +66,7 @@ fn dates(duo: &mut Duo, id: &str) -> Vec<(u64, MessageId)> {
 #[test]
 fn dates_never_go_back_in_a_conversation_and_other_conversations_have_the_right_ones_at_once() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
     let right = NOW.wall.0;
     set_wall(&mut duo, Millis(right + HOUR_MS));
     duo.ask(1, BOB, message("ahead", BOB));
@@ -129,8 +125,7 @@ fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
             settings.limits.sends_per_second = per_second;
             settings.limits.sends_burst = burst;
         });
-        duo.open(1, BOB, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, BOB, "desk", CatchUp::Sync);
         let (mut full_at, mut sent) = (0, Vec::new());
         for step in 0..80 {
             match chaos.below(8) {
@@ -173,8 +168,7 @@ fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
 fn a_repetition_is_answered_as_one_while_the_clock_is_wrong_and_afterwards() {
     for by_ms in [30 * 24 * HOUR_MS.cast_signed(), -30 * 24 * HOUR_MS.cast_signed()] {
         let mut duo = Duo::new();
-        duo.open(1, BOB, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, BOB, "desk", CatchUp::Sync);
         let before = duo.ask(1, BOB, message("before", BOB));
         duo.tick_after(1_000);
         set_wall(&mut duo, Millis(NOW.wall.0.saturating_add_signed(by_ms)));
@@ -199,8 +193,7 @@ fn a_repetition_is_answered_as_one_while_the_clock_is_wrong_and_afterwards() {
 #[test]
 fn a_start_answers_a_repetition_as_one_whose_first_was_dated_by_a_clock_that_was_behind() {
     let mut duo = Duo::with(|settings| settings.limits.dedupe_window_ms = HOUR_MS);
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
     set_wall(&mut duo, Millis(NOW.wall.0 - 2 * HOUR_MS));
     let first = duo.ask(1, BOB, message("behind", BOB));
     duo.tick_after(1_000);
@@ -209,8 +202,7 @@ fn a_start_answers_a_repetition_as_one_whose_first_was_dated_by_a_clock_that_was
     duo.tick_after(1_000);
     for _start in 0..2 {
         duo = duo.restart();
-        duo.open(1, BOB, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, BOB, "desk", CatchUp::Sync);
         assert_eq!(duo.ask(1, BOB, message("behind", BOB)), first);
     }
 }
@@ -224,7 +216,6 @@ fn a_start_knows_that_the_clock_was_behind_when_the_first_message_came_by_when_t
     // The process ends before it has looked at its clocks.
     set_wall(&mut duo, NOW.wall);
     let mut duo = duo.restart();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
     assert_eq!(duo.ask(1, BOB, message("behind", BOB)), first);
 }

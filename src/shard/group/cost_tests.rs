@@ -29,8 +29,7 @@ fn group_of(members: usize) -> Cluster {
 #[test]
 fn an_input_costs_the_records_and_rows_that_it_looks_at() {
     let mut cluster = group_of(100);
-    cluster.open(1, "member-0");
-    cluster.settle();
+    cluster.connect(1, "member-0");
     cluster.request(1, "member-0", to_group("one", "crowd", "hello"));
     let sent = cluster.shards[0].cost();
     assert_eq!(sent.records, 3, "the message, and links for 64 and for 35 members: {sent:?}");
@@ -68,8 +67,7 @@ fn crowd(cluster: &mut Cluster, owner: &str, members: usize) -> Vec<String> {
     let names: Vec<String> = (0..members).map(member).collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     cluster.order(fixtures::create("crowd", owner, &all));
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     names
 }
 
@@ -96,10 +94,9 @@ fn a_group_that_is_flooded_is_refused_by_its_own_bound_and_holds_up_no_other_con
     crowd(&mut cluster, "alice", 2_000);
     cluster.order(fixtures::create("team", "bob", &["alice", "carol"]));
     cluster.settle();
-    cluster.open(1, "alice");
-    cluster.open(2, "bob");
-    cluster.open(3, "carol");
-    cluster.settle();
+    cluster.connect(1, "alice");
+    cluster.connect(2, "bob");
+    cluster.connect(3, "carol");
     cluster.outputs();
     for number in 0..500 {
         cluster.request(1, "alice", to_group(&format!("flood-{number}"), "crowd", "x"));
@@ -116,10 +113,8 @@ fn a_group_that_is_flooded_is_refused_by_its_own_bound_and_holds_up_no_other_con
         let answers = cluster.replies();
         assert!(matches!(answers[..], [(2, Reply::Sent { .. })]), "{answers:?}");
     }
-    cluster.settle();
-    cluster.outputs();
-    cluster.request(1, "alice", to_group("later", "crowd", "x"));
-    cluster.settle();
+    cluster.settle_silently();
+    cluster.perform(1, "alice", to_group("later", "crowd", "x"));
     assert!(matches!(cluster.replies()[..], [(1, Reply::Sent { .. })]), "what was on its way has come");
     assert!(cluster.shards.iter().all(|shard| shard.fanning_out() == 0));
     expect_within_budget(&cluster);
@@ -130,8 +125,7 @@ fn after_a_restart_what_is_on_its_way_still_counts() {
     let limits = Limits { group_fan_out_messages_max: 3, fan_out_members_at_once_max: 1, ..fast() };
     let mut cluster = cluster_with(2, limits);
     crowd(&mut cluster, "alice", 2_000);
-    cluster.open(1, "alice");
-    cluster.settle();
+    cluster.connect(1, "alice");
     for number in 0..3 {
         cluster.request(1, "alice", to_group(&format!("m{number}"), "crowd", "x"));
     }
@@ -145,18 +139,15 @@ fn after_a_restart_what_is_on_its_way_still_counts() {
     cluster.request(1, "alice", to_group("fourth", "crowd", "x"));
     turn_without_going_on(&mut cluster);
     assert_eq!(fixtures::refusals(cluster.replies()), [Refusal::GroupTooBusy]);
-    cluster.settle();
-    cluster.outputs();
-    cluster.request(1, "alice", to_group("fifth", "crowd", "x"));
-    cluster.settle();
+    cluster.settle_silently();
+    cluster.perform(1, "alice", to_group("fifth", "crowd", "x"));
     assert!(matches!(cluster.replies()[..], [(1, Reply::Sent { .. })]));
 }
 
 #[test]
 fn what_waits_for_one_sync_leaves_a_part_a_turn_and_in_order() {
     let mut cluster = cluster_with(1, fast());
-    cluster.open(1, "alice");
-    cluster.settle();
+    cluster.connect(1, "alice");
     cluster.outputs();
     for number in 0..5_000 {
         cluster.request(1, "alice", fixtures::message(&format!("m{number}"), "bob", "x"));
@@ -182,8 +173,7 @@ fn a_message_that_is_never_stored_comes_to_a_large_group_a_part_a_turn_and_in_or
     let mut cluster = cluster_with(1, fast());
     let names = crowd(&mut cluster, "alice", 2_000);
     (100..).zip(&names).for_each(|(session, name)| cluster.open(session, name));
-    cluster.open(1, "alice");
-    cluster.settle();
+    cluster.connect(1, "alice");
     cluster.outputs();
     for number in 0..20 {
         let Command::Send(mut send) = to_group(&format!("t{number}"), "crowd", &number.to_string()) else {
@@ -223,18 +213,15 @@ fn a_user_with_many_watchers_is_told_of_a_part_a_turn_and_they_leave_at_no_cost(
     let mut cluster = cluster_with(1, Limits { presence_subscribers_max: 10_000, ..fast() });
     let names: Vec<String> = (0..3_000).map(member).collect();
     for (session, name) in (100..).zip(&names) {
-        cluster.open(session, name);
-        cluster.settle();
+        cluster.connect(session, name);
         let watch = crate::model::Presence {
             action: crate::model::PresenceAction::Subscribe,
             users: vec![fixtures::user("star")],
         };
         cluster.request(session, name, Command::Presence(watch));
     }
-    cluster.settle();
-    cluster.outputs();
-    cluster.open(1, "star");
-    cluster.settle();
+    cluster.settle_silently();
+    cluster.connect(1, "star");
     let told = |cluster: &mut Cluster| {
         let is_told = |effect: &Effect| matches!(effect, Effect::Push { event: Event::Presence(_), .. });
         cluster.outputs().iter().filter(|effect| is_told(effect)).count()
@@ -281,8 +268,7 @@ fn who_comes_and_goes_all_the_time_writes_one_record_in_ten_seconds() {
     let mut cluster = cluster_with(1, fast());
     for session in 1..=100 {
         cluster.now = cluster.now.plus(100);
-        cluster.open(session, "alice");
-        cluster.settle();
+        cluster.connect(session, "alice");
         let before = cluster.shards[0].journal().said();
         cluster.input(0, Input::Closed { session: SessionId(session) });
         let is_written = cluster.shards[0].journal().said() != before;
@@ -342,8 +328,7 @@ fn members_in_very_many_conversations_come_and_go_a_part_a_turn() {
 fn a_dissolved_group_s_seats_are_left_a_part_a_turn() {
     let mut cluster = cluster_with(1, fast());
     let names = crowd(&mut cluster, "alice", 5_000);
-    cluster.open(1, &names[4_999]);
-    cluster.settle();
+    cluster.connect(1, &names[4_999]);
     cluster.outputs();
     let order = Order::DissolveGroup { group: GroupId::new("crowd").expect("well formed") };
     cluster.input(0, Input::Ordered { ticket: Ticket(9), order });
@@ -359,8 +344,7 @@ fn a_dissolved_group_s_seats_are_left_a_part_a_turn() {
     }
     assert!(turns >= 5 && is_told, "{turns} turns");
     assert!(!cluster.shards[0].state.groups.rosters.has_left(), "and their memory is given back");
-    cluster.request(1, &names[4_999], to_group("late", "crowd", "anybody?"));
-    cluster.settle();
+    cluster.perform(1, &names[4_999], to_group("late", "crowd", "anybody?"));
     assert_eq!(fixtures::refusals(cluster.replies()), [Refusal::ConversationNotExist]);
 }
 
@@ -372,8 +356,7 @@ fn a_small_group_takes_its_turn_beside_a_large_one_that_was_there_first() {
     for (session, user) in [(1, "alice"), (2, "bob"), (3, "carol")] {
         cluster.open(session, user);
     }
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     for number in 0..5 {
         cluster.request(1, "alice", to_group(&format!("large-{number}"), "crowd", "x"));
     }

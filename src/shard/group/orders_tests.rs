@@ -192,8 +192,7 @@ fn a_crash_in_the_middle_of_a_fan_out_leaves_every_inbox_whole() {
         let shards = 1 + seed % 2;
         let mut cluster = crowded(shards, 1 << 15);
         let owner = cluster.home("alice");
-        cluster.open(1, "alice");
-        cluster.settle();
+        cluster.connect(1, "alice");
         for id in ["one", "two"] {
             cluster.request(1, "alice", to_group(id, "g", id));
         }
@@ -221,8 +220,7 @@ fn a_crash_in_the_middle_of_a_fan_out_leaves_every_inbox_whole() {
         cluster.settle();
         cluster.open(2, "alice");
         for id in ["one", "two"] {
-            cluster.request(2, "alice", to_group(id, "g", id));
-            cluster.settle();
+            cluster.perform(2, "alice", to_group(id, "g", id));
         }
         assert!(cluster.shards.iter().all(Shard::is_settled));
         for member in ["m0", "m1", "m63", "m64", "m200", "m399"] {
@@ -292,13 +290,11 @@ fn what_is_not_to_be_stored_reaches_whoever_is_online_but_the_session_that_said_
         for (session, id) in [(1, "alice"), (2, "alice"), (3, "bob"), (4, "dave")] {
             cluster.open(session, id);
         }
-        cluster.settle();
-        cluster.outputs();
+        cluster.settle_silently();
         let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
         let annotations = Some(Box::new(Annotations { header, ..Annotations::default() }));
         let send = send_to("m", Recipient::Group(group("g")), "now or never");
-        cluster.request(1, "alice", Command::Send(Send { annotations, ..send }));
-        cluster.settle();
+        cluster.perform(1, "alice", Command::Send(Send { annotations, ..send }));
         let mut told: Vec<u64> = Vec::new();
         for effect in cluster.outputs() {
             match effect {
@@ -321,16 +317,14 @@ fn what_is_not_to_be_stored_reaches_whoever_is_online_but_the_session_that_said_
 fn typing_is_told_once_a_second_to_the_others_who_are_online() {
     on_each(1..=3, |mut cluster| {
         cluster.order(create("g", "alice", &["bob"]));
-        cluster.open(1, "alice");
-        cluster.open(2, "bob");
-        cluster.open(3, "dave");
-        cluster.settle();
+        cluster.connect(1, "alice");
+        cluster.connect(2, "bob");
+        cluster.connect(3, "dave");
         cluster.outputs();
         let typing = || Command::Typing(Typing { conversation: in_group("g"), status: 1 });
         let mut told = 0;
         for _ in 0..30 {
-            cluster.request(1, "alice", typing());
-            cluster.settle();
+            cluster.perform(1, "alice", typing());
             cluster.now = cluster.now.plus(100);
             for effect in cluster.outputs() {
                 if let Effect::Push { user, event: Event::Typing(notice), .. } = effect {

@@ -187,8 +187,7 @@ fn a_group_has_as_many_members_as_it_may_and_a_refusal_changes_nothing() {
 fn a_request_waits_behind_the_orders_that_came_before_it() {
     let mut cluster = Cluster::new(1, Windows::default());
     cluster.order(create("g", "alice", &["bob"]));
-    cluster.open(1, "alice");
-    cluster.settle();
+    cluster.connect(1, "alice");
     cluster.outputs();
     let many: Vec<String> = (0..2_000).map(|number| format!("m{number:04}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();

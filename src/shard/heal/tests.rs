@@ -384,8 +384,7 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
         let mut of_first = away(first);
         (of_first.next().expect("one"), of_first.next().expect("two"), away(second).next().expect("one"))
     };
-    cluster.open(1, ALICE);
-    cluster.settle();
+    cluster.connect(1, ALICE);
     for (peer, owner) in [(new, second), (same, first)] {
         // Written to one of them in a former life: its shard delivers the message now, under the same client id.
         let id = format!("reused for {peer}");

@@ -10,8 +10,7 @@ use crate::shard::*;
 fn fill(duo: &mut Duo, from: usize, to: usize) {
     duo.open(1, ALICE, "desk", CatchUp::Sync);
     for number in from..to {
-        duo.request(1, ALICE, message(&format!("m-{number}"), BOB));
-        duo.settle();
+        duo.perform(1, ALICE, message(&format!("m-{number}"), BOB));
     }
     duo.close(1, ALICE);
     duo.outputs();
@@ -30,8 +29,7 @@ fn drain(duo: &mut Duo, session: u64) {
 fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was() {
     let mut duo = Duo::with(|settings| settings.limits.backlog_entries_max = 20);
     fill(&mut duo, 0, 30);
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
     drain(&mut duo, 2);
     assert!(matches!(duo.replies(2)[..], [Reply::Welcome { max_seq: Seq(30) }]));
     let entries = duo.entries(2);
@@ -40,9 +38,8 @@ fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was()
     duo.request(2, BOB, Command::Ack(Ack::Message(entries[1].message.id)));
     duo.tick_after(1_000);
     let mut duo = duo.restart();
-    duo.open(3, BOB, "phone", CatchUp::Backlog);
-    duo.open(4, BOB, "binary", CatchUp::Sync);
-    duo.settle();
+    duo.connect(3, BOB, "phone", CatchUp::Backlog);
+    duo.connect(4, BOB, "binary", CatchUp::Sync);
     drain(&mut duo, 3);
     assert!(duo.seqs(3).into_iter().eq(13..=30));
     assert!(duo.seqs(4).is_empty(), "who asks for what it missed is pushed only what is new");
@@ -52,14 +49,12 @@ fn a_new_device_begins_a_backlog_below_the_newest_and_a_known_one_where_it_was()
 fn facts_come_in_their_place_and_what_was_revoked_comes_as_a_tombstone() {
     let mut duo = Duo::new();
     fill(&mut duo, 0, 1);
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
     let first = duo.inbox(ALICE)[0].message.id;
     let conversation = ConversationRef::With(Recipient::User(user(BOB)));
     assert_eq!(duo.ask(1, ALICE, Command::Revoke(Revoke { message: first, conversation })), Reply::Done);
     duo.ask(1, ALICE, message("behind it", BOB));
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
     let entries = duo.entries(2);
     let shape: Vec<_> =
         entries.iter().map(|it| (it.seq.0, it.message.fact.is_some(), it.message.content.len())).collect();
@@ -126,13 +121,11 @@ fn a_session_that_goes_while_its_backlog_is_read_leaves_nothing_behind() {
     let mut duo = Duo::on([cold.clone(), cold], |_| {});
     fill(&mut duo, 0, 100);
     duo.hold_reads();
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
     assert_eq!(duo.fetches.len(), 1, "the beginning is cold");
     assert!(duo.seqs(2).is_empty());
     duo.close(2, BOB);
     duo.read_held();
-    duo.settle();
     assert!(duo.seqs(2).is_empty());
     let (mut effects, now) = (Vec::new(), duo.now);
     duo.shards[0].handle(now, Input::Drained { session: SessionId(2) }, &mut effects);
@@ -145,12 +138,10 @@ fn large_messages_come_one_at_a_time() {
     duo.open(1, ALICE, "desk", CatchUp::Sync);
     for number in 0..5 {
         let content = vec![b'x'; 60 << 10].into();
-        duo.request(1, ALICE, Command::Send(Send { content, ..send(&number.to_string(), BOB) }));
-        duo.settle();
+        duo.perform(1, ALICE, Command::Send(Send { content, ..send(&number.to_string(), BOB) }));
     }
     duo.outputs();
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
     let mut steps = Vec::new();
     loop {
         steps.push(duo.seqs(2).len());

@@ -29,10 +29,9 @@ fn row(duo: &mut Duo, session: u64, id: &str) -> ConversationRow {
 /// Alice has written so much to Bob, who has two sessions, 2 and 3.
 fn written(messages: usize) -> Duo {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.open(2, BOB, "phone", CatchUp::Sync);
-    duo.open(3, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
+    duo.connect(2, BOB, "phone", CatchUp::Sync);
+    duo.connect(3, BOB, "desk", CatchUp::Sync);
     for n in 0..messages {
         duo.request(1, ALICE, message(&format!("m{n}"), BOB));
     }
@@ -50,10 +49,9 @@ fn with_cold_history(messages: usize) -> Duo {
     let mut duo = Duo::on(disks.map(MemoryStorage::with_cold_segments), |settings| {
         settings.limits.dedupe_window_ms = HOUR_MS;
     });
-    duo.open(1, ALICE, "phone", CatchUp::Sync);
-    duo.open(2, ALICE, "tablet", CatchUp::Sync);
-    duo.open(3, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "phone", CatchUp::Sync);
+    duo.connect(2, ALICE, "tablet", CatchUp::Sync);
+    duo.connect(3, BOB, "desk", CatchUp::Sync);
     for n in 0..messages {
         duo.ask(1, ALICE, message(&format!("m{n}"), BOB));
     }
@@ -71,7 +69,6 @@ fn two_sessions_that_repeat_one_id_after_its_window_make_one_message() {
     duo.settle();
     assert_eq!(fetches_held(&duo), 2, "the first is cold");
     duo.read_held();
-    duo.settle();
     let (phone, tablet) = (duo.replies(1), duo.replies(2));
     assert!(matches!(phone[..], [Reply::Sent { .. }]) && phone == tablet, "{phone:?} {tablet:?}");
     let copies = duo.inbox(BOB).iter().filter(|entry| entry.message.content == "m0").count();
@@ -85,7 +82,6 @@ fn a_mark_that_follows_another_is_not_forgotten() {
     assert_eq!(duo.ask(2, BOB, mark(ALICE, 100)), Reply::Done);
     assert_eq!(duo.ask(2, BOB, mark(ALICE, 150)), Reply::Done);
     duo.read_held();
-    duo.settle();
     let row = row(&mut duo, 2, BOB);
     assert_eq!((row.read_through, row.unread), (ConversationSeq(150), 150));
 }
@@ -96,10 +92,8 @@ fn a_recount_that_ends_behind_the_position_moves_nothing_back() {
     duo.hold_reads();
     assert_eq!(duo.ask(2, BOB, mark(ALICE, 100)), Reply::Done);
     assert_eq!(duo.ask(3, BOB, mark(ALICE, 290)), Reply::Done, "counted at once");
-    duo.request(1, ALICE, message("one more", BOB));
-    duo.settle();
+    duo.perform(1, ALICE, message("one more", BOB));
     duo.read_held();
-    duo.settle();
     let row = row(&mut duo, 2, BOB);
     assert_eq!((row.read_through, row.unread), (ConversationSeq(290), 11));
 }
@@ -112,10 +106,8 @@ fn a_seat_has_one_recount_under_way_and_the_furthest_mark_counts() {
         assert_eq!(duo.ask(2 + through % 20 / 10, BOB, mark(ALICE, through)), Reply::Done);
         assert_eq!(fetches_held(&duo), 1);
     }
-    duo.request(1, ALICE, message("meanwhile", BOB));
-    duo.settle();
+    duo.perform(1, ALICE, message("meanwhile", BOB));
     duo.read_held();
-    duo.settle();
     let row = row(&mut duo, 2, BOB);
     assert_eq!((row.read_through, row.unread), (ConversationSeq(190), 211));
 }
@@ -123,12 +115,10 @@ fn a_seat_has_one_recount_under_way_and_the_furthest_mark_counts() {
 #[test]
 fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
     let mut duo = Duo::new();
-    duo.open(2, BOB, "phone", CatchUp::Sync);
-    duo.settle();
+    duo.connect(2, BOB, "phone", CatchUp::Sync);
     let peers: Vec<String> = (0..20).map(|n| format!("peer-{n}")).collect();
     for (session, peer) in (10..).zip(&peers) {
-        duo.open(session, peer, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(session, peer, "desk", CatchUp::Sync);
         (0..70).for_each(|n| duo.request(session, peer, message(&format!("m{n}"), BOB)));
         duo.settle();
     }
@@ -140,7 +130,6 @@ fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
     assert_eq!(refusals.iter().filter(|refusal| refusal.is_none()).count(), 16);
     assert!(refusals[16..].iter().all(|refusal| *refusal == Some(Refusal::Busy)));
     duo.read_held();
-    duo.settle();
     assert_eq!(duo.ask(2, BOB, mark(&peers[19], 1)), Reply::Done, "there is a place again");
 }
 
@@ -154,7 +143,6 @@ fn a_mark_counts_though_what_stands_behind_it_cannot_be_read() {
     let middle = duo.shards[home].journal().segments().end / 2;
     duo.shards[home].storage_mut().lose(middle);
     duo.read_held();
-    duo.settle();
     let row = row(&mut duo, 3, BOB);
     assert_eq!((row.read_through, row.unread), (ConversationSeq(100), 200));
 }
@@ -172,8 +160,7 @@ fn what_retention_drops_while_it_is_read_is_not_called_damaged() {
     };
     duo.request(3, BOB, Command::History(history));
     duo.tick_after(HOUR_MS);
-    duo.request(1, ALICE, message("m0", BOB));
-    duo.settle();
+    duo.perform(1, ALICE, message("m0", BOB));
     let fetches = duo.take_held();
     assert_eq!(fetches.len(), 2);
     for (me, fetch) in fetches {
@@ -226,18 +213,15 @@ fn a_receipt_is_about_the_conversation_that_was_meant_when_it_was_asked_for() {
     duo.ask(3, BOB, named("b0", ALICE, name("first")));
     (0..60).for_each(|n| drop(duo.ask(1, ALICE, message(&format!("n{n}"), BOB))));
     let m0 = duo.whole_inbox(BOB)[0].message.id;
-    duo.open(4, BOB, "phone", CatchUp::Sync);
-    duo.settle();
+    duo.connect(4, BOB, "phone", CatchUp::Sync);
     duo.hold_reads();
     duo.outputs();
     let conversation = ConversationRef::Named(name("first").expect("well formed"));
-    duo.request(3, BOB, Command::Receipt(Receipt { messages: vec![m0], conversation }));
-    duo.settle();
+    duo.perform(3, BOB, Command::Receipt(Receipt { messages: vec![m0], conversation }));
     assert_eq!(fetches_held(&duo), 1);
     duo.ask(4, BOB, named("b1", ALICE, name("second")));
     duo.ask(4, BOB, named("b2", "carol", name("first")));
     duo.read_held();
-    duo.settle();
     let inbox = duo.whole_inbox(ALICE);
     let told: Vec<_> = inbox.iter().filter_map(|entry| entry.message.fact.as_deref()).collect();
     assert!(matches!(told[..], [Fact::Read { messages, .. }] if messages[0].id == m0), "{told:?}");

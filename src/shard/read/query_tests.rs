@@ -35,9 +35,8 @@ fn held_fetches(duo: &Duo) -> usize {
 /// Two messages of Bob to Alice, session 2, and between them some whose time is over.
 fn hidden(count: usize) -> Duo {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, ALICE, "desk", CatchUp::Sync);
     duo.ask(1, BOB, message("first", ALICE));
     (0..count).for_each(|n| duo.request(1, BOB, expiring(&n.to_string(), ALICE)));
     duo.settle();
@@ -53,13 +52,11 @@ fn a_turn_passes_over_few_hidden_entries_and_leaves_the_rest_to_the_fetch_thread
         let before = duo.shards[Duo::home(ALICE)].stats().fetched;
         duo.hold_reads();
         duo.outputs();
-        duo.request(2, ALICE, Command::Sync(Sync { direction, limit: 1 }));
-        duo.settle();
+        duo.perform(2, ALICE, Command::Sync(Sync { direction, limit: 1 }));
         assert_eq!((held_fetches(&duo), duo.replies(2).len()), (1, 0));
         let cost = duo.shards[Duo::home(ALICE)].stats().highest_cost;
         assert!(cost.records < 1_024, "{cost:?}");
         duo.read_held();
-        duo.settle();
         let [Reply::Synced { entries, .. }] = &duo.replies(2)[..] else { panic!("a page") };
         let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq.0).collect();
         assert_eq!(seqs, [if direction == SyncDirection::After(Seq(1)) { 1_902 } else { 1 }]);
@@ -87,9 +84,8 @@ fn a_search_among_hidden_entries_gives_no_more_than_was_asked_for_and_skips_noth
 #[test]
 fn a_page_says_that_more_follows_only_where_something_is_left_to_ask_for() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, ALICE, "desk", CatchUp::Sync);
     let hide = |duo: &mut Duo, names: [&str; 3]| names.map(|id| duo.ask(1, BOB, expiring(id, ALICE)));
     hide(&mut duo, ["a", "b", "c"]);
     duo.ask(1, BOB, message("4", ALICE));
@@ -115,19 +111,16 @@ fn a_page_says_that_more_follows_only_where_something_is_left_to_ask_for() {
 fn a_backlog_of_hidden_entries_is_not_gone_through_in_one_turn() {
     let mut duo = hidden(900);
     duo.hold_reads();
-    duo.open(3, ALICE, "new", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(3, ALICE, "new", CatchUp::Backlog);
     assert_eq!(held_fetches(&duo), 1);
     duo.read_held();
-    duo.settle();
     assert_eq!(duo.seqs(3), [1, 902]);
 }
 
 #[test]
 fn a_name_more_than_a_user_may_give_is_refused_and_one_that_is_given_may_change() {
     let mut duo = Duo::with(|settings| settings.limits.conversation_names_max = 2);
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
     for (call, peer) in [("one", "p1"), ("two", "p2"), ("three", "p2")] {
         assert_eq!(refusal(&duo.ask(1, ALICE, called(call, call, peer))), None);
     }
@@ -150,8 +143,7 @@ fn every_verb_takes_of_an_allowance_before_it_looks_for_anything() {
         let mut duo = Duo::with(|settings| {
             (settings.limits.sends_per_second, settings.limits.sends_burst) = (1, 3);
         });
-        duo.open(1, ALICE, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, ALICE, "desk", CatchUp::Sync);
         let refusals: Vec<_> = (0..5).map(|_| refusal(&duo.ask(1, ALICE, command.clone()))).collect();
         let expected = [[Refusal::ConversationNotExist; 3].as_slice(), &[Refusal::SendTooFast; 2]].concat();
         assert_eq!(refusals, expected.into_iter().map(Some).collect::<Vec<_>>(), "{command:?}");
@@ -163,8 +155,7 @@ fn two_conversations_with_one_default_name_are_told_apart_by_whoever_has_both() 
     let me = "a_b_a";
     let mut duo = Duo::new();
     for (session, id) in [(1, me), (2, "a_b"), (3, "b_a")] {
-        duo.open(session, id, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(session, id, "desk", CatchUp::Sync);
     }
     let default = "single_a_b_a_b_a";
     duo.ask(2, "a_b", message("from a_b", me));
@@ -193,9 +184,8 @@ fn two_conversations_with_one_default_name_are_told_apart_by_whoever_has_both() 
 #[test]
 fn a_name_of_ones_own_that_is_anothers_default_names_one_of_them() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.open(2, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
+    duo.connect(2, BOB, "desk", CatchUp::Sync);
     duo.ask(1, ALICE, called("single_alice_bob", "a", "carol"));
     duo.ask(2, BOB, message("b", ALICE));
     let names: Vec<_> = rows(&mut duo, 1, ALICE).into_iter().map(|row| row.name).collect();
@@ -205,8 +195,7 @@ fn a_name_of_ones_own_that_is_anothers_default_names_one_of_them() {
 #[test]
 fn no_client_passes_for_what_happened_or_for_the_server() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
     let typed = |message_type| Send { message_type, ..send(&format!("type {message_type}"), BOB) };
     let extra = |key: &str| Send { extra: Extra::new(vec![(key.into(), "1".into())]), ..send(key, BOB) };
     let own_id =
@@ -222,8 +211,7 @@ fn no_client_passes_for_what_happened_or_for_the_server() {
 #[test]
 fn the_end_of_a_stream_has_an_id_that_no_message_has_and_that_says_nothing_of_a_fingerprint() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Backlog);
     let chunk = Some(StreamChunk { stream: "s".into(), number: 0, phase: ChunkPhase::Next });
     duo.ask(1, ALICE, noted("chunk", BOB, Annotations { chunk, ..Annotations::default() }));
     let began = duo.inbox(BOB)[0].message.id;
@@ -243,9 +231,8 @@ fn the_end_of_a_stream_has_an_id_that_no_message_has_and_that_says_nothing_of_a_
 #[test]
 fn what_is_not_shown_any_more_is_not_counted_as_unread_and_what_was_taken_back_is() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.open(2, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
+    duo.connect(2, BOB, "desk", CatchUp::Sync);
     let Reply::Sent { message_id, .. } = duo.ask(1, ALICE, message("stays", BOB)) else { panic!("sent") };
     duo.ask(1, ALICE, expiring("goes", BOB));
     duo.ask(2, BOB, expiring("own", ALICE));
@@ -267,8 +254,7 @@ fn a_list_of_very_many_conversations_counts_as_more_than_one_query() {
     let mut duo = Duo::with(|settings| {
         (settings.limits.queries_per_second, settings.limits.queries_burst) = (1, 4);
     });
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
     for n in 0..8_200 {
         let group = GroupId::new(&format!("g{n}")).expect("well formed");
         let state = &mut duo.shards[Duo::home(ALICE)].state;

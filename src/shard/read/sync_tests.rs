@@ -24,9 +24,8 @@ fn what_has_vanished_ends_no_page() {
             (settings.limits.sends_per_second, settings.limits.sends_burst) = (10_000, 10_000);
             (settings.limits.queries_per_second, settings.limits.queries_burst) = (10_000, 10_000);
         });
-        duo.open(1, BOB, "desk", CatchUp::Sync);
-        duo.open(2, ALICE, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, BOB, "desk", CatchUp::Sync);
+        duo.connect(2, ALICE, "desk", CatchUp::Sync);
         duo.ask(1, BOB, message("first", ALICE));
         for n in 0..vanished {
             duo.request(1, BOB, expiring(&n.to_string()));

@@ -143,8 +143,7 @@ fn what_was_on_its_way_when_the_server_stopped_arrives() {
     for to in 1..4 {
         let mut cluster = begin(vec![blank(); 2], NOW);
         answer(&mut cluster, "alice", send(0, 1, 1));
-        cluster.open(1, "alice");
-        cluster.settle();
+        cluster.connect(1, "alice");
         cluster.request(1, "alice", send(0, 1, 2));
         (0..2).for_each(|me| cluster.sync(me));
         assert!(cluster.lanes.iter().any(|(.., shard_message)| matches!(shard_message, ShardMessage::Deliver { .. })));

@@ -120,8 +120,7 @@ mod tests {
         assert_eq!(duo.shards[bobs].admits(&user(BOB), fresh), Ok(()));
 
         // Sessions end only where their tokens may have become invalid.
-        duo.open(2, BOB, "b", CatchUp::Sync);
-        duo.settle();
+        duo.connect(2, BOB, "b", CatchUp::Sync);
         assert_eq!(order(&mut duo, revoke(Some(right.wall))), Answer::Done);
         assert_eq!(duo.shards[bobs].stats().sessions, 1);
         assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Done);
@@ -131,10 +130,9 @@ mod tests {
     #[test]
     fn the_sessions_of_a_disabled_account_end_and_what_is_written_to_it_is_stored() {
         let mut duo = Duo::new();
-        duo.open(1, ALICE, "a", CatchUp::Sync);
-        duo.open(2, BOB, "b", CatchUp::Sync);
-        duo.open(3, BOB, "c", CatchUp::Backlog);
-        duo.settle();
+        duo.connect(1, ALICE, "a", CatchUp::Sync);
+        duo.connect(2, BOB, "b", CatchUp::Sync);
+        duo.connect(3, BOB, "c", CatchUp::Backlog);
         let bobs = Duo::home(BOB);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
         assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
@@ -157,9 +155,8 @@ mod tests {
             [(account(AccountState::Disabled), Closing::AccountDisabled), (revoke(None), Closing::TokenRevoked)]
         {
             let mut duo = Duo::new();
-            duo.open(2, BOB, "b", CatchUp::Sync);
-            duo.open(3, BOB, "c", CatchUp::Backlog);
-            duo.settle();
+            duo.connect(2, BOB, "b", CatchUp::Sync);
+            duo.connect(3, BOB, "c", CatchUp::Backlog);
             duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order: ordered });
             for session in [2, 3].map(SessionId) {
                 assert!(duo.has_heard(&Effect::Close { session, closing }));

@@ -82,8 +82,7 @@ mod tests {
     fn an_erased_user_has_no_session_no_device_and_no_account_for_ever() {
         let mut duo = Duo::new();
         let home = Duo::home(ALICE);
-        duo.open(1, ALICE, "a", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, ALICE, "a", CatchUp::Sync);
         let profile = Box::new(Profile { name: "Alice".into(), ..Profile::default() });
         assert_eq!(order(&mut duo, home, Order::SetProfile { user: user(ALICE), profile }), Answer::Done);
         let at_home = Order::EraseUser { shard: ShardId(home as u16), user: user(ALICE) };
@@ -117,8 +116,7 @@ mod tests {
     #[test]
     fn nobody_writes_to_or_for_an_erased_user() {
         let mut duo = Duo::new();
-        duo.open(2, BOB, "b", CatchUp::Sync);
-        duo.settle();
+        duo.connect(2, BOB, "b", CatchUp::Sync);
         let block = Order::Block { by: user(BOB), other: user("carol"), state: BlockState::Blocked };
         let at = usize::from(!duo.shards[0].is_addressee(&block));
         assert_eq!(order(&mut duo, at, block), Answer::Done, "others are as before");

@@ -125,8 +125,7 @@ mod tests {
     fn what_an_operator_reads_is_what_the_user_is_shown_be_it_cold_or_not() {
         let disks = (0..2).map(|_| MemoryStorage::new(4_096, u32::MAX)).collect();
         let mut cluster = Cluster::on(Windows::default(), disks);
-        cluster.open(1, ALICE);
-        cluster.settle();
+        cluster.connect(1, ALICE);
         for number in 0..150 {
             cluster.request(1, ALICE, message(&format!("m{number:03}"), BOB, &"x".repeat(40)));
         }
@@ -151,9 +150,8 @@ mod tests {
     #[test]
     fn an_ended_session_is_told_so_and_the_others_go_on() {
         let mut cluster = Cluster::new(2, Windows::default());
-        cluster.open(1, BOB);
-        cluster.open(2, BOB);
-        cluster.settle();
+        cluster.connect(1, BOB);
+        cluster.connect(2, BOB);
         cluster.outputs();
         let home = cluster.home(BOB);
         let order = Order::EndSessions { user: user(BOB), only: Some(SessionId(1)) };

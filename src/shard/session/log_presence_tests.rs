@@ -30,8 +30,7 @@ fn records(duo: &Duo) -> u64 {
 #[test]
 fn who_was_here_at_a_crash_was_seen_last_when_the_log_last_told_the_time() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
     let mut duo = duo.restart();
     assert_eq!(last_seen(alices(&duo), ALICE), NOW.wall, "when it came");
 

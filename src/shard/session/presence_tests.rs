@@ -45,9 +45,8 @@ fn off(user: &str) -> (String, bool) {
 #[test]
 fn states_of_both_shards_come_in_the_order_asked_for() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, ALICE, "desk", CatchUp::Sync);
     let reply = duo.ask(1, BOB, query(&[ALICE, "nobody", BOB, ALICE]));
     assert_eq!(shown(reply), [on(ALICE), off("nobody"), on(BOB), on(ALICE)]);
     assert_eq!(shown(duo.ask(1, BOB, query(&[]))), []);
@@ -67,8 +66,7 @@ fn when_a_user_was_seen_last_survives_a_restart() {
     duo.close(1, ALICE);
     duo.now = NOW.plus(9_000);
     let mut duo = duo.restart();
-    duo.open(2, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(2, BOB, "desk", CatchUp::Sync);
     let Reply::Presence(states) = duo.ask(2, BOB, query(&[ALICE])) else { panic!("states") };
     assert_eq!(states[0].last_seen, NOW.wall.plus(5_000));
 }
@@ -77,29 +75,24 @@ fn when_a_user_was_seen_last_survives_a_restart() {
 fn who_watches_is_told_once_when_the_first_session_comes_and_when_the_last_goes() {
     for (watcher, watched) in [(BOB, ALICE), (ALICE, BOB), (BOB, BOB)] {
         let mut duo = Duo::new();
-        duo.open(1, watcher, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, watcher, "desk", CatchUp::Sync);
         duo.ask(1, watcher, subscribe(&[watched]));
         duo.events(1);
         if watcher == watched {
             continue;
         }
-        duo.open(2, watched, "desk", CatchUp::Sync);
-        duo.open(3, watched, "phone", CatchUp::Backlog);
-        duo.settle();
+        duo.connect(2, watched, "desk", CatchUp::Sync);
+        duo.connect(3, watched, "phone", CatchUp::Backlog);
         // The same device again: it was never away.
         duo.open(4, watched, "phone", CatchUp::Backlog);
-        duo.close(2, watched);
-        duo.settle();
+        duo.disconnect(2, watched);
         let states = told(&mut duo, 1);
         assert_eq!(states, [PresenceState { user: user(watched), is_online: true, last_seen: Millis(0) }]);
-        duo.close(4, watched);
-        duo.settle();
+        duo.disconnect(4, watched);
         let states = told(&mut duo, 1);
         assert_eq!(states, [PresenceState { user: user(watched), is_online: false, last_seen: duo.now.wall }]);
         duo.ask(1, watcher, presence(PresenceAction::Unsubscribe, &[watched]));
-        duo.open(5, watched, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(5, watched, "desk", CatchUp::Sync);
         assert_eq!(told(&mut duo, 1), []);
     }
 }
@@ -110,13 +103,11 @@ fn an_answer_that_waits_does_not_say_what_has_changed_meanwhile() {
     let mut duo = Duo::new();
     let mut others = (0..).map(|n| format!("user-{n}"));
     let neighbour = others.find(|id| Duo::home(id) == Duo::home(BOB)).expect("one in two");
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, &neighbour, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, &neighbour, "desk", CatchUp::Sync);
     duo.outputs();
     duo.request(1, BOB, subscribe(&[&neighbour, ALICE]));
-    duo.close(2, &neighbour);
-    duo.settle();
+    duo.disconnect(2, &neighbour);
     let answer = duo.replies(1).remove(0);
     assert_eq!(shown(answer), [off(&neighbour), off(ALICE)]);
 }
@@ -124,43 +115,36 @@ fn an_answer_that_waits_does_not_say_what_has_changed_meanwhile() {
 #[test]
 fn a_session_that_ends_leaves_no_subscription_anywhere() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, BOB, "phone", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, BOB, "phone", CatchUp::Sync);
     for session in [1, 2] {
         duo.ask(session, BOB, subscribe(&[ALICE, BOB]));
     }
     duo.request(1, BOB, query(&[ALICE]));
-    duo.close(1, BOB);
-    duo.settle();
+    duo.disconnect(1, BOB);
     assert_eq!(duo.shards[1].state.live.watch.sizes(), [0, 1, 0], "one of them still watches");
-    duo.close(2, BOB);
-    duo.settle();
+    duo.disconnect(2, BOB);
     assert!(duo.shards.iter().all(|shard| shard.state.live.watch.sizes() == [0, 0, 0]));
 }
 
 #[test]
 fn a_watcher_who_returns_while_its_shard_unsubscribes_is_told_of_changes() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
     for _ in 0..3 {
         duo.request(1, BOB, subscribe(&[ALICE]));
         duo.request(1, BOB, presence(PresenceAction::Unsubscribe, &[ALICE]));
     }
     duo.request(1, BOB, subscribe(&[ALICE]));
-    duo.settle();
-    duo.outputs();
-    duo.open(2, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.settle_silently();
+    duo.connect(2, ALICE, "desk", CatchUp::Sync);
     assert_eq!(told(&mut duo, 1).len(), 1);
 }
 
 #[test]
 fn a_user_who_comes_and_goes_faster_than_lanes_carry_is_told_as_it_is() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
     duo.ask(1, BOB, subscribe(&[ALICE]));
     for session in 10..200 {
         duo.open(session, ALICE, "desk", CatchUp::Sync);
@@ -183,9 +167,8 @@ fn subscriptions_are_bounded_by_session_and_by_user() {
         settings.limits.presence_subscriptions_max = 2;
         settings.limits.presence_subscribers_max = 1;
     });
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.open(2, BOB, "phone", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
+    duo.connect(2, BOB, "phone", CatchUp::Sync);
     let three: Vec<String> = (0..3).map(|n| format!("user-{n}")).collect();
     let three: Vec<&str> = three.iter().map(String::as_str).collect();
     assert_eq!(refusal(&duo.ask(1, BOB, subscribe(&three))), Some(Refusal::InvalidParam));
@@ -204,8 +187,7 @@ fn questions_to_a_shard_that_does_not_answer_are_bounded() {
         settings.limits.queries_per_second = 1_000_000;
         settings.limits.queries_burst = 1_000_000;
     });
-    duo.open(1, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Sync);
     duo.outputs();
     let questions = crate::shard::peers::message::PRESENCE_QUESTIONS_MAX;
     for _ in 0..questions + 3 {
@@ -221,17 +203,15 @@ fn questions_to_a_shard_that_does_not_answer_are_bounded() {
 fn who_is_blocked_sees_nobody_there() {
     for (by, other) in [(ALICE, BOB), (BOB, ALICE)] {
         let mut duo = Duo::new();
-        duo.open(1, by, "desk", CatchUp::Sync);
-        duo.open(2, other, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, by, "desk", CatchUp::Sync);
+        duo.connect(2, other, "desk", CatchUp::Sync);
         // Alice's shard orders the pair.
         let order = Order::Block { by: user(by), other: user(other), state: BlockState::Blocked };
         duo.input(1, Input::Ordered { ticket: Ticket(1), order });
         assert_eq!(shown(duo.ask(2, other, subscribe(&[by]))), [off(by)]);
         assert_eq!(shown(duo.ask(1, by, query(&[other]))), [on(other)]);
         duo.close(1, by);
-        duo.open(3, by, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(3, by, "desk", CatchUp::Sync);
         assert_eq!(told(&mut duo, 2), []);
     }
 }
@@ -240,17 +220,14 @@ fn who_is_blocked_sees_nobody_there() {
 fn a_block_ends_a_subscription_on_whichever_shard_the_pair_is() {
     for (watcher, watched) in [(BOB, ALICE), (ALICE, BOB)] {
         let mut duo = Duo::new();
-        duo.open(1, watcher, "desk", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, watcher, "desk", CatchUp::Sync);
         duo.ask(1, watcher, subscribe(&[watched]));
         let order = Order::Block { by: user(watched), other: user(watcher), state: BlockState::Blocked };
         let at = usize::from(!duo.shards[0].is_addressee(&order));
         duo.input(at, Input::Ordered { ticket: Ticket(1), order });
         duo.settle();
-        duo.open(2, watched, "desk", CatchUp::Sync);
-        duo.settle();
-        duo.close(2, watched);
-        duo.settle();
+        duo.connect(2, watched, "desk", CatchUp::Sync);
+        duo.disconnect(2, watched);
         assert_eq!(told(&mut duo, 1), [], "{watcher} is blocked by {watched}");
         assert!(duo.shards.iter().all(|shard| shard.state.live.watch.sizes() == [0, 0, 0]));
     }

@@ -11,9 +11,8 @@ use crate::shard::*;
 #[test]
 fn a_new_session_of_a_device_ends_the_older_one_and_gets_none_of_its_answers() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "phone", CatchUp::Backlog);
-    duo.open(2, BOB, "tablet", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "phone", CatchUp::Backlog);
+    duo.connect(2, BOB, "tablet", CatchUp::Backlog);
     duo.outputs();
     duo.request(1, BOB, message("m", ALICE));
     duo.open(3, BOB, "phone", CatchUp::Backlog);
@@ -29,15 +28,13 @@ fn a_new_session_of_a_device_ends_the_older_one_and_gets_none_of_its_answers() {
 #[test]
 fn a_device_is_not_pushed_what_it_sent_before_and_the_user_s_others_are() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "phone", CatchUp::Backlog);
     duo.ask(1, BOB, message("a", ALICE));
     duo.ask(1, BOB, message("b", BOB));
     duo.tick_after(1_000);
     let mut duo = duo.restart();
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.open(3, BOB, "tablet", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
+    duo.connect(3, BOB, "tablet", CatchUp::Backlog);
     assert_eq!((duo.seqs(2), duo.seqs(3)), (vec![], vec![1, 2]));
 }
 
@@ -45,9 +42,8 @@ fn a_device_is_not_pushed_what_it_sent_before_and_the_user_s_others_are() {
 fn a_binary_session_ends_one_of_its_platform_only_where_the_operator_wants_that() {
     for (same_platform, sessions) in [(SamePlatform::Allow, 2), (SamePlatform::Kick, 1)] {
         let mut duo = Duo::with(|settings| settings.policies.same_platform = same_platform);
-        duo.open(1, BOB, "ios", CatchUp::Sync);
-        duo.open(2, BOB, "ios", CatchUp::Sync);
-        duo.settle();
+        duo.connect(1, BOB, "ios", CatchUp::Sync);
+        duo.connect(2, BOB, "ios", CatchUp::Sync);
         assert_eq!(duo.shards[0].stats().sessions, sessions);
     }
 }
@@ -61,18 +57,15 @@ fn the_first_device_to_acknowledge_a_sync_once_message_has_it_for_all() {
     }
     duo.settle();
     let header = HeaderFlags { sync_once: true, ..HeaderFlags::default() };
-    duo.request(1, ALICE, noted("once", BOB, Annotations { header, ..Annotations::default() }));
-    duo.settle();
+    duo.perform(1, ALICE, noted("once", BOB, Annotations { header, ..Annotations::default() }));
     let id = duo.entries(2)[0].message.id;
     assert_eq!(duo.seqs(3), [1], "whoever is online has it already");
     assert_eq!(duo.inbox(BOB).len(), 1);
     assert_eq!(duo.ask(3, BOB, Command::Ack(Ack::Message(id))), Reply::Done);
-    duo.request(1, ALICE, message("next", BOB));
-    duo.settle();
+    duo.perform(1, ALICE, message("next", BOB));
     let mut duo = duo.restart();
     for (session, device) in [(4, "new"), (5, "phone")] {
-        duo.open(session, BOB, device, CatchUp::Backlog);
-        duo.settle();
+        duo.connect(session, BOB, device, CatchUp::Backlog);
         assert_eq!(duo.seqs(session), [2], "seq 1 stays and is shown to nobody");
     }
 }
@@ -80,8 +73,7 @@ fn the_first_device_to_acknowledge_a_sync_once_message_has_it_for_all() {
 #[test]
 fn who_reads_without_end_is_told_to_slow_down_and_may_still_write() {
     let mut duo = Duo::with(|settings| settings.limits.queries_burst = 4);
-    duo.open(1, BOB, "ios", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "ios", CatchUp::Sync);
     duo.ask(1, BOB, message("m", ALICE));
     let queries = [
         Command::Sync(Sync { direction: SyncDirection::After(Seq(0)), limit: 1 }),
@@ -112,9 +104,8 @@ fn every_no_of_the_protocols_that_a_client_earns_is_said() {
         settings.limits.sends_burst = 8;
         settings.limits.sends_per_second = 1;
     });
-    duo.open(1, BOB, "ios", CatchUp::Sync);
-    duo.open(2, ALICE, "ios", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, BOB, "ios", CatchUp::Sync);
+    duo.connect(2, ALICE, "ios", CatchUp::Sync);
     let named = |name: &str| Some(crate::model::ConversationName::new(name).expect("well formed"));
     let Reply::Sent { message_id: first, .. } = duo.ask(1, BOB, message("first", ALICE)) else { panic!("sent") };
     let Reply::Sent { message_id: hers, .. } = duo.ask(2, ALICE, message("hers", BOB)) else { panic!("sent") };

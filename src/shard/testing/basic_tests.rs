@@ -28,8 +28,7 @@ fn a_message_between_two_shards_reaches_both_inboxes_whichever_side_sends() {
         pair.open(1, author);
         pair.open(2, peer);
         pair.outputs();
-        pair.request(1, author, message("m", peer, "hello"));
-        pair.settle();
+        pair.perform(1, author, message("m", peer, "hello"));
         let outputs = pair.outputs();
         assert!(outputs.iter().any(|it| matches!(it, Effect::Reply { reply: Reply::Sent { seq: Seq(1), .. }, .. })));
         assert!(outputs.iter().any(|it| matches!(it, Effect::Push { user, .. } if user.as_str() == peer)));
@@ -43,8 +42,7 @@ fn a_repeated_send_gets_the_first_answer_even_after_a_restart() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, ALICE);
     pair.outputs();
-    pair.request(1, ALICE, message("m", BOB, "hello"));
-    pair.settle();
+    pair.perform(1, ALICE, message("m", BOB, "hello"));
     let first = pair.replies();
     pair.request(1, ALICE, message("m", BOB, "hello"));
     assert_eq!(pair.replies(), first);
@@ -59,9 +57,8 @@ fn a_repeated_send_gets_the_first_answer_even_after_a_restart() {
 #[test]
 fn a_send_repeated_before_its_answer_waits_for_that_answer() {
     let mut pair = Cluster::new(2, Windows::default());
-    pair.open(1, ALICE);
-    pair.open(2, ALICE);
-    pair.settle();
+    pair.connect(1, ALICE);
+    pair.connect(2, ALICE);
     pair.outputs();
     // Bob's shard owns nothing of this pair but the peer: alice < bob, so alice's shard takes it. The other way round
     // the post travels.
@@ -92,11 +89,9 @@ fn a_client_message_id_used_for_something_else_is_refused() {
 fn an_id_may_be_used_again_when_the_window_is_over() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
-    pair.request(1, BOB, message("m", BOB, "first"));
-    pair.settle();
+    pair.perform(1, BOB, message("m", BOB, "first"));
     pair.now = NOW.plus(Limits::default().dedupe_window_ms);
-    pair.request(1, BOB, message("m", BOB, "second"));
-    pair.settle();
+    pair.perform(1, BOB, message("m", BOB, "second"));
     assert_eq!(pair.inbox(BOB).len(), 2);
 }
 
@@ -193,8 +188,7 @@ fn a_full_disk_refuses_sends_and_answers_reads() {
     pair.open(1, BOB);
     pair.outputs();
     for n in 0..100 {
-        pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
-        pair.settle();
+        pair.perform(1, BOB, message(&n.to_string(), BOB, "hello"));
     }
     let replies = pair.replies();
     let sent = replies.iter().filter(|(_, reply)| matches!(reply, Reply::Sent { .. })).count();
@@ -202,8 +196,7 @@ fn a_full_disk_refuses_sends_and_answers_reads() {
     assert!(sent > 0 && refused.len() == 100 - sent && refused.iter().all(|it| *it == Refusal::StorageFull));
     assert_eq!(pair.inbox(BOB).len(), sent);
     pair.shards[0].storage_mut().set_spares(4);
-    pair.request(1, BOB, message("again", BOB, "there is room"));
-    pair.settle();
+    pair.perform(1, BOB, message("again", BOB, "there is room"));
     assert_eq!(pair.inbox(BOB).len(), sent + 1);
 }
 
@@ -213,8 +206,7 @@ fn a_delivery_that_found_no_room_comes_again_when_there_is_some() {
     let mut pair = Cluster::on(Windows::default(), disks);
     pair.open(1, ALICE);
     for n in 0..20 {
-        pair.request(1, ALICE, message(&n.to_string(), BOB, "hello"));
-        pair.settle();
+        pair.perform(1, ALICE, message(&n.to_string(), BOB, "hello"));
     }
     let before = pair.inbox(BOB).len();
     assert!(before < 20, "bob's disk is full");
@@ -233,8 +225,7 @@ fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits()
     pair.open(1, ALICE);
     pair.outputs();
     for n in 0..20 {
-        pair.request(1, ALICE, message(&n.to_string(), BOB, "hello"));
-        pair.settle();
+        pair.perform(1, ALICE, message(&n.to_string(), BOB, "hello"));
     }
     let replies = pair.replies();
     assert_eq!(replies.len(), 20, "every send has its answer");
@@ -248,8 +239,7 @@ fn sends_to_a_full_shard_that_is_owed_all_it_may_be_are_refused_and_none_waits()
     pair.shards[0].storage_mut().set_spares(16);
     pair.input(0, Input::Ticked);
     pair.settle();
-    pair.request(1, ALICE, message("again", BOB, "there is room"));
-    pair.settle();
+    pair.perform(1, ALICE, message("again", BOB, "there is room"));
     assert_eq!(pair.inbox(BOB).len(), sent + 1);
     assert!(pair.shards.iter().all(Shard::is_settled));
 }
@@ -264,8 +254,7 @@ fn too_much_too_fast_and_to_no_group_are_refused() {
     pair.request(1, BOB, Command::Send(big));
     let Command::Send(mut to_group) = message("group", BOB, "") else { unreachable!("a send") };
     to_group.recipient = Recipient::Group(crate::model::GroupId::new("g").expect("well formed"));
-    pair.request(1, BOB, Command::Send(to_group));
-    pair.settle();
+    pair.perform(1, BOB, Command::Send(to_group));
     for n in 0..Limits::default().sends_burst {
         pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
     }
@@ -281,8 +270,7 @@ fn a_new_connection_is_no_new_allowance() {
         pair.request(1, BOB, message(&n.to_string(), BOB, "hello"));
     }
     pair.input(0, Input::Closed { session: SessionId(1) });
-    pair.open(2, BOB);
-    pair.settle();
+    pair.connect(2, BOB);
     pair.outputs();
     pair.request(2, BOB, message("one more", BOB, "hello"));
     assert_eq!(refusals(pair.replies()), [Refusal::SendTooFast]);
@@ -292,8 +280,7 @@ fn a_new_connection_is_no_new_allowance() {
 fn an_acknowledged_position_survives_a_restart() {
     let mut pair = Cluster::new(2, Windows::default());
     pair.open(1, BOB);
-    pair.request(1, BOB, message("m", BOB, "hello"));
-    pair.settle();
+    pair.perform(1, BOB, message("m", BOB, "hello"));
     pair.request(1, BOB, Command::Ack(Ack::Through(Seq(7))));
     pair.request(1, BOB, Command::Ack(Ack::Through(Seq(1))));
     pair.input(0, Input::Ticked);

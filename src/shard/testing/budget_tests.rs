@@ -94,8 +94,7 @@ fn orders_about_groups_are_carried_out_in_their_order_and_others_do_not_wait() {
 #[test]
 fn sessions_that_come_within_one_sync_are_answered_a_part_a_turn() {
     let mut cluster = cluster_of(1);
-    cluster.open(1, "star");
-    cluster.settle();
+    cluster.connect(1, "star");
     let name = |number: usize| format!("user-{number}");
     let expiring = Annotations { expire_s: 1, ..Annotations::default() };
     let write = |cluster: &mut Cluster, what: &str, notes: Option<&Annotations>| {
@@ -130,8 +129,7 @@ fn sessions_that_waited_for_a_window_go_on_a_part_a_turn() {
     for (session, author) in (1..).zip(&authors) {
         cluster.open(session, author);
     }
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     let large = "x".repeat(64 << 10);
     for (n, (session, author)) in (1..).zip(&authors).enumerate() {
         // A few fill the window, and leave together.
@@ -145,19 +143,16 @@ fn sessions_that_waited_for_a_window_go_on_a_part_a_turn() {
 #[test]
 fn what_is_large_is_passed_over_a_part_a_turn() {
     let mut cluster = cluster_of(1);
-    cluster.open(1, "bob");
-    cluster.settle();
+    cluster.connect(1, "bob");
     let large = "x".repeat(60 << 10);
     for number in 0..200 {
         let mut send = send_to(&format!("m{number}"), Recipient::User(user("alice")), &large);
         send.annotations = Some(Box::new(Annotations { expire_s: 1, ..Annotations::default() }));
-        cluster.request(1, "bob", Command::Send(send));
-        cluster.settle();
+        cluster.perform(1, "bob", Command::Send(send));
     }
     cluster.now = cluster.now.plus(2_000);
     cluster.request(1, "bob", message("shown", "alice", "x"));
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     cluster.highest_cost = Cost::default();
     let page = cluster.ask("alice", Command::Sync(Sync { direction: SyncDirection::After(Seq(0)), limit: 1 }));
     let Reply::Synced { entries, .. } = page else { panic!("{page:?}") };
@@ -174,16 +169,14 @@ fn what_is_large_is_passed_over_a_part_a_turn() {
 fn very_many_conversations_are_listed_a_part_a_turn() {
     let mut cluster = cluster_of(1);
     let count = 9_000;
-    cluster.open(1, "star");
-    cluster.settle();
+    cluster.connect(1, "star");
     for number in 0..count {
         cluster.request(1, "star", message(&format!("m{number}"), &format!("peer-{number}"), "x"));
         if number % 100 == 0 {
             cluster.settle();
         }
     }
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     cluster.highest_cost = Cost::default();
     let mut before = Seq(0);
     for page in 0..3 {
@@ -191,8 +184,7 @@ fn very_many_conversations_are_listed_a_part_a_turn() {
         let outputs = cluster.outputs();
         assert_eq!(outputs, [Effect::Pause { session: SessionId(1) }], "it goes on in later turns");
         // What comes meanwhile is not in the answer.
-        cluster.request(1, "star", message(&format!("late-{page}"), "late", "x"));
-        cluster.settle();
+        cluster.perform(1, "star", message(&format!("late-{page}"), "late", "x"));
         let outputs = cluster.outputs();
         assert!(outputs.contains(&Effect::Resume { session: SessionId(1) }), "{outputs:?}");
         let rows = outputs.into_iter().find_map(|effect| match effect {
@@ -219,8 +211,7 @@ fn a_notice_goes_through_the_seats_of_all_who_have_left_a_part_a_turn() {
     for (session, member) in (2..).zip(members(3_980, 20)) {
         cluster.open(session, member.as_str());
     }
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     cluster.highest_cost = Cost::default();
     let typing = crate::model::Typing { conversation: in_group("crowd"), status: 1 };
     cluster.request(1, "alice", Command::Typing(typing));

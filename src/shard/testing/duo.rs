@@ -67,12 +67,13 @@ impl Duo {
         self.reading = Reading::OnDemand;
     }
 
-    /// Reads what was held, and holds nothing more.
+    /// Reads what was held, holds nothing more, and settles.
     pub fn read_held(&mut self) {
         self.reading = Reading::AtOnce;
         while !self.fetches.is_empty() {
             self.read_next();
         }
+        self.settle();
     }
 
     /// What was held, for the test to read; holds nothing more.
@@ -94,6 +95,12 @@ impl Duo {
 
     pub fn open(&mut self, session: u64, id: &str, device: &str, catch_up: CatchUp) {
         self.open_on(DeviceKey { flag: 1, id: device.into() }, session, id, catch_up);
+    }
+
+    /// Opens a session, and settles.
+    pub fn connect(&mut self, session: u64, id: &str, device: &str, catch_up: CatchUp) {
+        self.open(session, id, device, catch_up);
+        self.settle();
     }
 
     /// Asks, and settles; the answer.

@@ -288,12 +288,24 @@ impl Cluster {
         }
     }
 
+    /// Settles, and forgets what came out.
+    pub fn settle_silently(&mut self) {
+        self.settle();
+        self.outputs.clear();
+    }
+
     pub fn home(&self, id: &str) -> usize {
         usize::from(self.settings.placement.owner_of(&user(id)).0)
     }
 
     pub fn open(&mut self, session: u64, id: &str) {
         self.open_with(session, id, CatchUp::Sync);
+    }
+
+    /// Opens a session, and settles.
+    pub fn connect(&mut self, session: u64, id: &str) {
+        self.open(session, id);
+        self.settle();
     }
 
     /// To be pushed what its device has not acknowledged.
@@ -319,9 +331,21 @@ impl Cluster {
         self.input(self.home(id), Input::Closed { session: SessionId(session) });
     }
 
+    /// Closes a session, and settles.
+    pub fn disconnect(&mut self, session: u64, id: &str) {
+        self.close(session, id);
+        self.settle();
+    }
+
     pub fn request(&mut self, session: u64, id: &str, command: Command) {
         let (session, tag) = (SessionId(session), RequestTag::Sequence(1, Verb::Send));
         self.input(self.home(id), Input::Requested { session, tag, command });
+    }
+
+    /// Makes a request, and settles; what comes out is left for the test to look at.
+    pub fn perform(&mut self, session: u64, id: &str, command: Command) {
+        self.request(session, id, command);
+        self.settle();
     }
 
     pub fn outputs(&mut self) -> Vec<Effect> {

@@ -19,10 +19,9 @@ fn hooked(asked: SendKinds, on_failure: OnHookFailure) -> Duo {
 }
 
 fn log_in(duo: &mut Duo) {
-    duo.open(ALICES, ALICE, "phone", CatchUp::Sync);
-    duo.open(ALICES_OTHER, ALICE, "desk", CatchUp::Sync);
-    duo.open(BOBS, BOB, "phone", CatchUp::Sync);
-    duo.settle();
+    duo.connect(ALICES, ALICE, "phone", CatchUp::Sync);
+    duo.connect(ALICES_OTHER, ALICE, "desk", CatchUp::Sync);
+    duo.connect(BOBS, BOB, "phone", CatchUp::Sync);
     duo.outputs();
 }
 
@@ -76,8 +75,7 @@ fn said(duo: &mut Duo, id: &str) -> Vec<String> {
 #[test]
 fn a_message_is_sent_when_the_hook_allows_it_and_not_before() {
     let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    duo.settle();
+    duo.perform(ALICES, ALICE, message("a", BOB));
     let asked = question(&mut duo);
     assert_eq!((asked.author().as_str(), asked.kind), (ALICE, SendKind::Stored));
     assert_eq!(asked.send, send("a", BOB));
@@ -147,8 +145,7 @@ fn a_repetition_of_a_replaced_message_that_is_under_way_waits_for_its_answer() {
     let asked = question(&mut duo);
     let ticket = asked.ticket.clone();
     duo.input(Duo::home(BOB), Input::HookAnswered { ticket, verdict: replaced("b") });
-    duo.request(BOBS, BOB, message("a", ALICE));
-    duo.settle();
+    duo.perform(BOBS, BOB, message("a", ALICE));
     assert!(questions(&mut duo).is_empty());
     let replies = duo.replies(BOBS);
     assert!(replies.len() == 2 && replies[0] == replies[1], "{replies:?}");
@@ -305,8 +302,7 @@ fn orders_are_asked_about_only_if_the_operator_wants_it_and_keep_the_authors_ord
     assert_eq!(asked.kind, SendKind::Backend);
     answer(&mut duo, &asked, HookVerdict::Denied(denied()));
     assert!(duo.has_heard(&Effect::Answer { ticket: Ticket(8), answer: Answer::Denied(denied()) }));
-    duo.request(ALICES, ALICE, message("3", BOB));
-    duo.settle();
+    duo.perform(ALICES, ALICE, message("3", BOB));
     assert!(matches!(duo.replies(ALICES)[..], [Reply::Sent { .. }]), "of no kind that is asked about");
 }
 
@@ -348,8 +344,7 @@ fn an_allowed_message_waits_for_its_window_before_later_ones() {
         let ticket = asked.ticket.clone();
         duo.input(home, Input::HookAnswered { ticket, verdict: HookVerdict::Allowed });
     };
-    duo.open(4, BOB, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(4, BOB, "desk", CatchUp::Sync);
     duo.request(BOBS, BOB, message("1", ALICE));
     duo.request(4, BOB, message("2", ALICE));
     duo.open(5, BOB, "tablet", CatchUp::Sync);

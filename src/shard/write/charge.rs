@@ -79,8 +79,7 @@ mod tests {
         let disks = vec![crate::log::MemoryStorage::new(1 << 20, 64)];
         let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
         cluster.settle();
-        cluster.open(1, "alice");
-        cluster.settle();
+        cluster.connect(1, "alice");
         cluster.outputs();
         cluster
     }
@@ -148,8 +147,7 @@ mod tests {
         assert_eq!(cluster.shards[0].stats().conversations, 5, "no row is made for a refusal");
         cluster.open(2, "bob");
         cluster.request(2, "bob", message("hello", "alice", "x"));
-        cluster.settle();
-        cluster.outputs();
+        cluster.settle_silently();
         assert_eq!(refused(&mut cluster, [message("answer", "bob", "x")]), [], "who was written to may answer");
         cluster.now = cluster.now.plus(DAY_MS);
         assert_eq!(refused(&mut cluster, [to(7)]), []);

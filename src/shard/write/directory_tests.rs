@@ -21,8 +21,7 @@ fn questions(duo: &Duo) -> usize {
 fn a_stranger_cannot_be_written_to_and_whoever_is_known_can() {
     for (author, peer) in [(ALICE, BOB), (BOB, ALICE), (BOB, BOB)] {
         let mut duo = closed();
-        duo.open(1, author, "desk", CatchUp::Backlog);
-        duo.settle();
+        duo.connect(1, author, "desk", CatchUp::Backlog);
         let expected = if author == peer { None } else { Some(Refusal::UserNotExist) };
         assert_eq!(refusal(&duo.ask(1, author, message("a", peer))), expected);
         know(&mut duo, peer);
@@ -34,12 +33,10 @@ fn a_stranger_cannot_be_written_to_and_whoever_is_known_can() {
 #[test]
 fn whoever_has_been_here_is_known_even_after_a_restart() {
     let mut duo = closed();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
     duo.close(1, BOB);
     let mut duo = duo.restart();
-    duo.open(2, ALICE, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, ALICE, "desk", CatchUp::Backlog);
     assert_eq!(refusal(&duo.ask(2, ALICE, message("a", BOB))), None);
 }
 
@@ -47,15 +44,13 @@ fn whoever_has_been_here_is_known_even_after_a_restart() {
 fn an_author_s_sends_keep_their_order_while_the_directory_is_asked_and_it_is_asked_once() {
     let mut duo = closed();
     know(&mut duo, BOB);
-    duo.open(1, ALICE, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Backlog);
     duo.outputs();
     for id in ["a", "b", "c"] {
         duo.request(1, ALICE, message(id, BOB));
     }
     assert_eq!(questions(&duo), 1);
-    duo.request(1, ALICE, message("a", BOB));
-    duo.settle();
+    duo.perform(1, ALICE, message("a", BOB));
     assert_eq!(duo.replies(1).len(), 4);
     let ids: Vec<_> = duo.inbox(BOB).iter().map(|entry| entry.message.client_message_id.to_string()).collect();
     assert_eq!(ids, ["a", "b", "c"]);
@@ -68,9 +63,8 @@ fn an_author_s_sends_keep_their_order_while_the_directory_is_asked_and_it_is_ask
 #[test]
 fn the_other_side_may_write_while_the_directory_is_asked() {
     let mut duo = closed();
-    duo.open(1, ALICE, "desk", CatchUp::Backlog);
-    duo.open(2, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Backlog);
+    duo.connect(2, BOB, "desk", CatchUp::Backlog);
     duo.request(1, ALICE, message("from alice", BOB));
     duo.request(2, BOB, message("from bob", ALICE));
     duo.settle();
@@ -85,8 +79,7 @@ fn sends_that_find_the_window_full_behind_the_question_come_in_order_too() {
         settings.windows = Windows { requests_max: 8, deliveries_max: 1, held_per_input_max: 2, ..Windows::default() };
     });
     know(&mut duo, BOB);
-    duo.open(1, ALICE, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Backlog);
     for id in ["a", "b", "c", "d"] {
         duo.request(1, ALICE, message(id, BOB));
     }
@@ -105,8 +98,7 @@ fn what_was_held_while_the_directory_was_asked_stays_behind_what_asked() {
     let neighbour = (0..).map(|n| format!("bob-{n}")).find(|id| Duo::home(id) == Duo::home(BOB)).expect("one of two");
     know(&mut duo, BOB);
     know(&mut duo, &neighbour);
-    duo.open(1, ALICE, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Backlog);
     assert_eq!(refusal(&duo.ask(1, ALICE, message("an old friend", &neighbour))), None);
     // The first takes the window, the second asks who Bob is; the third finds the window full, and the fourth waits
     // behind it.

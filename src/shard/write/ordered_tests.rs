@@ -74,8 +74,7 @@ fn an_order_sends_once_and_its_repetition_is_answered_alike() {
 #[test]
 fn a_session_and_an_order_that_send_the_same_are_answered_with_one_message() {
     let mut cluster = Cluster::new(2, Windows::default());
-    cluster.open(1, ALICE);
-    cluster.settle();
+    cluster.connect(1, ALICE);
     cluster.outputs();
     cluster.request(1, ALICE, message("one", BOB, "one"));
     let repeated = sent(cluster.order(as_author(ALICE, "one", to(BOB))));
@@ -87,9 +86,8 @@ fn a_session_and_an_order_that_send_the_same_are_answered_with_one_message() {
 #[test]
 fn an_order_is_answered_when_its_message_is_durable_and_pushed_to_every_session() {
     let mut duo = Duo::new();
-    duo.open(1, ALICE, "a", CatchUp::Sync);
-    duo.open(2, BOB, "b", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, ALICE, "a", CatchUp::Sync);
+    duo.connect(2, BOB, "b", CatchUp::Backlog);
     duo.outputs();
     let home = Duo::home(BOB);
     duo.input(home, Input::Ordered { ticket: Ticket(1), order: as_author(BOB, "one", to(BOB)) });
@@ -210,8 +208,7 @@ fn orders_wait_for_an_earlier_one_of_their_author_that_is_looked_up_on_the_disk(
         duo.settle();
     }
     duo.tick_after(HOUR_MS);
-    duo.open(1, ALICE, "desk", CatchUp::Sync);
-    duo.settle();
+    duo.connect(1, ALICE, "desk", CatchUp::Sync);
     duo.outputs();
     duo.hold_reads();
     // The first and the third have ids of before the window, whose messages are cold.
@@ -229,7 +226,6 @@ fn orders_wait_for_an_earlier_one_of_their_author_that_is_looked_up_on_the_disk(
     assert_eq!(pushed(&mut duo), ["another author's"]);
     for _read in 0..2 {
         duo.read_held();
-        duo.settle();
     }
     assert_eq!(pushed(&mut duo), ["m0", "n1", "m1", "n2"]);
     drop(duo.take_held());
@@ -261,8 +257,7 @@ fn so_many_repetitions_wait_for_one_send_and_the_others_are_told_to_come_again()
 #[test]
 fn an_unstored_message_is_pushed_and_has_no_place() {
     let mut cluster = Cluster::new(2, Windows::default());
-    cluster.open(1, ALICE);
-    cluster.settle();
+    cluster.connect(1, ALICE);
     cluster.outputs();
     let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
     let annotations = Some(Box::new(Annotations { header, ..Annotations::default() }));

@@ -61,8 +61,7 @@ fn a_receipt_that_finds_a_window_full_goes_on_where_it_stopped() {
         let members: Vec<&str> = authors.iter().map(String::as_str).collect();
         cluster.order(create("g", "alice", &members));
         let ids: Vec<MessageId> = members.iter().map(|id| id_of(&cluster.say_in(id, id, "g"))).collect();
-        cluster.open(1, "alice");
-        cluster.settle();
+        cluster.connect(1, "alice");
         cluster.outputs();
         cluster.request(1, "alice", receipt(&ids, in_group("g")));
         if restart {
@@ -165,9 +164,8 @@ fn a_mark_behind_what_is_still_on_its_way_to_the_reader_holds() {
     let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
     cluster.settle();
     cluster.order(create("g", "alice", &["bob"]));
-    cluster.open(1, "alice");
-    cluster.open(2, "bob");
-    cluster.settle();
+    cluster.connect(1, "alice");
+    cluster.connect(2, "bob");
     cluster.request(1, "alice", to_group("first", "g", "first"));
     cluster.request(2, "bob", to_group("second", "g", "second"));
     cluster.sync(0);

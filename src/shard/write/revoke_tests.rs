@@ -96,15 +96,13 @@ fn what_is_taken_back_while_it_is_on_its_way_arrives_as_a_tombstone() {
     let crowd: Vec<String> = (0..600).map(|n| format!("m{n}")).collect();
     let members: Vec<&str> = crowd.iter().map(String::as_str).collect();
     cluster.order(create("g", "alice", &members));
-    cluster.open(1, "alice");
-    cluster.settle();
+    cluster.connect(1, "alice");
     cluster.outputs();
     cluster.request(1, "alice", to_group("oh", "g", "oh"));
     cluster.sync(0);
     let id = cluster.replies().iter().map(|(_, reply)| id_of(reply)).next().expect("answered before all have it");
     assert!(cluster.shards[0].stats().fanning_out > 0);
-    cluster.request(1, "alice", revoke(id, in_group("g")));
-    cluster.settle();
+    cluster.perform(1, "alice", revoke(id, in_group("g")));
     assert_eq!(cluster.replies(), [(1, Reply::Done)]);
     assert_eq!(told(&cluster.inbox("m599"))[1..], ["(revoked)", "alice revoked"]);
 }
@@ -117,8 +115,7 @@ fn a_revocation_waits_for_a_window_and_nobody_is_told_twice() {
     for (session, who) in [(1, "alice"), (2, "alice")] {
         cluster.open(session, who);
     }
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     cluster.request(1, "alice", message("next", "bob", "next"));
     cluster.request(1, "alice", revoke(id, with("bob")));
     cluster.request(2, "alice", revoke(id, with("bob")));
@@ -135,9 +132,8 @@ fn a_push_shows_no_tombstone_that_a_crash_could_take_back() {
     let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
     cluster.settle();
     cluster.order(create("g", "alice", &["bob"]));
-    cluster.open(1, "alice");
-    cluster.open(2, "bob");
-    cluster.settle();
+    cluster.connect(1, "alice");
+    cluster.connect(2, "bob");
     cluster.outputs();
     cluster.request(1, "alice", to_group("m", "g", "oh"));
     cluster.sync(0);

@@ -48,9 +48,8 @@ fn chunks_are_numbered_from_one_and_a_stream_ends_with_its_last() {
 #[test]
 fn a_silent_stream_is_ended_in_its_author_s_name() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
     duo.ask(1, BOB, next("a", ALICE));
     duo.tick_after(59_000);
     assert_eq!(duo.inbox(ALICE).len(), 1);
@@ -66,12 +65,10 @@ fn a_silent_stream_is_ended_in_its_author_s_name() {
 #[test]
 fn a_stream_ends_with_its_author_s_session() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
     duo.ask(1, BOB, next("a", ALICE));
     duo.request(1, BOB, next("still under way", ALICE));
-    duo.close(1, BOB);
-    duo.settle();
+    duo.disconnect(1, BOB);
     duo.tick_after(1_000);
     assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Next), (3, Last)]);
 }
@@ -79,14 +76,12 @@ fn a_stream_ends_with_its_author_s_session() {
 #[test]
 fn a_stream_survives_a_restart_and_is_ended_once_it_has_been_silent() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
     duo.ask(1, BOB, next("a", ALICE));
     duo.now = duo.now.plus(3_600_000);
     let mut duo = duo.restart();
     duo.tick_after(1_000);
-    duo.open(2, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(2, BOB, "desk", CatchUp::Backlog);
     duo.ask(2, BOB, next("b", ALICE));
     assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Next)], "the time that the server was away does not count");
     let mut duo = duo.restart();
@@ -99,8 +94,7 @@ fn a_stream_survives_a_restart_and_is_ended_once_it_has_been_silent() {
 #[test]
 fn too_many_open_streams_are_refused_until_one_ends() {
     let mut duo = Duo::with(|settings| settings.limits.open_streams_max = 2);
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
     let refused: Vec<_> = ["x", "y", "z"]
         .map(|stream| refusal(&duo.ask(1, BOB, chunk(stream, ALICE, stream, Next))))
         .into_iter()
@@ -117,8 +111,7 @@ fn too_many_open_streams_are_refused_until_one_ends() {
 #[test]
 fn a_chunk_that_is_declined_takes_no_number() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
     let block = |state| Order::Block { by: user(ALICE), other: user(BOB), state };
     duo.input(1, Input::Ordered { ticket: Ticket(1), order: block(crate::model::BlockState::Blocked) });
     assert_eq!(refusal(&duo.ask(1, BOB, next("a", ALICE))), Some(Refusal::PermissionDenied));
@@ -130,14 +123,12 @@ fn a_chunk_that_is_declined_takes_no_number() {
 #[test]
 fn a_stream_that_is_stored_nowhere_ends_where_it_was() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.open(2, ALICE, "desk", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
+    duo.connect(2, ALICE, "desk", CatchUp::Backlog);
     let header = HeaderFlags { no_persist: true, ..HeaderFlags::default() };
     let chunk = Some(StreamChunk { stream: "s".into(), number: 0, phase: Next });
     duo.ask(1, BOB, noted("a", ALICE, Annotations { header, chunk, ..Annotations::default() }));
-    duo.close(1, BOB);
-    duo.settle();
+    duo.disconnect(1, BOB);
     let number = |event: Event| match event {
         Event::Transient(message, _) => message.annotations.as_ref()?.chunk.as_ref().map(|it| (it.number, it.phase)),
         _ => None,
@@ -152,9 +143,8 @@ fn a_stream_that_is_stored_nowhere_ends_where_it_was() {
 #[test]
 fn an_author_who_guesses_the_id_of_the_end_harms_nobody() {
     let mut duo = Duo::new();
-    duo.open(1, BOB, "desk", CatchUp::Backlog);
-    duo.open(2, BOB, "phone", CatchUp::Backlog);
-    duo.settle();
+    duo.connect(1, BOB, "desk", CatchUp::Backlog);
+    duo.connect(2, BOB, "phone", CatchUp::Backlog);
     duo.ask(1, BOB, next("a", ALICE));
     duo.tick_after(61_000);
     let end = duo.inbox(ALICE)[1].message.client_message_id.clone();
@@ -164,8 +154,7 @@ fn an_author_who_guesses_the_id_of_the_end_harms_nobody() {
     let guessed = crate::model::ClientMessageId::new(&end.as_str().replace(&first, &second)).expect("well formed");
     let recipient = Recipient::User(user(ALICE));
     duo.request(2, BOB, Command::Send(Send { client_message_id: guessed, recipient, ..send("x", ALICE) }));
-    duo.close(1, BOB);
-    duo.settle();
+    duo.disconnect(1, BOB);
     duo.tick_after(1_000);
     assert_eq!(chunks(&duo.inbox(ALICE)), [(1, First), (2, Last), (1, First), (2, Last)]);
 }
@@ -176,9 +165,8 @@ fn in_busy_group() -> Cluster {
     let disks = vec![crate::log::MemoryStorage::new(1 << 20, 16)];
     let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
     cluster.order(create("g", BOB, &[ALICE]));
-    cluster.open(1, BOB);
-    cluster.open(2, ALICE);
-    cluster.settle();
+    cluster.connect(1, BOB);
+    cluster.connect(2, ALICE);
     cluster
 }
 
@@ -191,8 +179,7 @@ fn chunk_in_group(id: &str, phase: ChunkPhase) -> Command {
 #[test]
 fn a_group_that_is_too_busy_for_the_end_of_a_stream_gets_it_later() {
     let mut cluster = in_busy_group();
-    cluster.request(1, BOB, chunk_in_group("a", Next));
-    cluster.settle();
+    cluster.perform(1, BOB, chunk_in_group("a", Next));
     cluster.request(2, ALICE, to_group("on its way", "g", "x"));
     cluster.input(0, Input::Closed { session: SessionId(1) });
     cluster.settle();
@@ -207,15 +194,13 @@ fn a_group_that_is_too_busy_for_the_end_of_a_stream_gets_it_later() {
 fn an_author_whose_last_chunk_found_the_group_too_busy_says_it_again() {
     let mut cluster = in_busy_group();
     cluster.request(1, BOB, chunk_in_group("a", Next));
-    cluster.settle();
-    cluster.outputs();
+    cluster.settle_silently();
     cluster.request(2, ALICE, to_group("on its way", "g", "x"));
     cluster.request(1, BOB, chunk_in_group("b", Last));
     let refusals: Vec<_> = cluster.replies().iter().filter_map(|(_, reply)| refusal(reply)).collect();
     assert_eq!(refusals, [Refusal::GroupTooBusy]);
     cluster.settle();
-    cluster.request(1, BOB, chunk_in_group("b", Last));
-    cluster.settle();
+    cluster.perform(1, BOB, chunk_in_group("b", Last));
     assert_eq!(chunks(&cluster.inbox(ALICE)), [(1, First), (2, Last)]);
 }
 
