@@ -45,6 +45,8 @@ pub static ROUTES: &[Route] = &[
     route(Method::PATCH, "/v1/groups/{group}", Access::Token, || patch(profiles::change_group)),
     route(Method::DELETE, "/v1/groups/{group}", Access::Token, || delete(groups::dissolve)),
     route(Method::POST, "/v1/groups/{group}/members", Access::Token, || post(groups::change_members)),
+    route(Method::GET, "/v1/groups/{group}/requests", Access::Token, || get(groups::requests)),
+    route(Method::POST, "/v1/groups/{group}/requests/{user}", Access::Token, || post(groups::answer_request)),
     route(Method::PUT, "/v1/groups/{group}/members/{user}", Access::Token, || put(groups::change_member)),
     route(Method::GET, "/v1/users/{user}", Access::Token, || get(users::show)),
     route(Method::PUT, "/v1/users/{user}", Access::Token, || put(users::know)),

@@ -8,8 +8,8 @@ pub(crate) use crate::model::testing::{Chance, user};
 use crate::model::{
     AccountState, Annotations, BlockState, ChunkPhase, ClientMessageId, Conversation, ConversationName,
     ConversationSeq, DeviceKey, Extra, Fact, GivenToken, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy,
-    Message, MessageId, Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours, ReadMessage,
-    Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
+    JoinStep, Message, MessageId, Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours,
+    ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
 };
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let seq = |chance: &mut Chance| ConversationSeq(chance.next());
     let halves = |chance: &mut Chance| [chance.next(), chance.next()];
-    match chance.below(7) {
+    match chance.below(8) {
         0 => SnapshotRecord::Seat {
             user: some_user(chance),
             conversation: any_conversation(chance, &user("alice")),
@@ -155,6 +155,10 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
         5 => SnapshotRecord::Described {
             group: GroupId::new(&any_text(chance, 1, 64)).expect("well formed"),
             profile: Box::new(any_group_profile(chance)),
+        },
+        6 => SnapshotRecord::Asked {
+            group: GroupId::new(&any_text(chance, 1, 64)).expect("well formed"),
+            requests: (0..chance.below(5)).map(|_| (user(&any_text(chance, 1, 64)), Millis(chance.next()))).collect(),
         },
         _ => SnapshotRecord::Blocked { pair: halves(chance), bits: chance.next() as u8 },
     }
@@ -224,7 +228,7 @@ fn any_conversation(chance: &mut Chance, author: &UserId) -> Conversation {
 fn any_fact(chance: &mut Chance) -> Arc<Fact> {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let users = |chance: &mut Chance| (0..chance.below(5)).map(|_| some_user(chance)).collect::<Vec<_>>();
-    Arc::new(match chance.below(8) {
+    Arc::new(match chance.below(10) {
         0 => Fact::Revoked { message: MessageId(chance.next()) },
         1 => Fact::Read {
             told: some_user(chance),
@@ -241,6 +245,8 @@ fn any_fact(chance: &mut Chance) -> Arc<Fact> {
             muted_until: Millis(chance.next()),
         }),
         6 => Fact::Group(GroupChange::Profiled(Box::new(any_group_profile(chance)))),
+        7 => Fact::Joining { asker: some_user(chance), step: JoinStep::Asked },
+        8 => Fact::Joining { asker: some_user(chance), step: JoinStep::Declined { by: some_user(chance) } },
         _ => Fact::Group(GroupChange::Dissolved),
     })
 }

@@ -23,6 +23,26 @@ pub enum Fact {
     },
     /// A group changed.
     Group(GroupChange),
+    /// What became of a request to join a group. The author of the entry is the user who has asked, who alone receives it;
+    /// an approved request is followed by `GroupChange::Added` instead.
+    Joining {
+        /// The user who has asked.
+        asker: UserId,
+        /// What happened to the request.
+        step: JoinStep,
+    },
+}
+
+/// What happened to a request to join a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinStep {
+    /// The user has asked.
+    Asked,
+    /// The request was declined.
+    Declined {
+        /// The user who declined it: the group's owner, where the operator acts.
+        by: UserId,
+    },
 }
 
 /// A message that was read.
@@ -34,6 +54,16 @@ pub struct ReadMessage {
     pub conversation_seq: ConversationSeq,
 }
 
+impl JoinStep {
+    /// The user who declined the request.
+    pub fn declined_by(&self) -> Option<&UserId> {
+        match self {
+            Self::Declined { by } => Some(by),
+            Self::Asked => None,
+        }
+    }
+}
+
 impl Fact {
     /// The message types of facts, those reserved for later included. A send with one of them is refused.
     pub const MESSAGE_TYPES: RangeInclusive<i32> = 1001..=1099;
@@ -43,6 +73,7 @@ impl Fact {
         match self {
             Self::Revoked { .. } => 0,
             Self::Read { messages, .. } => messages.len() * size_of::<ReadMessage>(),
+            Self::Joining { .. } => 0,
             Self::Group(GroupChange::Profiled(profile)) => profile.about.bytes(),
             Self::Group(change) => change.members().iter().map(|user| user.as_str().len()).sum(),
         }
@@ -53,7 +84,15 @@ impl Fact {
         match self {
             Self::Revoked { .. } => 1001,
             Self::Read { .. } => 1002,
-            Self::Group(_) => 1003,
+            Self::Group(_) | Self::Joining { .. } => 1003,
+        }
+    }
+
+    /// The user whom the entry alone concerns, who is its author; `None`: it concerns others as well.
+    pub fn only_for(&self) -> Option<&UserId> {
+        match self {
+            Self::Joining { asker, .. } => Some(asker),
+            Self::Revoked { .. } | Self::Read { .. } | Self::Group(_) => None,
         }
     }
 }

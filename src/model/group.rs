@@ -105,20 +105,23 @@ pub enum JoinPolicy {
     /// Nobody.
     #[default]
     Closed,
+    /// Users whose request the owner or an admin approves.
+    Request,
     /// Every user who asks.
     Open,
 }
 
 impl JoinPolicy {
     /// Every policy.
-    pub const ALL: [Self; 2] = [Self::Closed, Self::Open];
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Request, Self::Open];
     /// The words for people.
-    pub const WORDS: &str = "closed or open";
+    pub const WORDS: &str = "closed, request or open";
 
     /// The stable word for the policy in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::Request => "request",
             Self::Open => "open",
         }
     }
@@ -208,7 +211,8 @@ fn expect_attributes(attributes: &Extra, limits: &Limits) -> Result<(), Refused>
     Ok(())
 }
 
-/// A request of a user to a group (PROTOCOL 2.8). The reply to `Show` is `Reply::Group`, to all others `Reply::Done`.
+/// A request of a user to a group (PROTOCOL 2.8). The reply to `Show` is `Reply::Group`, to `Requests`
+/// `Reply::JoinRequests`, to all others `Reply::Done`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRequest {
     /// The group.
@@ -247,8 +251,77 @@ pub enum GroupAct {
     ChangeProfile(Box<ProfileChange>),
     /// Ends the group.
     Dissolve,
-    /// Becomes a member of an open group.
+    /// Becomes a member of an open group, or asks to become one.
     Join,
+    /// Lists the users who have asked to join, at most `limit` of them whose ids are above `after`.
+    Requests {
+        /// The last id of the previous page; `None`: from the first.
+        after: Option<UserId>,
+        /// The most users of the page, at most `GroupRequest::SHOWN_MEMBERS_MAX`.
+        limit: usize,
+    },
+    /// Answers a user's request to join.
+    AnswerRequest {
+        /// The user who has asked.
+        user: UserId,
+        /// The answer.
+        verdict: JoinVerdict,
+    },
+}
+
+/// The answer to a request to join a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinVerdict {
+    /// The user becomes a member.
+    Approve,
+    /// The user does not, and may ask again.
+    Decline,
+}
+
+impl JoinVerdict {
+    /// Both answers.
+    pub const ALL: [Self; 2] = [Self::Approve, Self::Decline];
+
+    /// The stable word for the answer.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+        }
+    }
+
+    /// The answer with this word.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+}
+
+/// A request to join a group that is not answered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinRequest {
+    /// The user who has asked.
+    pub user: UserId,
+    /// The wall-clock time of the request.
+    pub time: Millis,
+}
+
+impl JoinRequest {
+    /// A request that nobody has answered for so long has expired: it is not shown, and its user may ask again.
+    pub const EXPIRES_AFTER_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+    /// Whether a request of that time has expired.
+    pub fn is_expired(time: Millis, now: Millis) -> bool {
+        now.0 >= time.0.saturating_add(Self::EXPIRES_AFTER_MS)
+    }
+}
+
+/// A page of a group's requests to join, in the order of the users' ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JoinRequests {
+    /// The requests.
+    pub requests: Vec<JoinRequest>,
+    /// Requests of users with higher ids exist.
+    pub has_more: bool,
 }
 
 impl GroupAct {
@@ -261,6 +334,8 @@ impl GroupAct {
             Self::ChangeProfile(_) => Verb::ChangeGroup,
             Self::Dissolve => Verb::DissolveGroup,
             Self::Join => Verb::JoinGroup,
+            Self::Requests { .. } => Verb::ListRequests,
+            Self::AnswerRequest { .. } => Verb::AnswerRequest,
         }
     }
 }
@@ -279,7 +354,12 @@ impl GroupRequest {
         match &self.act {
             GroupAct::ChangeMembers { add, remove } => ids(add) + ids(remove),
             GroupAct::ChangeProfile(change) => change.bytes(),
-            GroupAct::Show { .. } | GroupAct::ChangeMember { .. } | GroupAct::Dissolve | GroupAct::Join => 0,
+            GroupAct::Show { .. }
+            | GroupAct::ChangeMember { .. }
+            | GroupAct::Dissolve
+            | GroupAct::Join
+            | GroupAct::Requests { .. }
+            | GroupAct::AnswerRequest { .. } => 0,
         }
     }
 }

@@ -73,6 +73,8 @@ pub struct Limits {
     pub conversation_names_max: usize,
     /// Members of one group. Groups that have more already keep them.
     pub group_members_max: usize,
+    /// Requests to join one group that nobody has answered.
+    pub group_requests_max: usize,
     /// Bytes of the name in a profile of a user or a group.
     pub profile_name_bytes_max: usize,
     /// Bytes of the avatar in a profile.
@@ -140,6 +142,7 @@ impl Default for Limits {
             backlog_entries_max: 1_000,
             conversation_names_max: 10_000,
             group_members_max: 100_000,
+            group_requests_max: 1_000,
             profile_name_bytes_max: 256,
             profile_avatar_bytes_max: 1 << 10,
             profile_attributes_bytes_max: 4 << 10,

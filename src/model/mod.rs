@@ -34,8 +34,11 @@ pub use command::{
     PresenceAction, Receipt, RequestTag, Revoke, Send, Sync, SyncDirection, Typing,
 };
 pub use content::{Extra, MessageContent};
-pub use fact::{Fact, GroupChange, ReadMessage};
-pub use group::{GroupAct, GroupProfile, GroupRequest, GroupState, JoinPolicy, Member, Profile, ProfileChange, Role};
+pub use fact::{Fact, GroupChange, JoinStep, ReadMessage};
+pub use group::{
+    GroupAct, GroupProfile, GroupRequest, GroupState, JoinPolicy, JoinRequest, JoinRequests, JoinVerdict, Member,
+    Profile, ProfileChange, Role,
+};
 pub use hook::{Denial, DenialCode, HookPolicy, HookVerdict, OnHookFailure, Replacement, SendKind, SendKinds};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,

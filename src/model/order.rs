@@ -1,9 +1,9 @@
 //! The operator's requests to a shard, and the shard's answers.
 
 use super::{
-    Conversation, ConversationSeq, Conversations, Denial, DeviceKey, GroupId, GroupState, HistoryDirection, MessageId,
-    Millis, Profile, ProfileChange, PushChange, PushDevice, Refused, Reply, Role, Send, Seq, SessionId, ShardId, Sync,
-    UserId,
+    Conversation, ConversationSeq, Conversations, Denial, DeviceKey, GroupId, GroupState, HistoryDirection,
+    JoinRequests, JoinVerdict, MessageId, Millis, Profile, ProfileChange, PushChange, PushDevice, Refused, Reply, Role,
+    Send, Seq, SessionId, ShardId, Sync, UserId,
 };
 use compact_str::CompactString;
 
@@ -46,6 +46,24 @@ pub enum Order {
         group: GroupId,
         /// What changes.
         change: Box<ProfileChange>,
+    },
+    /// Lists the users who have asked to join a group, at most `limit` of them whose ids are above `after`.
+    ShowRequests {
+        /// The group.
+        group: GroupId,
+        /// The last id of the previous page; `None`: from the first.
+        after: Option<UserId>,
+        /// The most users of the page, at most `GroupRequest::SHOWN_MEMBERS_MAX`.
+        limit: usize,
+    },
+    /// Answers a user's request to join a group.
+    AnswerRequest {
+        /// The group.
+        group: GroupId,
+        /// The user who has asked.
+        user: UserId,
+        /// The answer.
+        verdict: JoinVerdict,
     },
     /// Ends a group.
     DissolveGroup {
@@ -268,6 +286,8 @@ impl Order {
             | Self::ChangeMember { group, .. }
             | Self::ChangeProfile { group, .. }
             | Self::DissolveGroup { group }
+            | Self::ShowRequests { group, .. }
+            | Self::AnswerRequest { group, .. }
             | Self::ShowGroup { group, .. } => Addressee::Conversation(Conversation::Group(group.clone())),
             Self::ShowHistory { conversation, .. } => Addressee::Conversation(conversation.clone()),
             Self::ShowPresence { shard, .. }
@@ -315,6 +335,8 @@ pub enum Answer {
     Unchanged,
     /// The state of a group.
     Group(Box<GroupState>),
+    /// The requests to join a group.
+    JoinRequests(Box<JoinRequests>),
     /// The state of a user.
     User(Box<UserState>),
     /// The profile of a user; an empty one where the user has none.

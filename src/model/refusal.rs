@@ -49,11 +49,13 @@ pub enum Refusal {
     HookFailed,
     /// The group would have more members than it may.
     GroupFull,
+    /// Too many users wait for an answer to their requests to join the group.
+    TooManyJoinRequests,
 }
 
 impl Refusal {
     /// Every refusal, in the order of the metrics.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -77,6 +79,7 @@ impl Refusal {
         Self::TooManyNames,
         Self::HookFailed,
         Self::GroupFull,
+        Self::TooManyJoinRequests,
     ];
 
     /// The binary protocol's ErrorCode (PROTOCOL 6.9).
@@ -88,7 +91,8 @@ impl Refusal {
             | Self::MessageKeyWrong
             | Self::GroupExists
             | Self::TooManyNames
-            | Self::GroupFull => 2,
+            | Self::GroupFull
+            | Self::TooManyJoinRequests => 2,
             Self::AuthFailed | Self::NotAuthenticated | Self::AccountDisabled => 100,
             Self::TokenExpired | Self::TokenRevoked => 101,
             Self::PermissionDenied => 102,
@@ -102,7 +106,11 @@ impl Refusal {
     /// The JSON-RPC protocol's error code (PROTOCOL 3.2).
     pub fn json_rpc_code(self) -> i32 {
         match self {
-            Self::InvalidParam | Self::GroupExists | Self::TooManyNames | Self::GroupFull => -32602,
+            Self::InvalidParam
+            | Self::GroupExists
+            | Self::TooManyNames
+            | Self::GroupFull
+            | Self::TooManyJoinRequests => -32602,
             Self::AuthFailed | Self::AccountDisabled => 1001,
             Self::TokenExpired | Self::TokenRevoked => 1002,
             Self::NotAuthenticated => 1003,
@@ -141,6 +149,7 @@ impl Refusal {
             Self::TooManyNames => "too_many_names",
             Self::HookFailed => "hook_failed",
             Self::GroupFull => "group_full",
+            Self::TooManyJoinRequests => "too_many_join_requests",
             Self::StorageFull => "storage_full",
             Self::StorageDamaged => "storage_damaged",
         }
@@ -172,6 +181,7 @@ impl Refusal {
             Self::TooManyNames => "too many conversations have names of their own",
             Self::HookFailed => "the message could not be checked, try again later",
             Self::GroupFull => "the group would have too many members",
+            Self::TooManyJoinRequests => "too many requests to join this group wait for an answer",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a session receives: replies to its requests, and events that it did not request.
 
 use super::{
-    Conversation, ConversationName, ConversationSeq, Denial, Entry, GroupState, Message, MessageId, Millis, Profile,
-    PushDevice, Refused, Seq, UserId,
+    Conversation, ConversationName, ConversationSeq, Denial, Entry, GroupState, JoinRequests, Message, MessageId,
+    Millis, Profile, PushDevice, Refused, Seq, UserId,
 };
 use std::sync::Arc;
 
@@ -62,6 +62,8 @@ pub enum Reply {
     Presence(Vec<PresenceState>),
     /// A group and a page of its members.
     Group(Box<GroupState>),
+    /// The requests to join a group.
+    JoinRequests(Box<JoinRequests>),
     /// A user's profile; an empty one where the user has none.
     Profile(Box<UserProfile>),
     /// The user's devices that push services wake, the latest registered last.

@@ -110,6 +110,7 @@ impl Sizing {
         match fact {
             Fact::Revoked { .. } => REVOKED_BYTES,
             Fact::Read { messages, .. } => REVOKED_BYTES + messages.len() * READ_BYTES,
+            Fact::Joining { asker, .. } => CHANGE_BYTES + 2 * escaped_bytes(asker.as_str()) + 2 * ID_BYTES_MAX,
             Fact::Group(GroupChange::Profiled(profile)) => CHANGE_BYTES + profile_bytes(&profile.about),
             Fact::Group(change) => {
                 let owner = match change {

@@ -37,8 +37,12 @@ pub enum Verb {
     ChangeGroup,
     /// Leave a group.
     LeaveGroup,
-    /// Join an open group.
+    /// Join an open group, or ask to join.
     JoinGroup,
+    /// List the requests to join a group.
+    ListRequests,
+    /// Approve or decline a request to join.
+    AnswerRequest,
     /// End a group.
     DissolveGroup,
     /// Read a user's profile.
@@ -55,7 +59,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Authenticate,
         Self::Reauthenticate,
         Self::Send,
@@ -74,6 +78,8 @@ impl Verb {
         Self::ChangeGroup,
         Self::LeaveGroup,
         Self::JoinGroup,
+        Self::ListRequests,
+        Self::AnswerRequest,
         Self::DissolveGroup,
         Self::ShowProfile,
         Self::SetProfile,

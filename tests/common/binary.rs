@@ -34,6 +34,8 @@ pub mod command {
     pub const GROUP_LEAVE: i32 = 728;
     pub const GROUP_JOIN: i32 = 730;
     pub const GROUP_DISSOLVE: i32 = 732;
+    pub const GROUP_REQUESTS: i32 = 740;
+    pub const GROUP_ANSWER: i32 = 742;
     pub const PROFILE: i32 = 736;
     pub const SET_PROFILE: i32 = 738;
 }

@@ -162,3 +162,74 @@ async fn a_user_has_a_profile_for_those_whom_it_has_not_blocked() {
     bob.result("setProfile", json!({})).await;
     assert_eq!(world.api().get("/v1/users/bob/profile").json()["name"], "");
 }
+
+/// Who has asked to join, as the owner's binary client sees it.
+async fn waiting(client: &mut BinaryClient) -> Vec<String> {
+    let body = encode("GroupRequestsRequest", &[("group_id", text("team"))]);
+    let page = client.request(command::GROUP_REQUESTS, &body, "GroupRequestsResponse").await;
+    page.list("requests").iter().map(|request| request.text("user_id")).collect()
+}
+
+#[tokio::test]
+async fn who_asks_to_join_waits_for_an_answer_through_a_kill_and_a_reshard() {
+    let mut world = World::new();
+    world.group("team", &["bob"]).await;
+    let change = |world: &World, body: Value| world.api().ask("PATCH", "/v1/groups/team", &body.to_string()).status;
+    assert_eq!(change(&world, json!({"join": "request"})), 200);
+    let (mut carol, mut dave) = (world.binary("carol").await, world.rpc("dave").await);
+    let mut carols_other = world.rpc_on("carol", "other").await;
+    assert_eq!(ask(&mut carol, command::GROUP_JOIN, "GroupRequest", &[]).await, SUCCESS);
+    let told = carols_other.next("group").await;
+    assert_eq!(
+        (&told["change"], &told["group"], &told["by"]),
+        (&json!("joinRequested"), &json!("team"), &json!("carol"))
+    );
+    for asker in ["erin", "finn", "gwen"] {
+        world.rpc(asker).await.result("joinGroup", json!({"groupId": "team"})).await;
+    }
+    dave.result("joinGroup", json!({"groupId": "team"})).await;
+    world.kill_and_start();
+    world.reshard(3);
+    let (mut alice, mut bob) = (world.binary("alice").await, world.rpc("bob").await);
+    assert_eq!(waiting(&mut alice).await, ["carol", "dave", "erin", "finn", "gwen"]);
+    let page = world.api().get("/v1/groups/team/requests?limit=2").json();
+    let users: Vec<&Value> = list(&page, "requests").iter().map(|request| &request["user"]).collect();
+    assert_eq!((users, &page["next"]), (vec![&json!("carol"), &json!("dave")], &json!("dave")));
+    let rest = world.api().get("/v1/groups/team/requests?after=dave").json();
+    assert_eq!((list(&rest, "requests").len(), &rest["next"]), (3, &Value::Null));
+
+    for (method, params) in [
+        ("groupRequests", json!({"groupId": "team"})),
+        ("groupAnswer", json!({"groupId": "team", "userId": "carol", "answer": "approve"})),
+    ] {
+        assert_eq!(bob.refusal(method, params).await, 1102, "a member who is no admin");
+    }
+    let verdict = |who: &str| [("user_id", text(who)), ("answer", text("decline"))];
+    let answer = "GroupAnswerRequest";
+    assert_eq!(ask(&mut alice, command::GROUP_ANSWER, answer, &verdict("carol")).await, SUCCESS);
+    assert_eq!(ask(&mut alice, command::GROUP_ANSWER, answer, &verdict("carol")).await, 103, "it is answered");
+    world.change_member("team", "bob", &json!({"role": "admin"}));
+    let page = bob.result("groupRequests", json!({"groupId": "team", "after": "dave", "limit": 1})).await;
+    assert_eq!((&list(&page, "requests")[0]["userId"], &page["hasMore"]), (&json!("erin"), &json!(true)));
+    bob.result("groupAnswer", json!({"groupId": "team", "userId": "dave", "answer": "approve"})).await;
+    let no = json!({"groupId": "team", "userId": "zoe", "answer": "approve"});
+    assert_eq!(bob.refusal("groupAnswer", no).await, 1100);
+    assert_eq!(bob.refusal("groupAnswer", json!({"groupId": "team", "userId": "erin"})).await, -32602);
+    let post = |user: &str, body: Value| {
+        world.api().ask("POST", &format!("/v1/groups/team/requests/{user}"), &body.to_string()).status
+    };
+    assert_eq!(post("erin", json!({"answer": "approve"})), 200);
+    assert_eq!(post("finn", json!({"answer": "decline"})), 200);
+    assert_eq!(post("finn", json!({"answer": "decline"})), 404);
+    assert_eq!(post("gwen", json!({"answer": "maybe"})), 400);
+    assert_eq!(roles(&info(&mut alice, "", 0).await).len(), 4);
+    let told = [pair("joinRequested", "carol"), pair("joinDeclined", "alice")];
+    world.settle("carol", 2).await;
+    assert_eq!(changes(&world, "carol").await, told);
+    world.settle("dave", 2).await;
+    assert_eq!(changes(&world, "dave").await[..2], [pair("joinRequested", "dave"), pair("added", "bob")]);
+    world.kill_and_start();
+    let mut alice = world.binary("alice").await;
+    assert_eq!(waiting(&mut alice).await, ["gwen"]);
+    assert_eq!(changes(&world, "carol").await, told);
+}

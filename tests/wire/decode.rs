@@ -6,7 +6,7 @@ use crate::encode::{pairs, phase};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mushan::model::{
-    Conversation, ConversationName, ConversationRow, Entry, Event, Fact, GroupChange, Message, PresenceState,
+    Conversation, ConversationName, ConversationRow, Entry, Event, Fact, GroupChange, JoinStep, Message, PresenceState,
     Recipient, Role, Seq, UserId,
 };
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ fn kind(fact: &Fact) -> i32 {
     match fact {
         Fact::Revoked { .. } => 1001,
         Fact::Read { .. } => 1002,
-        Fact::Group(_) => 1003,
+        Fact::Group(_) | Fact::Joining { .. } => 1003,
     }
 }
 
@@ -134,9 +134,21 @@ fn expected_fact(by: &Message, name: Option<&ConversationName>, viewer: &UserId)
         Fact::Revoked { message } => Value::from(message.to_string()),
         Fact::Read { messages, .. } => messages.iter().map(|message| message.id.to_string()).collect(),
         Fact::Group(change) => return expected_change(by, change, viewer),
+        Fact::Joining { asker, step } => return expected_joining(by, asker, step),
     };
     let name = called(&by.conversation, name);
     json!({"ids": ids, "conversation": name, "by": by.author.as_str(), "time": by.server_time.0})
+}
+
+fn expected_joining(entry: &Message, asker: &UserId, step: &JoinStep) -> Value {
+    let Conversation::Group(group) = &entry.conversation else { panic!("a group is joined") };
+    let (change, by) = match step {
+        JoinStep::Asked => ("joinRequested", asker),
+        JoinStep::Declined { by } => ("joinDeclined", by),
+    };
+    let (by, members) = (by.as_str(), [asker.as_str()]);
+    let time = entry.server_time.0;
+    json!({"change": change, "group": group.as_str(), "by": by, "members": members, "count": 1, "time": time})
 }
 
 fn expected_change(by: &Message, change: &GroupChange, viewer: &UserId) -> Value {
@@ -249,7 +261,7 @@ fn method(fact: &Fact) -> &'static str {
     match fact {
         Fact::Revoked { .. } => "revoked",
         Fact::Read { .. } => "receipt",
-        Fact::Group(_) => "group",
+        Fact::Group(_) | Fact::Joining { .. } => "group",
     }
 }
 
@@ -277,6 +289,7 @@ fn expected_fact_params(entry: &Entry, fact: &Fact, viewer: &UserId) -> Value {
             json!({"messageIds": ids, "userId": by.author.as_str(), "readTime": by.server_time.0})
         }
         Fact::Group(change) => expected_change(by, change, viewer),
+        Fact::Joining { asker, step } => expected_joining(by, asker, step),
     };
     params["entryId"] = by.id.to_string().into();
     params["inboxSeq"] = entry.seq.0.into();

@@ -114,6 +114,15 @@ fn binary_group(GroupRequest { group, act }: &GroupRequest) -> (i32, Vec<u8>) {
             };
             (726, body.encode_to_vec())
         }
+        GroupAct::Requests { after, limit } => {
+            let after = after.as_ref().map(ToString::to_string).unwrap_or_default();
+            (740, proto::GroupRequestsRequest { group_id, after, limit: *limit as i32 }.encode_to_vec())
+        }
+        GroupAct::AnswerRequest { user, verdict } => (
+            742,
+            proto::GroupAnswerRequest { group_id, user_id: user.to_string(), answer: verdict.name().to_owned() }
+                .encode_to_vec(),
+        ),
         GroupAct::Join => (730, proto::GroupRequest { group_id }.encode_to_vec()),
         GroupAct::Dissolve => (732, proto::GroupRequest { group_id }.encode_to_vec()),
     }
@@ -135,6 +144,12 @@ fn json_group(GroupRequest { group, act }: &GroupRequest) -> (&'static str, Valu
             let (name, avatar) = (change.name.as_deref(), change.avatar.as_deref());
             let join = change.join.map(|join| join.name());
             ("groupProfile", json!({"name": name, "avatar": avatar, "attributes": attributes, "join": join}))
+        }
+        GroupAct::Requests { after, limit } => {
+            ("groupRequests", json!({"after": after.as_ref().map(|after| after.as_str()), "limit": limit}))
+        }
+        GroupAct::AnswerRequest { user, verdict } => {
+            ("groupAnswer", json!({"userId": user.as_str(), "answer": verdict.name()}))
         }
         GroupAct::Join => ("joinGroup", json!({})),
         GroupAct::Dissolve => ("dissolveGroup", json!({})),

@@ -3,8 +3,9 @@
 use crate::client::*;
 use crate::vectors::Vectors;
 use mushan::model::{
-    Command, ConversationSeq, Extra, GroupAct, GroupId, GroupProfile, GroupRequest, GroupState, JoinPolicy, Member,
-    Millis, Profile, ProfileChange, Refusal, Reply, RequestTag, Role, UserId, UserProfile, Verb,
+    Command, ConversationSeq, Extra, GroupAct, GroupId, GroupProfile, GroupRequest, GroupState, JoinPolicy,
+    JoinRequest, JoinRequests, JoinVerdict, Member, Millis, Profile, ProfileChange, Refusal, Reply, RequestTag, Role,
+    UserId, UserProfile, Verb,
 };
 use mushan::wire::Incoming;
 
@@ -62,6 +63,19 @@ fn team() -> Reply {
     }))
 }
 
+fn requests() -> Command {
+    in_team(GroupAct::Requests { after: Some(user("alice")), limit: 2 })
+}
+
+fn waiting() -> Reply {
+    let asked = |id: &str| JoinRequest { user: user(id), time: Millis(1_700_000_000_000) };
+    Reply::JoinRequests(Box::new(JoinRequests { requests: vec![asked("bob"), asked("carol")], has_more: true }))
+}
+
+fn answer() -> Command {
+    in_team(GroupAct::AnswerRequest { user: user("bob"), verdict: JoinVerdict::Approve })
+}
+
 fn bobs() -> Reply {
     Reply::Profile(Box::new(UserProfile { user: user("bob"), profile: crew() }))
 }
@@ -74,6 +88,8 @@ fn groups_and_profiles_in_binary_are_as_the_contract_has_them() {
     // "group profile request", "group profile response", "group profile response that refuses"
     // "group leave request", "group leave response", "group leave response that refuses"
     // "group join request", "group join response", "group join response that refuses"
+    // "group requests request", "group requests response", "group requests response that refuses"
+    // "group answer request", "group answer response", "group answer response that refuses"
     // "group dissolve request", "group dissolve response", "group dissolve response that refuses"
     // "profile request", "profile response", "profile response that refuses"
     // "set profile request", "set profile response", "set profile response that refuses"
@@ -86,6 +102,8 @@ fn groups_and_profiles_in_binary_are_as_the_contract_has_them() {
         ("group profile", 17, change_profile(), Reply::Done, denied),
         ("group leave", 18, leave("alice"), Reply::Done, denied),
         ("group join", 19, in_team(GroupAct::Join), Reply::Done, denied),
+        ("group requests", 23, requests(), waiting(), denied),
+        ("group answer", 24, answer(), Reply::Done, Refusal::UserNotExist),
         ("group dissolve", 20, in_team(GroupAct::Dissolve), Reply::Done, denied),
         ("profile", 21, Command::ShowProfile(user("bob")), bobs(), Refusal::UserNotExist),
         ("set profile", 22, Command::SetProfile(Box::new(crew())), Reply::Done, Refusal::MessageTooLarge),
@@ -107,6 +125,7 @@ fn groups_and_profiles_in_binary_are_as_the_contract_has_them() {
 fn groups_and_profiles_in_json_rpc_are_as_the_contract_has_them() {
     // "group info request", "group info response", "group members request", "group member request",
     // "group profile request", "leave group request", "join group request", "dissolve group request",
+    // "group requests request", "group requests response", "group answer request",
     // "profile request", "profile response", "set profile request"
     let vectors = Vectors::json_rpc();
     let tag = RequestTag::Number("7".into());
@@ -117,6 +136,8 @@ fn groups_and_profiles_in_json_rpc_are_as_the_contract_has_them() {
         ("group profile", change_profile(), None),
         ("leave group", leave("bob"), None),
         ("join group", in_team(GroupAct::Join), None),
+        ("group requests", requests(), Some(waiting())),
+        ("group answer", answer(), None),
         ("dissolve group", in_team(GroupAct::Dissolve), None),
         ("profile", Command::ShowProfile(user("bob")), Some(bobs())),
         ("set profile", Command::SetProfile(Box::new(crew())), None),

@@ -21,9 +21,14 @@ use vectors::Vectors;
 
 #[test]
 fn every_vector_is_used_and_json_is_json() {
-    let source =
-        [include_str!("binary.rs"), include_str!("jsonrpc.rs"), include_str!("client.rs"), include_str!("groups.rs")]
-            .concat();
+    let source = [
+        include_str!("binary.rs"),
+        include_str!("jsonrpc.rs"),
+        include_str!("client.rs"),
+        include_str!("groups.rs"),
+        include_str!("devices.rs"),
+    ]
+    .concat();
     let (binary, json_rpc) = (Vectors::binary(), Vectors::json_rpc());
     for (name, _) in binary.0.iter().chain(&json_rpc.0) {
         assert!(source.contains(&format!("\"{name}\"")), "{name} is not used");

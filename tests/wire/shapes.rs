@@ -5,10 +5,10 @@ use bytes::Bytes;
 use mushan::model::{
     Ack, Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
     ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GivenToken, GroupAct, GroupChange,
-    GroupId, GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, MarkRead, Message,
-    MessageId, Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange, PushChange, PushSettings,
-    PushToken, QuietHours, ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags, StreamChunk, Sync,
-    SyncDirection, Typing, TypingNotice, UserId,
+    GroupId, GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, JoinStep, JoinVerdict,
+    MarkRead, Message, MessageId, Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange, PushChange,
+    PushSettings, PushToken, QuietHours, ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags,
+    StreamChunk, Sync, SyncDirection, Typing, TypingNotice, UserId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -184,6 +184,11 @@ fn group_requests() -> impl Strategy<Value = GroupRequest> {
             .prop_map(|change| GroupAct::ChangeProfile(Box::new(change))),
         Just(GroupAct::Dissolve),
         Just(GroupAct::Join),
+        (option::of(users()), 1..=200_usize).prop_map(|(after, limit)| GroupAct::Requests { after, limit }),
+        (users(), any::<bool>()).prop_map(|(user, approves)| GroupAct::AnswerRequest {
+            user,
+            verdict: if approves { JoinVerdict::Approve } else { JoinVerdict::Decline },
+        }),
     ];
     (users(), act)
         .prop_map(|(group, act)| GroupRequest { group: GroupId::new(group.as_str()).expect("well formed"), act })
@@ -273,6 +278,8 @@ fn facts() -> impl Strategy<Value = Fact> {
         message_ids().prop_map(|message| Fact::Revoked { message }),
         (users(), vec(read, 1..4)).prop_map(|(told, messages)| Fact::Read { told, messages }),
         change.prop_map(Fact::Group),
+        users().prop_map(|asker| Fact::Joining { asker, step: JoinStep::Asked }),
+        (users(), users()).prop_map(|(asker, by)| Fact::Joining { asker, step: JoinStep::Declined { by } }),
     ]
 }
 
@@ -286,7 +293,7 @@ fn messages() -> impl Strategy<Value = Message> {
     (place, said, about).prop_map(|(place, said, (annotations, fact))| {
         let (id, conversation_seq, author, recipient) = place;
         let (client_id, message_type, content, send_time, server_time, extra) = said;
-        let is_group = matches!(fact, Some(Fact::Group(_)));
+        let is_group = matches!(fact, Some(Fact::Group(_) | Fact::Joining { .. }));
         let conversation = match recipient {
             Recipient::User(peer) if is_group => Conversation::Group(GroupId::new(peer.as_str()).expect("well formed")),
             Recipient::User(peer) => Conversation::pair(author.clone(), peer),

@@ -4,7 +4,7 @@ use crate::admin::api::Api;
 use crate::admin::base::answer::done;
 use crate::admin::base::error::{ApiError, json};
 use crate::admin::base::intake::{self, PathSegments};
-use crate::model::{Answer, GroupState, Millis, Order, Role, UserId};
+use crate::model::{Answer, GroupRequest, GroupState, JoinRequests, JoinVerdict, Millis, Order, Role, UserId};
 use crate::server::event::profile::ShownGroupProfile;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -47,6 +47,25 @@ struct MemberChange {
 pub struct PageQuery {
     after: Option<String>,
     limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestAnswer {
+    answer: String,
+}
+
+#[derive(Serialize)]
+struct ShownRequests<'a> {
+    requests: Vec<ShownRequest<'a>>,
+    /// The value of `after` for the next page; null on the last one.
+    next: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShownRequest<'a> {
+    user: &'a str,
+    time: u64,
 }
 
 #[derive(Serialize)]
@@ -171,6 +190,43 @@ pub async fn dissolve(
     let group = intake::group(&intake::segments(path)?)?;
     intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::DissolveGroup { group }).await?)
+}
+
+pub async fn requests(
+    State(api): State<Arc<Api>>,
+    path: PathSegments<String>,
+    page: Result<Query<PageQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let group = intake::group(&intake::segments(path)?)?;
+    let PageQuery { after, limit } = intake::query(page)?;
+    let after = after.map(|after| intake::user("after", &after)).transpose()?;
+    let limit = limit.unwrap_or(GroupRequest::SHOWN_MEMBERS_DEFAULT);
+    if !(1..=GroupRequest::SHOWN_MEMBERS_MAX).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit must be from 1 to {}", GroupRequest::SHOWN_MEMBERS_MAX)));
+    }
+    match api.orders.ask(Order::ShowRequests { group, after, limit }).await? {
+        Answer::JoinRequests(page) => Ok(json(StatusCode::OK, &shown_requests(&page))),
+        _ => Err(ApiError::Internal),
+    }
+}
+
+fn shown_requests(page: &JoinRequests) -> ShownRequests<'_> {
+    let requests: Vec<_> =
+        page.requests.iter().map(|it| ShownRequest { user: it.user.as_str(), time: it.time.0 }).collect();
+    let next = requests.last().filter(|_last| page.has_more).map(|last| last.user);
+    ShownRequests { requests, next }
+}
+
+pub async fn answer_request(
+    State(api): State<Arc<Api>>,
+    path: PathSegments<(String, String)>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let (group, user) = intake::segments(path)?;
+    let (group, user) = (intake::group(&group)?, intake::user("the user's id", &user)?);
+    let RequestAnswer { answer } = intake::json(&api, body).await?;
+    let verdict = JoinVerdict::named(&answer).ok_or_else(|| ApiError::invalid("answer must be approve or decline"))?;
+    done(&api.orders.ask(Order::AnswerRequest { group, user, verdict }).await?)
 }
 
 fn not_too_many(what: &str, users: &[UserId]) -> Result<(), ApiError> {

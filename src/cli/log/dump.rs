@@ -3,7 +3,7 @@
 use crate::cli::log::selection::{LogSelection, expect_whole};
 use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{
-    AccountState, BlockState, Fact, GroupChange, GroupProfile, Message, Position, Profile, ShardId, UserId,
+    AccountState, BlockState, Fact, GroupChange, GroupProfile, JoinStep, Message, Position, Profile, ShardId, UserId,
 };
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
@@ -92,6 +92,10 @@ fn kept_body(kept: &SnapshotRecord) -> (&'static str, Value) {
             let mut body = group_profile_body(profile);
             body["group"] = group.as_str().into();
             ("described", body)
+        }
+        SnapshotRecord::Asked { group, requests } => {
+            let requests: Vec<_> = requests.iter().map(|(user, time)| json!([user.as_str(), time.0])).collect();
+            ("asked", json!({"group": group.as_str(), "requests": requests}))
         }
     }
 }
@@ -251,6 +255,10 @@ fn what_happened(fact: &Fact) -> Value {
             GroupChange::Dissolved => json!({"kind": "dissolved"}),
             GroupChange::Profiled(profile) => group_profile_body(profile),
         },
+        Fact::Joining { asker, step: JoinStep::Asked } => json!({"kind": "join_requested", "asker": asker.as_str()}),
+        Fact::Joining { asker, step: JoinStep::Declined { by } } => {
+            json!({"kind": "join_declined", "asker": asker.as_str(), "by": by.as_str()})
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::profile::{group_profile_bytes, put_group_profile, read_group_profile};
-use crate::model::{ConversationSeq, Fact, GroupChange, MessageId, Millis, ReadMessage, Role, UserId};
+use crate::model::{ConversationSeq, Fact, GroupChange, JoinStep, MessageId, Millis, ReadMessage, Role, UserId};
 
 const REVOKED: u8 = 1;
 const READ: u8 = 2;
@@ -14,6 +14,8 @@ const REMOVED: u8 = 5;
 const CHANGED: u8 = 6;
 const DISSOLVED: u8 = 7;
 const PROFILED: u8 = 8;
+const ASKED: u8 = 9;
+const DECLINED: u8 = 10;
 
 /// Exactly the bytes that `encode` appends.
 pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
@@ -27,6 +29,8 @@ pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
         Fact::Group(GroupChange::Changed { member, .. }) => short(member) + 1 + 8,
         Fact::Group(GroupChange::Dissolved) => 0,
         Fact::Group(GroupChange::Profiled(profile)) => group_profile_bytes(profile),
+        Fact::Joining { asker, step: JoinStep::Asked } => short(asker),
+        Fact::Joining { asker, step: JoinStep::Declined { by } } => short(asker) + short(by),
     }
 }
 
@@ -69,6 +73,15 @@ pub(in crate::log) fn encode(fact: &Fact, out: &mut impl Put) {
             out.put_u8(PROFILED);
             put_group_profile(profile, out);
         }
+        Fact::Joining { asker, step: JoinStep::Asked } => {
+            out.put_u8(ASKED);
+            put_user(asker, out);
+        }
+        Fact::Joining { asker, step: JoinStep::Declined { by } } => {
+            out.put_u8(DECLINED);
+            put_user(asker, out);
+            put_user(by, out);
+        }
     }
 }
 
@@ -90,6 +103,11 @@ pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Fact> {
             Fact::Group(GroupChange::Changed { member, role, muted_until: Millis(reader.u64()?) })
         }
         DISSOLVED => Fact::Group(GroupChange::Dissolved),
+        ASKED => Fact::Joining { asker: user(reader)?, step: JoinStep::Asked },
+        DECLINED => {
+            let asker = user(reader)?;
+            Fact::Joining { asker, step: JoinStep::Declined { by: user(reader)? } }
+        }
         PROFILED => Fact::Group(GroupChange::Profiled(Box::new(read_group_profile(reader)?))),
         _ => return None,
     })

@@ -39,6 +39,7 @@ pub(crate) fn put_group_profile(profile: &GroupProfile, out: &mut impl Put) {
     put_profile(&profile.about, out);
     out.put_u8(match profile.join {
         JoinPolicy::Closed => 0,
+        JoinPolicy::Request => 1,
         JoinPolicy::Open => 2,
     });
 }
@@ -47,6 +48,7 @@ pub(crate) fn read_group_profile(reader: &mut Reader<'_>) -> Option<GroupProfile
     let about = read_profile(reader)?;
     let join = match reader.u8()? {
         0 => JoinPolicy::Closed,
+        1 => JoinPolicy::Request,
         2 => JoinPolicy::Open,
         _ => return None,
     };

@@ -21,6 +21,7 @@ pub(in crate::log) const KIND_REVOKED: u8 = 19;
 pub(in crate::log) const KIND_TOLD: u8 = 20;
 pub(in crate::log) const KIND_BLOCKED: u8 = 21;
 pub(in crate::log) const KIND_DESCRIBED: u8 = 28;
+pub(in crate::log) const KIND_ASKED: u8 = 30;
 
 /// A member of a group in a roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,13 @@ pub enum SnapshotRecord {
         /// The profile.
         profile: Box<GroupProfile>,
     },
+    /// Requests to join a group. In the log of the group's owner, after its members.
+    Asked {
+        /// The group.
+        group: GroupId,
+        /// At most `KEPT_PARTS_MAX` users, each with the time of the request.
+        requests: Vec<(UserId, Millis)>,
+    },
 }
 
 pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
@@ -117,6 +125,7 @@ pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
         SnapshotRecord::Told { .. } => KIND_TOLD,
         SnapshotRecord::Blocked { .. } => KIND_BLOCKED,
         SnapshotRecord::Described { .. } => KIND_DESCRIBED,
+        SnapshotRecord::Asked { .. } => KIND_ASKED,
     }
 }
 
@@ -136,6 +145,10 @@ pub(in crate::log) fn kept_bytes(kept: &SnapshotRecord) -> usize {
         SnapshotRecord::Told { ranges, .. } => 16 + 2 + 16 * ranges.len(),
         SnapshotRecord::Blocked { .. } => 16 + 1,
         SnapshotRecord::Described { group, profile } => short(group.as_str()) + group_profile_bytes(profile),
+        SnapshotRecord::Asked { group, requests } => {
+            let requests: usize = requests.iter().map(|(user, _)| short(user.as_str()) + 8).sum();
+            short(group.as_str()) + 2 + requests
+        }
     }
 }
 
@@ -184,6 +197,14 @@ pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut impl Put) {
             out.put_short(group.as_str().as_bytes());
             put_group_profile(profile, out);
         }
+        SnapshotRecord::Asked { group, requests } => {
+            out.put_short(group.as_str().as_bytes());
+            put_count(requests.len(), out);
+            for (user, time) in requests {
+                out.put_short(user.as_str().as_bytes());
+                out.put_u64(time.0);
+            }
+        }
     }
 }
 
@@ -219,6 +240,10 @@ pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Snapshot
         KIND_DESCRIBED => {
             let group = GroupId::new(text(reader)?).ok()?;
             SnapshotRecord::Described { group, profile: Box::new(read_group_profile(reader)?) }
+        }
+        KIND_ASKED => {
+            let request = |reader: &mut Reader<'_>| Some((user(reader)?, Millis(reader.u64()?)));
+            SnapshotRecord::Asked { group: GroupId::new(text(reader)?).ok()?, requests: parts(reader, request)? }
         }
         _ => return None,
     })

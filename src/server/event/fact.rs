@@ -1,6 +1,6 @@
 //! A fact: what happened in a conversation beside messages.
 
-use crate::model::{Fact, GroupChange, ReadMessage, UserId};
+use crate::model::{Fact, GroupChange, JoinStep, ReadMessage, UserId};
 use crate::server::event::profile::ShownGroupProfile;
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub struct ShownFact<'a> {
     member: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declined_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted_until: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +55,14 @@ impl<'a> ShownFact<'a> {
                 Self { kind: "receipt", author: Some(told.as_str()), messages, ..Self::default() }
             }
             Fact::Group(change) => Self::of_change(change, members_max),
+            Fact::Joining { asker, step } => {
+                let kind = match step {
+                    JoinStep::Asked => "group.join_requested",
+                    JoinStep::Declined { .. } => "group.join_declined",
+                };
+                let declined_by = step.declined_by().map(UserId::as_str);
+                Self { kind, member: Some(asker.as_str()), declined_by, ..Self::default() }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use crate::model::{Conversation, GroupId, UserId};
 use crate::server::event::log_event::LogEvent;
 
 /// Kinds of events; `message.created` and the like.
-pub const EVENT_TYPES: [&str; 13] = [
+pub const EVENT_TYPES: [&str; 15] = [
     "message.created",
     "message.revoked",
     "receipt",
@@ -14,6 +14,8 @@ pub const EVENT_TYPES: [&str; 13] = [
     "group.member_changed",
     "group.profile_changed",
     "group.dissolved",
+    "group.join_requested",
+    "group.join_declined",
     "user.online",
     "user.offline",
     "user.offline_message",

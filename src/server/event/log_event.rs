@@ -130,6 +130,7 @@ fn of_message(message: &Message) -> LogEvent<'_> {
         Fact::Revoked { .. } => {}
         Fact::Read { told, .. } => users.push(told),
         Fact::Group(change) => users.extend(change.members()),
+        Fact::Joining { step, .. } => users.extend(step.declined_by()),
     }
     let fact = ShownFact::of(fact, usize::MAX);
     let kind = fact.kind;

@@ -320,7 +320,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     /// recipients.
     fn expect_reach(&mut self, position: Position, message: &Message, deliveries: &[Delivery], links: &[ThreadLink]) {
         self.expect_links(position, message, links);
-        for user in told_in_pair(message).filter_map(|side| user_on(side, message)) {
+        for user in told_in_record(message).filter_map(|side| user_on(side, message)) {
             let home = self.settings.placement.owner_of(user);
             let is_reached = home == self.settings.me || deliveries.iter().any(|delivery| delivery.target == home);
             if !is_reached {
@@ -331,7 +331,7 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 
     fn expect_links(&mut self, position: Position, message: &Message, links: &[ThreadLink]) {
-        for side in told_in_pair(message) {
+        for side in told_in_record(message) {
             let Some(user) = user_on(side, message) else { continue };
             let is_home = self.settings.placement.owner_of(user) == self.settings.me;
             if is_home && !links.iter().any(|link| link.side == side) {
@@ -462,14 +462,16 @@ impl<'a, S: Segments> Ledger<'a, S> {
     }
 }
 
-/// The sides of a pair with an entry of the message; none for a group, where the message's record is not the entry.
-fn told_in_pair(message: &Message) -> impl Iterator<Item = Side> + use<> {
+/// The sides with an entry of the message in its own record; of a group's messages only those that concern nobody else
+/// have one.
+fn told_in_record(message: &Message) -> impl Iterator<Item = Side> + use<> {
     let is_group = matches!(message.conversation, Conversation::Group(_));
     let is_to_oneself = message.peer_of(&message.author) == Some(&message.author);
     let is_receipt = matches!(message.fact.as_deref(), Some(Fact::Read { .. }));
+    let is_own = message.fact.as_ref().is_some_and(|fact| fact.only_for().is_some());
     let is_told = move |side: &Side| match side {
-        Side::Author => !is_group && !is_receipt,
-        Side::Peer => !is_group && !is_to_oneself,
+        Side::Author => is_own || !is_group && !is_receipt,
+        Side::Peer => !is_group && !is_to_oneself && !is_own,
         Side::Conversation => false,
     };
     [Side::Author, Side::Peer].into_iter().filter(is_told)

@@ -31,6 +31,8 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
         | Order::ChangeMember { .. }
         | Order::ChangeProfile { .. }
         | Order::DissolveGroup { .. }
+        | Order::ShowRequests { .. }
+        | Order::AnswerRequest { .. }
         | Order::ShowGroup { .. } => true,
         Order::Block { .. }
         | Order::KnowUser { .. }

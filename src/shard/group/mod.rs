@@ -4,6 +4,9 @@ pub(super) mod changes;
 #[cfg(test)]
 pub(super) mod cost_tests;
 pub(super) mod fan_out;
+pub(super) mod joining;
+#[cfg(test)]
+mod joining_tests;
 pub(super) mod leaving;
 pub(super) mod load;
 pub(super) mod member_orders;

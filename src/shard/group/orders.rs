@@ -118,6 +118,8 @@ impl<S: Storage> Shard<S> {
             | Order::ChangeMember { .. }
             | Order::ChangeProfile { .. }
             | Order::DissolveGroup { .. }
+            | Order::ShowRequests { .. }
+            | Order::AnswerRequest { .. }
             | Order::ShowGroup { .. } => Err(Refusal::InvalidParam),
         };
         Some(done.unwrap_or_else(|refusal| Answer::Refused(refusal.into())))
@@ -138,6 +140,13 @@ impl<S: Storage> Shard<S> {
                 .map_err(refused_order),
             Order::ChangeProfile { group, change } => {
                 self.change_profile(now, operators(&group), &change).map_err(refused_order)
+            }
+            Order::ShowRequests { group, after, limit } => {
+                let requests = self.join_requests(now, operators(&group), after.as_ref(), limit)?;
+                Ok(Answer::JoinRequests(Box::new(requests)))
+            }
+            Order::AnswerRequest { group, user, verdict } => {
+                self.answer_join_request(now, operators(&group), &user, verdict).map_err(refused_order)
             }
             Order::DissolveGroup { group } => self.dissolve_group(now, operators(&group)).map_err(refused_order),
             Order::ShowGroup { group, after, limit } => {

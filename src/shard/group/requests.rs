@@ -6,14 +6,13 @@
 
 use crate::log::Storage;
 use crate::model::{
-    Answer, Authority, Command, Conversation, GroupAct, GroupChange, GroupRequest, JoinPolicy, Moment, Refusal, Reply,
-    RequestTag, SessionId, UserId,
+    Authority, Command, Conversation, GroupAct, GroupRequest, JoinVerdict, Moment, Refusal, Reply, RequestTag,
+    SessionId, UserId,
 };
 use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::core::waiting_orders::MemberSelection;
 use crate::shard::group::changes::{GroupEdit, NewStanding};
-use crate::shard::group::rights::Actor;
 use crate::shard::peers::held_requests::HeldRequest;
 use crate::shard::peers::message::{Asker, ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
@@ -61,7 +60,7 @@ impl<S: Storage> Shard<S> {
         members: usize,
         request: &GroupRequest,
     ) -> Result<(), Refusal> {
-        if let GroupAct::Show { limit, .. } = &request.act {
+        if let GroupAct::Show { limit, .. } | GroupAct::Requests { limit, .. } = &request.act {
             let queries = 1 + u32::try_from(limit / SHOWN_A_QUERY).unwrap_or(u32::MAX);
             return if self.may_query_for(now, user_index, queries) { Ok(()) } else { Err(Refusal::SendTooFast) };
         }
@@ -69,7 +68,7 @@ impl<S: Storage> Shard<S> {
         let may_begin = self.charge(now, user_index, charge)?;
         let added = match &request.act {
             GroupAct::ChangeMembers { add, .. } => add.len(),
-            GroupAct::Join => 1,
+            GroupAct::Join | GroupAct::AnswerRequest { verdict: JoinVerdict::Approve, .. } => 1,
             _ => 0,
         };
         if added > 0 && !may_begin {
@@ -115,6 +114,13 @@ impl<S: Storage> Shard<S> {
             GroupAct::ChangeProfile(new) => self.change_profile(now, change, new).map(|_| Reply::Done),
             GroupAct::Dissolve => self.dissolve_group(now, change).map(|_| Reply::Done),
             GroupAct::Join => self.join_group(now, change).map(|_| Reply::Done),
+            GroupAct::Requests { after, limit } => {
+                let requests = self.join_requests(now, change, after.as_ref(), *limit).map_err(Hindrance::from);
+                requests.map(|requests| Reply::JoinRequests(Box::new(requests)))
+            }
+            GroupAct::AnswerRequest { user, verdict } => {
+                self.answer_join_request(now, change, user, *verdict).map(|_| Reply::Done)
+            }
         };
         match done {
             Ok(reply) => RequestOutcome::Answered { after: Some(self.log.newest_record), reply },
@@ -137,23 +143,5 @@ impl<S: Storage> Shard<S> {
             MemberSelection::by(change.by.cloned(), change.group.clone(), add.to_vec(), remove.to_vec());
         while self.change_step(now, &mut selection)?.is_none() {}
         Ok(())
-    }
-
-    fn join_group(&mut self, now: Moment, change: GroupEdit<'_>) -> Result<Answer, Hindrance> {
-        let group = self.group(change.group).ok_or(Refusal::ConversationNotExist)?;
-        let (actor, author) = group.actor(change.by);
-        if actor != Actor::User(None) {
-            return Ok(Answer::Unchanged);
-        }
-        match self.group_profile(change.group).map(|profile| profile.join).unwrap_or_default() {
-            JoinPolicy::Closed => Err(Refusal::PermissionDenied.into()),
-            JoinPolicy::Open if group.members.len() >= self.settings.limits.group_members_max => {
-                Err(Refusal::GroupFull.into())
-            }
-            JoinPolicy::Open => {
-                let members = vec![author.clone()];
-                self.commit_change(now, change, author, GroupChange::Added { members })
-            }
-        }
     }
 }

@@ -28,6 +28,8 @@ pub(in crate::shard) enum GroupDeed {
     /// Gives a member with the first role the second one.
     SetRole(Role, Role),
     ChangeProfile,
+    /// Lists and answers the requests of users to join.
+    AnswerRequests,
     Dissolve,
 }
 
@@ -39,7 +41,11 @@ impl GroupDeed {
     fn least_role(self) -> Role {
         match self {
             Self::Show | Self::Leave(_) => Role::Member,
-            Self::Add | Self::Remove(Role::Member) | Self::Mute(Role::Member) | Self::ChangeProfile => Role::Admin,
+            Self::Add
+            | Self::Remove(Role::Member)
+            | Self::Mute(Role::Member)
+            | Self::ChangeProfile
+            | Self::AnswerRequests => Role::Admin,
             Self::Remove(_) | Self::Mute(_) | Self::SetRole(..) | Self::Dissolve => Role::Owner,
         }
     }
@@ -89,6 +95,7 @@ mod tests {
             (GroupDeed::SetRole(Role::Owner, Role::Owner), [yes, yes, no, no, no]),
             (GroupDeed::SetRole(Role::Owner, Role::Admin), [stays, stays, no, no, no]),
             (GroupDeed::ChangeProfile, [yes, yes, yes, no, no]),
+            (GroupDeed::AnswerRequests, [yes, yes, yes, no, no]),
             (GroupDeed::Dissolve, [yes, yes, no, no, no]),
         ] {
             assert_eq!(row(deed), expected, "{deed:?}");

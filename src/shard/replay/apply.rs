@@ -154,7 +154,7 @@ impl State {
         self.segments.times.tell(message.server_time);
         self.groups.unmade.ordered(message);
         match message.fact.as_deref() {
-            Some(Fact::Group(_)) => {
+            Some(Fact::Group(_) | Fact::Joining { .. }) => {
                 let name = self.identity.fingerprints.of_conversation(&message.conversation);
                 self.groups.rosters.change(name, message);
             }

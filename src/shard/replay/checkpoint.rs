@@ -23,6 +23,7 @@ use crate::shard::rows::push_devices::PushDevices;
 use crate::shard::rows::seat::SeatAt;
 use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::rows::trusted_clock::SettledClock;
+use crate::shard::table::join_requests::JoinRequestTable;
 use crate::shard::table::message_pool::MessagePool;
 use crate::shard::work::retention::{RetainedCheckpoints, SegmentDependencies};
 use crate::shard::work::saved_job::{self, SavedJob};
@@ -109,7 +110,8 @@ impl<S: Storage> Shard<S> {
             + self.state.groups.rosters.members() * (MEMBER_BYTES + id)
             + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
         let profiles = self.state.tables.profiles.bytes() + self.state.groups.rosters.profiles.bytes();
-        let exact = profiles + self.state.tables.push_devices.bytes();
+        let requests = self.state.groups.rosters.requests.bytes();
+        let exact = profiles + self.state.tables.push_devices.bytes() + requests;
         counted + counted / REST_PART + exact + LEAST_BYTES
     }
 }
@@ -212,7 +214,7 @@ fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError>
 
 /// The version of checkpoints from which on they name erased users.
 const ERASED_SINCE: u16 = 4;
-/// From which on they have devices that push services wake.
+/// From which on they have devices that push services wake, and requests to join groups.
 const PUSH_DEVICES_SINCE: u16 = 5;
 
 impl State {
@@ -238,6 +240,7 @@ impl State {
         self.tables.profiles.put(out);
         self.groups.rosters.profiles.put(out);
         self.tables.push_devices.put(out);
+        self.groups.rosters.requests.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -279,6 +282,7 @@ impl State {
         }
         if version >= PUSH_DEVICES_SINCE {
             state.tables.push_devices = PushDevices::read(&mut reader)?;
+            state.groups.rosters.requests = JoinRequestTable::read(&mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

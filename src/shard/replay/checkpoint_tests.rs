@@ -10,9 +10,9 @@ use crate::shard::testing::duo::*;
 /// Header, seed of the manifest, first segment.
 const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
 
-/// The count of users with devices that are woken, and before it the counts of erased users, of profiles of users and of
+/// The counts of users with devices that are woken and of groups with requests to join, and before them the counts of erased users, of profiles of users and of
 /// profiles of groups: there are none.
-const SINCE_FIVE_BYTES: usize = 8;
+const SINCE_FIVE_BYTES: usize = 2 * 8;
 const SINCE_FOUR_BYTES: usize = 3 * 8 + SINCE_FIVE_BYTES;
 
 /// As an earlier version wrote it, without what later ones added at the end.

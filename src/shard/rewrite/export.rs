@@ -45,6 +45,12 @@ impl State {
                 let conversation_key = self.identity.fingerprints.of_conversation(&Conversation::Group(group));
                 self.groups.rosters.profiles.set(conversation_key, profile);
             }
+            SnapshotRecord::Asked { group, requests } => {
+                let conversation_key = self.identity.fingerprints.of_conversation(&Conversation::Group(group));
+                for (user, time) in requests {
+                    self.groups.rosters.requests.restore(conversation_key, &user, time);
+                }
+            }
             SnapshotRecord::Blocked { pair, bits } => self.tables.blocks.restore(Fingerprint::of_halves(pair), bits),
         }
     }
@@ -112,6 +118,12 @@ impl State {
                 put_roster(id, group, shard, put)?;
                 if let Some(profile) = self.groups.rosters.profiles.find(conversation_key) {
                     let kept = SnapshotRecord::Described { group: id.clone(), profile: Box::new(profile.clone()) };
+                    put(shard, Record::Kept(kept))?;
+                }
+                let requests = self.groups.rosters.requests.of(conversation_key);
+                let requests: Vec<_> = requests.map(|(user, time)| (user.clone(), time)).collect();
+                for some in requests.chunks(KEPT_PARTS_MAX) {
+                    let kept = SnapshotRecord::Asked { group: id.clone(), requests: some.to_vec() };
                     put(shard, Record::Kept(kept))?;
                 }
             }

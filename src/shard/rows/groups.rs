@@ -5,10 +5,11 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact::{put_role, read_role};
-use crate::model::{Fact, GroupChange, Message, Millis, Role, ShardId, UserId};
+use crate::model::{Fact, GroupChange, JoinStep, Message, Millis, Role, ShardId, UserId};
 use crate::shard::Placement;
 use crate::shard::rows::profiles::GroupProfiles;
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::join_requests::JoinRequestTable;
 use crate::shard::table::roster::{Contradictions, MemberStatus, Roster};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -29,6 +30,8 @@ pub(in crate::shard) struct Groups {
     groups: HashMap<Fingerprint, Group, FixedState>,
     /// Those of the groups that have one.
     pub profiles: GroupProfiles,
+    /// Those of the groups that are joined by request.
+    pub requests: JoinRequestTable,
     /// Of all groups.
     members: u64,
     /// Those of groups that are dissolved, whose memory is given back a part at a time.
@@ -92,7 +95,8 @@ impl Groups {
     pub fn new(seed: u64, placement: Placement) -> Self {
         let groups = HashMap::with_hasher(FixedState::with_seed(seed));
         let profiles = GroupProfiles::default();
-        Self { placement, groups, profiles, members: 0, left: Vec::new(), unmerged: VecDeque::new() }
+        let requests = JoinRequestTable::default();
+        Self { placement, groups, profiles, requests, members: 0, left: Vec::new(), unmerged: VecDeque::new() }
     }
 
     /// A group that is there and not dissolved.
@@ -170,8 +174,17 @@ impl Groups {
 
     /// What `message` says has changed.
     pub fn change(&mut self, conversation_key: Fingerprint, message: &Arc<Message>) {
-        if let Some(Fact::Group(change)) = message.fact.as_deref() {
-            self.counting(conversation_key, |groups| groups.make_change(conversation_key, message, change));
+        match message.fact.as_deref() {
+            Some(Fact::Group(change)) => {
+                self.counting(conversation_key, |groups| groups.make_change(conversation_key, message, change));
+            }
+            Some(Fact::Joining { asker, step: JoinStep::Asked }) if self.groups.contains_key(&conversation_key) => {
+                self.requests.insert(conversation_key, asker, message.server_time);
+            }
+            Some(Fact::Joining { asker, step: JoinStep::Declined { .. } }) => {
+                self.requests.remove(conversation_key, asker);
+            }
+            _ => {}
         }
     }
 
@@ -182,11 +195,13 @@ impl Groups {
                 let group = Group::new(owner.clone(), message.server_time, placement);
                 self.groups.insert(conversation_key, group);
                 self.profiles.forget(conversation_key);
+                self.requests.forget(conversation_key);
                 self.begin(conversation_key, message, change);
             }
             GroupChange::Dissolved => {
                 let group = self.groups.remove(&conversation_key);
                 self.profiles.forget(conversation_key);
+                self.requests.forget(conversation_key);
                 let members = group.map(|group| group.members.into_map());
                 self.left.extend(members.filter(|members| members.len() > DROPPED_A_TURN_MAX));
             }
@@ -195,7 +210,11 @@ impl Groups {
                     self.profiles.set(conversation_key, profile.clone());
                 }
             }
-            GroupChange::Added { .. } | GroupChange::Removed { .. } => self.begin(conversation_key, message, change),
+            GroupChange::Added { members } => {
+                self.requests.remove_all(conversation_key, members);
+                self.begin(conversation_key, message, change);
+            }
+            GroupChange::Removed { .. } => self.begin(conversation_key, message, change),
             GroupChange::Changed { member, role, muted_until } => {
                 let Some(group) = self.groups.get_mut(&conversation_key) else { return };
                 group.merge_some(usize::MAX, placement);

@@ -4,6 +4,7 @@ pub(super) mod cost;
 pub(super) mod fingerprint;
 pub(super) mod hash_table;
 pub(super) mod index;
+pub(super) mod join_requests;
 pub(super) mod message_pool;
 pub(super) mod outstanding;
 pub(super) mod placement;

@@ -5,9 +5,10 @@ use crate::log::{MemoryStorage, TornTail};
 pub(in crate::shard) use crate::model::testing::{group, user};
 use crate::model::{
     Answer, ClientMessageId, Command, Conversation, ConversationRef, ConversationRow, Conversations, DeviceKey, Entry,
-    Extra, Fact, GroupChange, GroupState, History, HistoryDirection, Limits, Millis, Moment, Order, Recipient, Refusal,
-    Reply, RequestTag, Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, UserId, Verb,
+    Extra, GroupState, History, HistoryDirection, Limits, Millis, Moment, Order, Recipient, Refusal, Reply, RequestTag,
+    Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, UserId, Verb,
 };
+pub(in crate::shard) use crate::shard::testing::told::told;
 use crate::shard::*;
 use std::collections::VecDeque;
 
@@ -461,29 +462,6 @@ pub(in crate::shard) fn refusal(reply: &Reply) -> Option<Refusal> {
     match reply {
         Reply::Refused(refused) => Some(refused.refusal),
         _ => None,
-    }
-}
-
-/// What an inbox says, in short: a text, or what happened.
-pub(in crate::shard) fn told(entries: &[Entry]) -> Vec<String> {
-    entries.iter().map(said).collect()
-}
-
-fn said(entry: &Entry) -> String {
-    let ids = |users: &[UserId]| users.iter().map(UserId::as_str).collect::<Vec<_>>().join(" ");
-    match entry.message.fact.as_deref() {
-        None if !entry.message.extra.is_empty() => "(revoked)".to_owned(),
-        None => String::from_utf8_lossy(&entry.message.content).into_owned(),
-        Some(Fact::Revoked { .. }) => format!("{} revoked", entry.message.author),
-        Some(Fact::Read { messages, .. }) => format!("{} read {}", entry.message.author, messages.len()),
-        Some(Fact::Group(change)) => match change {
-            GroupChange::Created { members, .. } => format!("created {}", ids(members)),
-            GroupChange::Added { members } => format!("added {}", ids(members)),
-            GroupChange::Removed { members } => format!("removed {}", ids(members)),
-            GroupChange::Changed { member, .. } => format!("changed {member}"),
-            GroupChange::Dissolved => "dissolved".to_owned(),
-            GroupChange::Profiled(profile) => format!("profile {}", profile.about.name),
-        },
     }
 }
 

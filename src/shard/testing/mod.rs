@@ -7,3 +7,4 @@ pub(super) mod fixtures;
 pub(super) mod hook_tests;
 pub(super) mod oracle;
 pub(super) mod random_tests;
+pub(super) mod told;

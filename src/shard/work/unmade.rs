@@ -30,7 +30,7 @@ impl UnmadeGroups {
                     *author = Some(message.author.clone());
                 }
             }
-            Some(Fact::Revoked { .. } | Fact::Read { .. }) => {}
+            Some(Fact::Revoked { .. } | Fact::Read { .. } | Fact::Joining { .. }) => {}
         }
     }
 

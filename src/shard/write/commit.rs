@@ -213,7 +213,9 @@ impl<S: Storage> Shard<S> {
     ) -> SmallVec<[ShardId; 2]> {
         let placement = self.settings.placement;
         let mut targets: SmallVec<[ShardId; 2]> = match (conversation, fact) {
-            (_, Some(Fact::Read { told, .. })) => SmallVec::from_slice(&[placement.owner_of(told)]),
+            (_, Some(Fact::Read { told, .. } | Fact::Joining { asker: told, .. })) => {
+                SmallVec::from_slice(&[placement.owner_of(told)])
+            }
             (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
             (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
             (Conversation::Group(_), fact) => {
@@ -326,6 +328,7 @@ impl State {
         let is_group = matches!(message.conversation, Conversation::Group(_));
         let is_told = match message.fact.as_deref() {
             None => side == Side::Author || *user != message.author,
+            Some(fact) if fact.only_for().is_some() => side == Side::Author,
             Some(_) if is_group => false,
             Some(Fact::Read { told, .. }) => user == told && side == Side::Peer,
             Some(_) => side == Side::Author || *user != message.author,

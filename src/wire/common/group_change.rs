@@ -1,6 +1,6 @@
 //! The content of a group change: JSON in both protocols (PROTOCOL 2.5).
 
-use crate::model::{Conversation, GroupChange, Message, Profile, UserId};
+use crate::model::{Conversation, GroupChange, JoinStep, Message, Profile, UserId};
 use crate::wire::json::text::{array, member, name, string, text, text_member};
 
 /// The most members that a change shows.
@@ -37,6 +37,31 @@ pub(in crate::wire) fn group_members(out: &mut Vec<u8>, viewer: &UserId, by: &Me
         GroupChange::Added { .. } | GroupChange::Removed { .. } | GroupChange::Dissolved => {}
     }
     member(out, "time", by.server_time.0);
+}
+
+/// Appends what became of a request to join, as a JSON object.
+pub(in crate::wire) fn push_joining_object(out: &mut Vec<u8>, by: &Message, asker: &UserId, step: &JoinStep) {
+    text(out, "{");
+    joining_members(out, by, asker, step);
+    text(out, "}");
+}
+
+/// Appends the members of the JSON object.
+pub(in crate::wire) fn joining_members(out: &mut Vec<u8>, entry: &Message, asker: &UserId, step: &JoinStep) {
+    let (change, by) = match step {
+        JoinStep::Asked => ("joinRequested", asker),
+        JoinStep::Declined { by } => ("joinDeclined", by),
+    };
+    text(out, r#""change":"#);
+    string(out, change);
+    if let Conversation::Group(group) = &entry.conversation {
+        text_member(out, "group", group.as_str());
+    }
+    text_member(out, "by", by.as_str());
+    name(out, "members");
+    array(out, [asker], |out, user| string(out, user.as_str()));
+    member(out, "count", 1);
+    member(out, "time", entry.server_time.0);
 }
 
 fn change_name(change: &GroupChange) -> &'static str {

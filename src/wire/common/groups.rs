@@ -1,7 +1,8 @@
 //! Requests about groups and profiles, as both codecs check them (PROTOCOL 2.8).
 
 use crate::model::{
-    Extra, GroupAct, GroupId, GroupRequest, JoinPolicy, Limits, Millis, Profile, ProfileChange, Refused, Role, UserId,
+    Extra, GroupAct, GroupId, GroupRequest, JoinPolicy, JoinVerdict, Limits, Millis, Profile, ProfileChange, Refused,
+    Role, UserId,
 };
 use compact_str::CompactString;
 
@@ -31,13 +32,27 @@ pub(in crate::wire) fn user(text: &str) -> Result<UserId, Refused> {
 
 /// A page of members. An empty `after` is none.
 pub(in crate::wire) fn show(after: &str, wanted: i64) -> Result<GroupAct, Refused> {
+    page(after, wanted).map(|(after, limit)| GroupAct::Show { after, limit })
+}
+
+/// A page of the requests to join. An empty `after` is none.
+pub(in crate::wire) fn requests(after: &str, wanted: i64) -> Result<GroupAct, Refused> {
+    page(after, wanted).map(|(after, limit)| GroupAct::Requests { after, limit })
+}
+
+pub(in crate::wire) fn answer_request(asker: &str, answer: &str) -> Result<GroupAct, Refused> {
+    let verdict = JoinVerdict::named(answer).ok_or(Refused::invalid("answer must be approve or decline"))?;
+    Ok(GroupAct::AnswerRequest { user: user(asker)?, verdict })
+}
+
+fn page(after: &str, wanted: i64) -> Result<(Option<UserId>, usize), Refused> {
     let after = if after.is_empty() { None } else { Some(user(after)?) };
     let limit = match wanted {
         ..0 => return Err(Refused::invalid("limit is negative")),
         0 => GroupRequest::SHOWN_MEMBERS_DEFAULT,
         _ => usize::try_from(wanted).unwrap_or(usize::MAX).min(GroupRequest::SHOWN_MEMBERS_MAX),
     };
-    Ok(GroupAct::Show { after, limit })
+    Ok((after, limit))
 }
 
 pub(in crate::wire) fn change_members<'a>(
@@ -77,7 +92,7 @@ pub(in crate::wire) fn change_profile(
     join: Option<&str>,
     limits: &Limits,
 ) -> Result<GroupAct, Refused> {
-    let named = |name| JoinPolicy::named(name).ok_or(Refused::invalid("join must be closed or open"));
+    let named = |name| JoinPolicy::named(name).ok_or(Refused::invalid("join must be closed, request or open"));
     let change = ProfileChange { join: join.map(named).transpose()?, ..profile_change(given, limits)? };
     if change.is_empty() {
         return Err(Refused::invalid("nothing is to change"));

@@ -4,7 +4,8 @@
 //! `None` gets no answer.
 
 use crate::model::{
-    Closing, Event, GroupState, Message, PushDevice, PushRegistration, Refused, Reply, RequestTag, Seq, TypingNotice,
+    Closing, Event, GroupState, JoinRequests, Message, PushDevice, PushRegistration, Refused, Reply, RequestTag, Seq,
+    TypingNotice,
 };
 use crate::wire::base::dialect::Dialect;
 use crate::wire::base::frame::push_text;
@@ -148,6 +149,7 @@ fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &W
             text(out, "}");
         }
         Reply::Group(group) => group_object(out, group),
+        Reply::JoinRequests(page) => join_requests(out, page),
         Reply::Profile(shown) => {
             text(out, r#"{"userId":"#);
             string(out, shown.user.as_str());
@@ -161,6 +163,19 @@ fn result(out: &mut Vec<u8>, audience: &Audience<'_>, reply: &Reply, welcome: &W
         }
         Reply::Done | Reply::Refused(_) | Reply::Denied(_) => text(out, "{}"),
     }
+}
+
+fn join_requests(out: &mut Vec<u8>, page: &JoinRequests) {
+    text(out, r#"{"requests":"#);
+    array(out, &page.requests, |out, shown| {
+        text(out, r#"{"userId":"#);
+        string(out, shown.user.as_str());
+        member(out, "time", shown.time.0);
+        text(out, "}");
+    });
+    name(out, "hasMore");
+    text(out, if page.has_more { "true" } else { "false" });
+    text(out, "}");
 }
 
 fn group_object(out: &mut Vec<u8>, group: &GroupState) {

@@ -3,7 +3,7 @@
 
 use crate::model::{Entry, Fact};
 use crate::wire::base::dialect::Dialect;
-use crate::wire::common::group_change::group_members;
+use crate::wire::common::group_change::{group_members, joining_members};
 use crate::wire::json::text::{array, member, name, quoted_decimal, text, text_member};
 use crate::wire::jsonrpc::audience::{Audience, channel_members};
 
@@ -12,7 +12,7 @@ pub(in crate::wire) fn method(fact: &Fact) -> &'static str {
     match fact {
         Fact::Revoked { .. } => "revoked",
         Fact::Read { .. } => "receipt",
-        Fact::Group(_) => "group",
+        Fact::Group(_) | Fact::Joining { .. } => "group",
     }
 }
 
@@ -49,6 +49,10 @@ pub(in crate::wire) fn push_fact(
         Fact::Group(change) => {
             text(out, ",");
             group_members(out, audience.viewer, by, change);
+        }
+        Fact::Joining { asker, step } => {
+            text(out, ",");
+            joining_members(out, by, asker, step);
         }
     }
     text(out, "}");

@@ -357,6 +357,8 @@ fn verb_of(method: &str) -> Option<Verb> {
         "groupProfile" => Verb::ChangeGroup,
         "leaveGroup" => Verb::LeaveGroup,
         "joinGroup" => Verb::JoinGroup,
+        "groupRequests" => Verb::ListRequests,
+        "groupAnswer" => Verb::AnswerRequest,
         "dissolveGroup" => Verb::DissolveGroup,
         "profile" => Verb::ShowProfile,
         "setProfile" => Verb::SetProfile,

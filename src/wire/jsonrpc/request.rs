@@ -71,21 +71,15 @@ pub(in crate::wire) fn command(
             let users = params.texts("userIds", Presence::USERS_MAX, detail)?;
             exchange::presence(action, users.into_iter()).map(Command::Presence)
         }
-        Verb::ShowGroup
-        | Verb::ChangeMembers
-        | Verb::ChangeMember
-        | Verb::ChangeGroup
-        | Verb::LeaveGroup
-        | Verb::JoinGroup
-        | Verb::DissolveGroup => {
-            let group = groups::group_id(params.text("groupId", "groupId must be a string")?.unwrap_or_default())?;
-            let act = params.group_act(verb, user, exchange.limits)?;
-            Ok(Command::Group(Box::new(GroupRequest { group, act })))
-        }
         Verb::ShowProfile => params.user().map(Command::ShowProfile),
         Verb::SetProfile => groups::profile(params.profile()?, exchange.limits).map(Box::new).map(Command::SetProfile),
         Verb::RegisterDevice | Verb::UnregisterDevice | Verb::ShowDevices => params.device_request(verb),
         Verb::Authenticate | Verb::Reauthenticate => Err(Refused::invalid("already connected")),
+        group_verb => {
+            let group = groups::group_id(params.text("groupId", "groupId must be a string")?.unwrap_or_default())?;
+            let act = params.group_act(group_verb, user, exchange.limits)?;
+            Ok(Command::Group(Box::new(GroupRequest { group, act })))
+        }
     }
 }
 
@@ -146,6 +140,14 @@ impl Params<'_, '_> {
                 let after = self.text("after", "after must be a string")?.unwrap_or_default();
                 groups::show(after, self.integer("limit", "limit must be an integer")?.unwrap_or_default())
             }
+            Verb::ListRequests => {
+                let after = self.text("after", "after must be a string")?.unwrap_or_default();
+                groups::requests(after, self.integer("limit", "limit must be an integer")?.unwrap_or_default())
+            }
+            Verb::AnswerRequest => {
+                let asker = self.text("userId", "userId must be a string")?.unwrap_or_default();
+                groups::answer_request(asker, self.text("answer", "answer must be a string")?.unwrap_or_default())
+            }
             Verb::ChangeMembers => {
                 const MEMBERS: &str = "add and remove must be arrays of at most 100 strings";
                 let add = self.texts("add", GroupRequest::MEMBERS_MAX, MEMBERS)?;
@@ -162,7 +164,8 @@ impl Params<'_, '_> {
             }
             Verb::LeaveGroup => Ok(groups::leave(user)),
             Verb::JoinGroup => Ok(GroupAct::Join),
-            _ => Ok(GroupAct::Dissolve),
+            Verb::DissolveGroup => Ok(GroupAct::Dissolve),
+            _ => Err(Refused::invalid("unknown method")),
         }
     }
 

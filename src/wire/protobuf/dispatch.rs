@@ -55,6 +55,8 @@ fn verb_of(command: CommandType) -> Option<Verb> {
         CommandType::CmdGroupProfileReq => Verb::ChangeGroup,
         CommandType::CmdGroupLeaveReq => Verb::LeaveGroup,
         CommandType::CmdGroupJoinReq => Verb::JoinGroup,
+        CommandType::CmdGroupRequestsReq => Verb::ListRequests,
+        CommandType::CmdGroupAnswerReq => Verb::AnswerRequest,
         CommandType::CmdGroupDissolveReq => Verb::DissolveGroup,
         CommandType::CmdProfileReq => Verb::ShowProfile,
         CommandType::CmdSetProfileReq => Verb::SetProfile,

@@ -3,8 +3,8 @@
 //! Invariant: the bytes are what any protobuf encoder would write, fields in order and defaults left out.
 
 use crate::model::{
-    Closing, Conversation, ConversationRow, Entry, Event, Fact, GroupState, Member, Millis, PresenceState, Profile,
-    PushDevice, Recipient, Refused, Reply, Seq, UserId, Verb,
+    Closing, Conversation, ConversationRow, Entry, Event, Fact, GroupState, JoinRequest, JoinRequests, Member, Millis,
+    PresenceState, Profile, PushDevice, Recipient, Refused, Reply, Seq, UserId, Verb,
 };
 use crate::wire::base::frame::{FrameKind, push_header};
 use crate::wire::common::incoming::Context;
@@ -64,6 +64,8 @@ pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
         Verb::ChangeGroup => CommandType::CmdGroupProfileRsp,
         Verb::LeaveGroup => CommandType::CmdGroupLeaveRsp,
         Verb::JoinGroup => CommandType::CmdGroupJoinRsp,
+        Verb::ListRequests => CommandType::CmdGroupRequestsRsp,
+        Verb::AnswerRequest => CommandType::CmdGroupAnswerRsp,
         Verb::DissolveGroup => CommandType::CmdGroupDissolveRsp,
         Verb::ShowProfile => CommandType::CmdProfileRsp,
         Verb::SetProfile => CommandType::CmdSetProfileRsp,
@@ -140,6 +142,7 @@ pub(in crate::wire) fn push_reply(
             let devices = devices.iter().map(device).collect();
             push_envelope(out, now, response, sequence, &im::DevicesResponse { error_code, error_msg, devices });
         }
+        Reply::JoinRequests(page) => push_envelope(out, now, response, sequence, &join_requests(page)),
         Reply::Profile(shown) => {
             let (user_id, profile) = (shown.user.to_string(), Some(profile(&shown.profile)));
             push_envelope(
@@ -191,7 +194,7 @@ fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
             let body = fact::read(&entry.message, entry.name.as_ref(), messages);
             push_envelope(out, now, CommandType::CmdReadReceiptPush, 0, &body);
         }
-        Some(Fact::Group(_)) | None => {
+        Some(Fact::Group(_) | Fact::Joining { .. }) | None => {
             push_shown(out, now, viewer, entry);
         }
     }
@@ -249,6 +252,16 @@ pub(in crate::wire) fn push_message(viewer: &UserId, entry: &Entry) -> im::PushM
 fn history_message(viewer: &UserId, entry: &Entry) -> im::HistoryMessage {
     let conversation_seq = signed(entry.message.conversation_seq.0);
     im::HistoryMessage { conversation_seq, message: Some(push_message(viewer, entry)) }
+}
+
+fn join_requests(page: &JoinRequests) -> im::GroupRequestsResponse {
+    let shown = |it: &JoinRequest| im::JoinRequest { user_id: it.user.to_string(), time: signed(it.time.0) };
+    im::GroupRequestsResponse {
+        error_code: ErrorCode::ErrSuccess.into(),
+        error_msg: String::new(),
+        requests: page.requests.iter().map(shown).collect(),
+        has_more: page.has_more,
+    }
 }
 
 fn conversation_row(viewer: &UserId, row: &ConversationRow) -> im::ConversationRow {

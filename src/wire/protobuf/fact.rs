@@ -44,5 +44,10 @@ pub(in crate::wire) fn content(viewer: &UserId, by: &Message, name: Option<&Conv
             group_change::push_group_object(&mut content, viewer, by, change);
             content.into()
         }
+        Fact::Joining { asker, step } => {
+            let mut content = Vec::new();
+            group_change::push_joining_object(&mut content, by, asker, step);
+            content.into()
+        }
     }
 }

@@ -67,6 +67,8 @@ pub(in crate::wire) fn command(
         | Verb::ChangeGroup
         | Verb::LeaveGroup
         | Verb::JoinGroup
+        | Verb::ListRequests
+        | Verb::AnswerRequest
         | Verb::DissolveGroup => group_request(verb, envelope, user, limits),
         Verb::ShowProfile => {
             let im::ProfileRequest { user_id } = decode(envelope)?;
@@ -108,6 +110,14 @@ fn group_request(verb: Verb, envelope: &Envelope<'_>, user: &UserId, limits: &Li
         Verb::ShowGroup => {
             let im::GroupInfoRequest { group_id, after, limit } = decode(envelope)?;
             (group_id, groups::show(&after, limit.into())?)
+        }
+        Verb::ListRequests => {
+            let im::GroupRequestsRequest { group_id, after, limit } = decode(envelope)?;
+            (group_id, groups::requests(&after, limit.into())?)
+        }
+        Verb::AnswerRequest => {
+            let im::GroupAnswerRequest { group_id, user_id, answer } = decode(envelope)?;
+            (group_id, groups::answer_request(&user_id, &answer)?)
         }
         Verb::ChangeMembers => {
             let im::GroupMembersRequest { group_id, add, remove } = decode(envelope)?;

@@ -97,7 +97,7 @@ impl Remains {
             Some(Fact::Group(change)) => {
                 self.changes.entry(conversation.clone()).or_default().insert(id, change.clone());
             }
-            None => {}
+            Some(Fact::Joining { .. }) | None => {}
         }
         self.messages.insert(id, (conversation, place));
     }
