@@ -4,12 +4,13 @@ use crate::common::is_smoke;
 use crate::stage::{Stage, group, in_group, send, user};
 use crate::{Book, Scene};
 use mushan::model::{
-    Annotations, Command, Extra, GroupAct, GroupRequest, HeaderFlags, Order, ProfileChange, Receipt, Recipient, Revoke,
-    Typing, UserId,
+    Annotations, Authority, Command, Extra, GroupAct, GroupRequest, HeaderFlags, JoinPolicy, JoinVerdict, Order,
+    ProfileChange, Receipt, Recipient, Revoke, Role, Typing, UserId,
 };
 use mushan::shard::CatchUp;
 
-pub const SCENES: &[Scene] = &[("group orders", orders), ("group removals", removals)];
+pub const SCENES: &[Scene] =
+    &[("group orders", orders), ("group requests", requests), ("group joining", joining), ("group removals", removals)];
 
 const CROWD: &str = "crowd";
 const OWNER: &str = "alice";
@@ -111,24 +112,106 @@ fn orders(book: &mut Book) {
         stage.request(alice, OWNER, Command::Revoke(Revoke { message, conversation: in_group(CROWD) }));
         stage.settle();
     });
-    let asked = |act| Command::Group(Box::new(GroupRequest { group: group(CROWD), act }));
-    let some_members = |from: usize| (from..from + GroupRequest::MEMBERS_MAX).map(member).collect::<Vec<_>>();
+    book.measure("an operator sends 64 KiB to the largest group", &mut stage, |stage| {
+        let Command::Send(send) = send("ordered", Recipient::Group(group(CROWD)), 64 << 10, None) else {
+            unreachable!("a send")
+        };
+        stage.order(Order::Send { author: user(OWNER), send: Box::new(send), authority: Authority::System });
+    });
+    book.measure("an operator changes the profile of the largest group", &mut stage, |stage| {
+        stage.order(Order::ChangeProfile { group: group(CROWD), change: Box::new(profile()) });
+    });
+    book.measure("dissolve the largest group", &mut stage, |stage| {
+        stage.order(Order::DissolveGroup { group: group(CROWD) });
+    });
+}
+
+/// As large as a profile may be, of a group that everybody may join.
+fn profile() -> ProfileChange {
     let attributes = Extra::new(vec![("k".into(), "v".repeat(4_000).into())]);
-    let profile = ProfileChange { attributes: Some(attributes), ..ProfileChange::default() };
+    let (name, avatar) = (Some("n".repeat(256).into()), Some("a".repeat(1 << 10).into()));
+    ProfileChange { name, avatar, attributes: Some(attributes), join: Some(JoinPolicy::Open) }
+}
+
+/// What members of the largest group ask for, and one who joins.
+fn requests(book: &mut Book) {
+    let mut stage = crowded();
+    let some_members = |from: usize| (from..from + GroupRequest::MEMBERS_MAX).map(member).collect::<Vec<_>>();
+    for n in 0..ONLINE {
+        stage.open(member(n).as_str(), CatchUp::Sync);
+    }
+    let alice = stage.open(OWNER, CatchUp::Sync);
+    // On the shard where the owner is not, so that the group's shard is asked.
+    let others = (members()..).map(member).find(|id| stage.home(id.as_str()) != stage.home(OWNER));
+    let joining = others.expect("some user of the other shard");
+    let newcomer = stage.open(joining.as_str(), CatchUp::Sync);
+    stage.settle();
     let (add, remove) = (Vec::new(), some_members(100));
-    for (name, act) in [
-        ("a user reads a page of the largest group", GroupAct::Show { after: None, limit: usize::MAX }),
-        ("a user removes 100 of the largest group", GroupAct::ChangeMembers { add, remove }),
-        ("a user adds them again", GroupAct::ChangeMembers { add: some_members(100), remove: Vec::new() }),
-        ("a user changes the profile of the largest group", GroupAct::ChangeProfile(Box::new(profile))),
+    let (member, role) = (member(7), Some(Role::Admin));
+    for (name, (session, id), act) in [
+        ("a user reads a page of the largest group", (alice, OWNER), GroupAct::Show { after: None, limit: usize::MAX }),
+        ("a user removes 100 of the largest group", (alice, OWNER), GroupAct::ChangeMembers { add, remove }),
+        (
+            "a user adds them again",
+            (alice, OWNER),
+            GroupAct::ChangeMembers { add: some_members(100), remove: Vec::new() },
+        ),
+        (
+            "a user changes a role in the largest group",
+            (alice, OWNER),
+            GroupAct::ChangeMember { member, role, muted_until: None },
+        ),
+        (
+            "a user changes the profile of the largest group",
+            (alice, OWNER),
+            GroupAct::ChangeProfile(Box::new(profile())),
+        ),
+        ("a user joins the largest group", (newcomer, joining.as_str()), GroupAct::Join),
+        ("a user dissolves the largest group", (alice, OWNER), GroupAct::Dissolve),
     ] {
         book.measure(name, &mut stage, |stage| {
-            stage.request(alice, OWNER, asked(act));
+            stage.request(session, id, Command::Group(Box::new(GroupRequest { group: group(CROWD), act })));
             stage.settle();
         });
     }
-    book.measure("dissolve the largest group", &mut stage, |stage| {
-        stage.order(Order::DissolveGroup { group: group(CROWD) });
+}
+
+/// As many as may ask to join the largest group, and what they are answered.
+fn joining(book: &mut Book) {
+    let mut stage = crowded();
+    for n in 0..ONLINE {
+        stage.open(member(n).as_str(), CatchUp::Sync);
+    }
+    let alice = stage.open(OWNER, CatchUp::Sync);
+    let change = ProfileChange { join: Some(JoinPolicy::Request), ..ProfileChange::default() };
+    stage.order(Order::ChangeProfile { group: group(CROWD), change: Box::new(change) });
+    let asking = |n: usize| member(members() + n);
+    let asks = |act| Command::Group(Box::new(GroupRequest { group: group(CROWD), act }));
+    let many = mushan::model::Limits::default().group_requests_max;
+    book.measure("very many ask to join", &mut stage, |stage| {
+        for n in 0..many {
+            stage.say_once(asking(n).as_str(), asks(GroupAct::Join));
+            stage.settle();
+        }
+    });
+    let (after, limit) = (None, usize::MAX);
+    book.measure("an admin reads who has asked", &mut stage, |stage| {
+        stage.request(alice, OWNER, asks(GroupAct::Requests { after, limit }));
+        stage.settle();
+    });
+    book.measure("an operator reads who has asked", &mut stage, |stage| {
+        stage.order(Order::ShowRequests { group: group(CROWD), after: None, limit });
+    });
+    let verdict = JoinVerdict::Approve;
+    book.measure("an admin approves", &mut stage, |stage| {
+        stage.request(alice, OWNER, asks(GroupAct::AnswerRequest { user: asking(1), verdict }));
+        stage.settle();
+    });
+    book.measure("an operator approves", &mut stage, |stage| {
+        stage.order(Order::AnswerRequest { group: group(CROWD), user: asking(2), verdict });
+    });
+    book.measure("a group that many have asked for is open", &mut stage, |stage| {
+        stage.order(Order::ChangeProfile { group: group(CROWD), change: Box::new(profile()) });
     });
 }
 

@@ -1,14 +1,15 @@
 //! Shards with each other: windows that are full and open again, and starts after losses.
 
 use crate::common::is_smoke;
-use crate::stage::{Prepared, Stage, to_user};
+use crate::stage::{Choices, Prepared, Stage, group, send, to_user, user};
 use crate::{Book, Scene};
-use mushan::model::{SessionId, ShardId};
+use mushan::model::{Order, Recipient, SessionId, ShardId};
 use mushan::shard::{CatchUp, Input, ShardMessage};
 
 pub const SCENES: &[Scene] = &[
     ("lanes, requests", requests),
     ("lanes, deliveries", deliveries),
+    ("lanes, fan-outs at a start", fan_outs),
     ("lanes, losses of the owner", losses_of_owner),
     ("lanes, losses of the other", losses_of_other),
 ];
@@ -95,6 +96,36 @@ fn deliveries(book: &mut Book) {
     });
 }
 
+/// Messages of very many groups are under way to their members when the server stops.
+fn fan_outs(book: &mut Book) {
+    let mut stage = Stage::new(2);
+    let groups = many() / 2;
+    let members: Vec<_> = authors(&stage).iter().take(64).map(|name| user(name)).collect();
+    for n in 0..groups {
+        let (group, owner, members) = (group(&format!("group-{n}")), user(PEER), members.clone());
+        stage.order(Order::CreateGroup { group, owner, members });
+    }
+    let author = stage.open(PEER, CatchUp::Sync);
+    stage.settle();
+    for n in 0..groups {
+        let to = Recipient::Group(group(&format!("group-{n}")));
+        stage.request(author, PEER, send("one", to, 64, None));
+    }
+    for _hop in 0..3 {
+        while stage.deliver_next() {}
+        [0, 1].map(ShardId).into_iter().for_each(|me| stage.sync(me));
+    }
+    let disks = stage.disks();
+    drop(stage);
+    let mut stage = Stage::opened(disks, Choices::default());
+    book.measure("a start with very many fan-outs", &mut stage, |stage| stage.settle());
+    book.measure("very many deliveries are forgone", &mut stage, |stage| {
+        let shard_message = ShardMessage::Forgone { through: 1 << 40 };
+        stage.handle(ShardId(0), Input::Arrived { from: ShardId(1), shard_message });
+        stage.settle();
+    });
+}
+
 /// A start with one shard's log older than the other's, which has much besides.
 fn start_after(book: &mut Book, name: &'static str, has_lost: impl Fn(&Stage) -> ShardId) {
     let mut stage = Stage::new(2);
@@ -117,7 +148,7 @@ fn start_after(book: &mut Book, name: &'static str, has_lost: impl Fn(&Stage) ->
     let mut disks: Vec<Prepared> = stage.disks();
     disks[usize::from(lost.0)] = older;
     drop(stage);
-    let mut stage = Stage::opened(disks);
+    let mut stage = Stage::opened(disks, Choices::default());
     book.measure(name, &mut stage, |stage| stage.settle());
     assert!(stage.shards.iter().all(mushan::shard::Shard::is_ready), "every shard is ready");
 }

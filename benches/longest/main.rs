@@ -3,17 +3,24 @@
 //!
 //! An input's time is the least of several repetitions of the same run, in CPU time of the thread: what other programs do
 //! meanwhile counts for nothing. `MUSHAN_BENCH_SMOKE=1` has smaller worlds, fewer repetitions and a bound with a factor to
-//! spare. A name as an argument (`cargo bench --bench longest -- group`) measures what begins with it.
+//! spare. A name as an argument (`cargo bench --bench longest -- group`) measures what begins with it. Without one, the
+//! bench also fails if a kind of input is in no row.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench reads its environment and a clock")]
 
+mod cold;
 #[path = "../common/mod.rs"]
 mod common;
 mod groups;
+mod hook;
+mod kinds;
 mod lanes;
+mod orders;
+mod people;
 mod reads;
 mod sessions;
 mod stage;
+mod upkeep;
 
 use common::is_smoke;
 use stage::{Stage, Timing};
@@ -48,6 +55,13 @@ impl Book {
         }
     }
 
+    /// The kinds of inputs that no row has.
+    fn missing(&self) -> Vec<&'static str> {
+        let measured =
+            |kind: &&str| self.rows.iter().flat_map(|(_, timings)| timings).any(|timing| timing.kind == *kind);
+        kinds::all().filter(|kind| !measured(kind)).collect()
+    }
+
     /// Prints the longest input of each row; the number of rows with one above the bound.
     fn judge(&self, bound: Duration) -> usize {
         println!("{:54} {:>7} {:>9}  {:18} cost of it", "", "inputs", "longest", "which is");
@@ -74,7 +88,18 @@ impl Book {
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let scenes: Vec<Scene> = [groups::SCENES, reads::SCENES, sessions::SCENES, lanes::SCENES].concat();
+    let rooms = [
+        groups::SCENES,
+        reads::SCENES,
+        cold::SCENES,
+        sessions::SCENES,
+        people::SCENES,
+        orders::SCENES,
+        hook::SCENES,
+        upkeep::SCENES,
+        lanes::SCENES,
+    ];
+    let scenes: Vec<Scene> = rooms.concat();
     let repetitions = if is_smoke() { 3 } else { 5 };
     let mut book = Book::default();
     for (name, scene) in scenes.into_iter().filter(|(name, _)| name.starts_with(&wanted)) {
@@ -88,6 +113,11 @@ fn main() {
     let above = book.judge(bound);
     if above > 0 {
         println!("{above} of {} have an input that takes longer than {bound:?}", book.rows.len());
+        std::process::exit(1);
+    }
+    let missing = book.missing();
+    if wanted.is_empty() && !missing.is_empty() {
+        println!("no row has an input of these kinds: {missing:?}");
         std::process::exit(1);
     }
 }

@@ -12,6 +12,7 @@ use mushan::shard::{CatchUp, Input};
 pub const SCENES: &[Scene] = &[
     ("sessions that come at once", arrivals),
     ("sessions that end", ends),
+    ("sessions that are behind", behind),
     ("sessions that watch", watchers),
     ("sessions that stream", streams),
     ("sessions that type", typing),
@@ -65,20 +66,25 @@ fn write_to_all(stage: &mut Stage, id: &str, notes: Option<&Annotations>) {
     stage.handle(ALONE, Input::Closed { session: author });
 }
 
-/// An account with as many sessions as it may have, each of which watches and streams as much as it may.
-fn ends(book: &mut Book) {
-    let mut stage = Stage::new(2);
-    let sessions: Vec<SessionId> = (0..16).map(|_| stage.open(STAR, CatchUp::Sync)).collect();
+/// As many sessions of an account as it may have, each of which watches and streams as much as it may.
+pub fn busy_account(stage: &mut Stage, id: &str) -> Vec<SessionId> {
+    let sessions: Vec<SessionId> = (0..16).map(|_| stage.open(id, CatchUp::Sync)).collect();
     stage.settle();
     for (number, session) in sessions.iter().enumerate() {
         let watched = (0..200).map(|n| user(&name(number * 200 + n))).collect();
-        stage.request(*session, STAR, watch(watched));
+        stage.request(*session, id, watch(watched));
         stage.settle();
         for stream in 0..4 {
-            stage.request(*session, STAR, chunk(&format!("{number}-{stream}")));
+            stage.request(*session, id, chunk(&format!("{number}-{stream}")));
         }
         stage.settle();
     }
+    sessions
+}
+
+fn ends(book: &mut Book) {
+    let mut stage = Stage::new(2);
+    let sessions = busy_account(&mut stage, STAR);
     book.measure("close one that watches 200", &mut stage, |stage| {
         stage.handle(stage.home(STAR), Input::Closed { session: sessions[0] });
         stage.settle();
@@ -86,6 +92,34 @@ fn ends(book: &mut Book) {
     book.measure("disable an account with 15 that watch", &mut stage, |stage| {
         stage.order(Order::SetAccount { user: user(STAR), state: AccountState::Disabled });
     });
+}
+
+/// Sessions of the largest backlogs go on as their sockets drain.
+fn behind(book: &mut Book) {
+    let expiring = Annotations { expire_s: 1, ..Annotations::default() };
+    for (label, messages, bytes, notes) in [
+        ("a drained session goes on", 2_000, 1, None),
+        ("a drained session goes on with large", 100, 64 << 10, None),
+        ("a drained session goes on past hidden", 2_000, 1, Some(&expiring)),
+    ] {
+        let mut stage = Stage::new(1);
+        let author = stage.open(STAR, CatchUp::Sync);
+        for n in 0..messages {
+            // What is shown is among what is hidden.
+            let notes = notes.filter(|_| n % 8 > 0);
+            stage.request(author, STAR, send(&n.to_string(), Recipient::User(user("bob")), bytes, notes.cloned()));
+            stage.settle();
+        }
+        stage.now = stage.now.plus(2_000);
+        let session = stage.open("bob", CatchUp::Backlog);
+        stage.settle();
+        book.measure(label, &mut stage, |stage| {
+            for _time in 0..40 {
+                stage.handle(ALONE, Input::Drained { session });
+                stage.settle();
+            }
+        });
+    }
 }
 
 fn watchers(book: &mut Book) {
@@ -165,6 +199,17 @@ fn typing(book: &mut Book) {
     book.measure("positions of many devices", &mut stage, |stage| {
         stage.tick_all();
         stage.settle();
+    });
+    let header = HeaderFlags { sync_once: true, ..HeaderFlags::default() };
+    let once = || Some(Annotations { header, ..Annotations::default() });
+    let session = stage.open("once", CatchUp::Sync);
+    for n in 0..many() / 2 {
+        stage.request(sessions[0], &name(0), send(&n.to_string(), Recipient::User(user("once")), 1, once()));
+        stage.settle();
+    }
+    let through = Seq(many() as u64 / 2);
+    book.measure("acknowledge very many at once", &mut stage, |stage| {
+        stage.request(session, "once", Command::Ack(Ack::Through(through)));
     });
     book.measure("congested, with many of its own", &mut stage, |stage| {
         let own = (1..=1_000).map(Seq).collect();

@@ -1,16 +1,19 @@
-//! Shards with their lanes, and the time of every input: syncs and fetches take none, and nobody listens to effects.
+//! Shards with their lanes, and the time of every input: syncs and fetches take none, and nobody listens to effects but
+//! the hook, which answers when it is told to.
 //!
 //! Invariant: the same calls cause the same inputs in the same order, so that repetitions can be held against each other
 //! input by input.
 
 use crate::common::thread_clock;
+use crate::kinds::kind_of;
 use mushan::log::{SegmentStatus, Segments, Storage, StorageError};
 use mushan::model::{
     Annotations, ClientMessageId, Command, ConversationRef, DeviceKey, Extra, GroupId, Limits, MessageId, Millis,
     Moment, Order, Policies, Recipient, Reply, RequestTag, Send, SessionId, ShardId, Sizing, UserId, Verb,
 };
 use mushan::shard::{
-    CatchUp, Cost, Effect, Fetch, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows,
+    CatchUp, Cost, Effect, Fetch, HookTicket, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep,
+    Windows,
 };
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -29,43 +32,65 @@ pub struct Timing {
     pub cost: Cost,
 }
 
-/// Segments in memory that is there: the allocator of a server prepares them beside the core.
+/// Segments in memory that is there: the allocator of a server prepares them beside the core, and removes dropped ones.
 #[derive(Clone)]
 pub struct Prepared {
-    segments: Vec<Vec<u8>>,
+    /// The number of the oldest segment.
+    first: u32,
+    segments: VecDeque<Vec<u8>>,
     spares: Vec<Vec<u8>>,
+    dropped: Vec<Vec<u8>>,
+    segment_bytes: usize,
+    /// How many of the newest segments count as in memory.
+    warm_segments: u32,
 }
 
 impl Prepared {
     pub fn new() -> Self {
-        let mut new = Self { segments: Vec::new(), spares: Vec::new() };
+        Self::of(SEGMENT_BYTES, u32::MAX)
+    }
+
+    /// Segments of another size, of which only the newest count as in memory.
+    pub fn of(segment_bytes: usize, warm_segments: u32) -> Self {
+        let (segments, spares, dropped) = (VecDeque::new(), Vec::new(), Vec::new());
+        let mut new = Self { first: 1, segments, spares, dropped, segment_bytes, warm_segments };
         new.prepare();
         new
     }
 
     fn prepare(&mut self) {
+        self.dropped.clear();
         while self.spares.len() < SPARES {
             // Written, so that its pages are there.
-            let mut spare = vec![1; SEGMENT_BYTES];
+            let mut spare = vec![1; self.segment_bytes];
             spare.fill(0);
             self.spares.push(spare);
         }
+    }
+
+    fn segment_mut(&mut self, segment: u32) -> &mut Vec<u8> {
+        &mut self.segments[(segment - self.first) as usize]
     }
 }
 
 impl Segments for Prepared {
     fn segments(&self) -> Range<u32> {
-        1..1 + self.segments.len() as u32
+        self.first..self.first + self.segments.len() as u32
     }
 
     fn bytes(&self, segment: u32) -> &[u8] {
-        &self.segments[segment as usize - 1]
+        &self.segments[(segment - self.first) as usize]
+    }
+
+    fn warm_from(&self) -> u32 {
+        let Range { start, end } = self.segments();
+        end.saturating_sub(self.warm_segments).max(start)
     }
 }
 
 impl Storage for Prepared {
     fn bytes_mut(&mut self, segment: u32, bytes: Range<usize>) -> &mut [u8] {
-        &mut self.segments[segment as usize - 1][bytes]
+        &mut self.segment_mut(segment)[bytes]
     }
 
     fn spare_bytes(&self) -> Option<u32> {
@@ -73,21 +98,29 @@ impl Storage for Prepared {
     }
 
     fn take_spare(&mut self) -> u32 {
-        self.segments.push(self.spares.pop().expect("a spare was there"));
-        self.segments.len() as u32
+        self.segments.push_back(self.spares.pop().expect("a spare was there"));
+        self.segments().end - 1
     }
 
     fn drop_first(&mut self) {
-        unreachable!("nothing is dropped here");
+        self.first += 1;
+        self.dropped.extend(self.segments.pop_front());
     }
 
     fn secure(&mut self, SegmentStatus { end, .. }: SegmentStatus) -> Result<(), StorageError> {
         // A new log has no segment yet.
-        if let Some(last) = self.segments.get_mut(end.segment() as usize - 1) {
-            last[end.offset() as usize..].fill(0);
+        if self.segments().contains(&end.segment()) {
+            self.segment_mut(end.segment())[end.offset() as usize..].fill(0);
         }
         Ok(())
     }
+}
+
+/// What an operator may choose; the limits are the default ones.
+#[derive(Clone, Copy, Default)]
+pub struct Choices {
+    pub policies: Policies,
+    pub upkeep: Upkeep,
 }
 
 pub struct Stage {
@@ -100,7 +133,10 @@ pub struct Stage {
     timings: Option<Vec<Timing>>,
     /// Ids of the messages that were accepted, in order.
     pub sent: Vec<MessageId>,
+    /// What the hook was asked and has not answered.
+    pub questions: VecDeque<(ShardId, HookTicket)>,
     next_session: u64,
+    next_ticket: u64,
 }
 
 pub fn user(id: &str) -> UserId {
@@ -140,19 +176,24 @@ pub fn to_user(id: &str, peer: &str, bytes: usize) -> Command {
 impl Stage {
     /// At the default limits, but for how fast one may ask: here no time passes.
     pub fn new(shards: u16) -> Self {
-        Self::on((0..shards).map(|_| Prepared::new()).collect())
+        Self::chosen(shards, Choices::default())
+    }
+
+    /// The same with choices.
+    pub fn chosen(shards: u16, choices: Choices) -> Self {
+        Self::on((0..shards).map(|_| Prepared::new()).collect(), choices)
     }
 
     /// A start from these.
-    pub fn on(disks: Vec<Prepared>) -> Self {
-        let mut stage = Self::opened(disks);
+    pub fn on(disks: Vec<Prepared>, choices: Choices) -> Self {
+        let mut stage = Self::opened(disks, choices);
         stage.settle();
         assert!(stage.shards.iter().all(Shard::is_ready), "every shard is ready");
         stage
     }
 
     /// The same, with the greetings of shards on their lanes.
-    pub fn opened(disks: Vec<Prepared>) -> Self {
+    pub fn opened(disks: Vec<Prepared>, Choices { policies, upkeep }: Choices) -> Self {
         let placement = Placement::new(disks.len() as u16);
         let limits = Limits {
             sends_per_second: 1_000_000,
@@ -166,9 +207,9 @@ impl Stage {
                 me: ShardId(me),
                 placement,
                 limits,
-                policies: Policies::default(),
+                policies,
                 windows: Windows::default(),
-                upkeep: Upkeep::default(),
+                upkeep,
                 seed: 1,
                 fingerprint_seed: 2,
             };
@@ -183,7 +224,9 @@ impl Stage {
             now: NOW,
             timings: None,
             sent: Vec::new(),
+            questions: VecDeque::new(),
             next_session: 1 << 32,
+            next_ticket: 0,
         };
         for me in placement.all() {
             stage.shards[usize::from(me.0)].start(&mut stage.effects);
@@ -229,6 +272,7 @@ impl Stage {
                 Effect::Forward { to, shard_message } => self.lanes.push_back((me, to, shard_message)),
                 Effect::Fetch(fetch) => self.fetches.push_back((me, fetch)),
                 Effect::Reply { reply: Reply::Sent { message_id, .. }, .. } => self.sent.push(message_id),
+                Effect::AskHook(question) => self.questions.push_back((me, question.ticket)),
                 Effect::RenewInboxEpoch => renews = true,
                 _ => {}
             }
@@ -263,7 +307,8 @@ impl Stage {
 
     pub fn begin_order(&mut self, order: Order) {
         let me = self.placement.all().find(|me| self.shards[usize::from(me.0)].is_addressee(&order));
-        self.handle(me.expect("some shard's"), Input::Ordered { ticket: Ticket(0), order });
+        self.next_ticket += 1;
+        self.handle(me.expect("some shard's"), Input::Ordered { ticket: Ticket(self.next_ticket), order });
     }
 
     pub fn order(&mut self, order: Order) {
@@ -311,76 +356,5 @@ impl Stage {
         while !self.lanes.is_empty() || !self.fetches.is_empty() || self.shards.iter().any(has_more) {
             self.turn();
         }
-    }
-}
-
-fn kind_of(input: &Input) -> &'static str {
-    match input {
-        Input::Opened { .. } => "Opened",
-        Input::Requested { command, .. } => match command.verb() {
-            Verb::Send => "Send",
-            Verb::Sync => "Sync",
-            Verb::Ack => "Ack",
-            Verb::Revoke => "Revoke",
-            Verb::Receipt => "Receipt",
-            Verb::Typing => "Typing",
-            Verb::History => "History",
-            Verb::Conversations => "Conversations",
-            Verb::MarkRead => "MarkRead",
-            Verb::Presence => "Presence",
-            Verb::ShowGroup => "ShowGroup",
-            Verb::ChangeMembers => "ChangeMembers",
-            Verb::ChangeMember => "ChangeMember",
-            Verb::ChangeGroup => "ChangeGroup",
-            Verb::JoinGroup => "JoinGroup",
-            Verb::DissolveGroup => "DissolveGroup",
-            Verb::ShowProfile => "ShowProfile",
-            Verb::SetProfile => "SetProfile",
-            Verb::RegisterDevice => "RegisterDevice",
-            Verb::UnregisterDevice => "UnregisterDevice",
-            Verb::ShowDevices => "ShowDevices",
-            _ => "Reauthenticate",
-        },
-        Input::Closed { .. } => "Closed",
-        Input::Congested { .. } => "Congested",
-        Input::Drained { .. } => "Drained",
-        Input::Arrived { shard_message, .. } => kind_of_shard_message(shard_message),
-        Input::Synced { .. } => "Synced",
-        Input::Waived => "Waived",
-        Input::Ticked => "Ticked",
-        Input::Continued => "Continued",
-        Input::Fetched(_) => "Fetched",
-        Input::HookAnswered { .. } => "HookAnswered",
-        Input::Ordered { .. } => "Ordered",
-        Input::Checkpointed { .. } => "Checkpointed",
-        Input::InboxEpochRenewed => "InboxEpochRenewed",
-    }
-}
-
-fn kind_of_shard_message(shard_message: &ShardMessage) -> &'static str {
-    match shard_message {
-        ShardMessage::Hello { .. } => "Hello",
-        ShardMessage::GiveBack { .. } => "GiveBack",
-        ShardMessage::GivenBack(_) => "GivenBack",
-        ShardMessage::Forgone { .. } => "Forgone",
-        ShardMessage::Replayed => "Replayed",
-        ShardMessage::Request(_) => "Request",
-        ShardMessage::Answered { .. } => "Answered",
-        ShardMessage::Deliver { .. } => "Deliver",
-        ShardMessage::Confirm { .. } => "Confirm",
-        ShardMessage::NoRoom => "NoRoom",
-        ShardMessage::ResendAfter { .. } => "ResendAfter",
-        ShardMessage::Transient { .. } => "Transient",
-        ShardMessage::Typing { .. } => "Typing (forwarded)",
-        ShardMessage::IsKnown { .. } => "IsKnown",
-        ShardMessage::Known { .. } => "Known",
-        ShardMessage::AskPresence(_) => "AskPresence",
-        ShardMessage::TellPresence { .. } => "TellPresence",
-        ShardMessage::PresenceNews { .. } => "PresenceNews",
-        ShardMessage::Unwatch { .. } => "Unwatch",
-        ShardMessage::Hide { .. } => "Hide",
-        ShardMessage::Ack(_) => "Ack",
-        ShardMessage::FanningOut { .. } => "FanningOut",
-        ShardMessage::FannedOut { .. } => "FannedOut",
     }
 }

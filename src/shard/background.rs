@@ -6,7 +6,7 @@ use crate::shard::core::context::Ctx;
 use crate::shard::table::cost::Cost;
 
 /// The parts of background work, besides effects that wait for the log.
-const PARTS: u8 = 9;
+const PARTS: u8 = 10;
 /// After this many rows a turn begins no further part.
 const ROWS_A_TURN: u32 = 1_024;
 
@@ -28,6 +28,7 @@ impl<S: Storage> Shard<S> {
             || self.state.reads.author_lines.has_ready()
             || self.state.groups.rosters.has_left()
             || self.state.live.hook_lines.has_ready()
+            || self.state.has_forgotten()
     }
 
     /// One turn's share of the work that inputs began and that is too long for one turn. Effects that wait for the log
@@ -55,7 +56,8 @@ impl<S: Storage> Shard<S> {
             5 => self.state.peers.outbound.is_resending(),
             6 => self.has_listings(),
             7 => self.state.reads.author_lines.has_ready(),
-            _ => self.state.groups.rosters.has_left(),
+            8 => self.state.groups.rosters.has_left(),
+            _ => self.state.has_forgotten(),
         };
         match part {
             _ if !has_work => {}
@@ -70,7 +72,8 @@ impl<S: Storage> Shard<S> {
             }
             6 => self.continue_listings(ctx),
             7 => self.continue_author_lines(ctx),
-            _ => self.state.groups.rosters.drop_some(),
+            8 => self.state.groups.rosters.drop_some(),
+            _ => self.state.forget_some(),
         }
         has_work
     }

@@ -42,7 +42,7 @@ pub use peers::message::{
     VisiblePresence, Windows,
 };
 pub use peers::ticket::Ticket;
-pub use query::fetch::{Fetch, Fetched, Step as FetchStep};
+pub use query::fetch::{Fetch, FetchKind, Fetched, Step as FetchStep};
 pub use replay::checkpoint::{Made, OpenedShard, survey};
 pub use rewrite::digest::Digest;
 pub use rewrite::recover::{Recovery, Restored};

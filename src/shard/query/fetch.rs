@@ -112,6 +112,29 @@ pub(in crate::shard) enum FetchResult {
     Found(Option<Conversation>),
 }
 
+/// What a read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchKind {
+    /// A page of an inbox.
+    Page,
+    /// A page of the backlog of a session that is behind.
+    Backlog,
+    /// The message that a send repeats.
+    First,
+    /// A page of a conversation.
+    History,
+    /// Conversations with their unread messages.
+    List,
+    /// A message that is to be taken back.
+    Messages,
+    /// The messages that a receipt names.
+    Receipt,
+    /// The number of unread messages after a mark.
+    Recount,
+    /// The conversation of a message of which only the id is known.
+    Search,
+}
+
 /// The result of one bounded part of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -125,6 +148,21 @@ impl Fetch {
     /// The user for whom the read is. Reads of different users should take turns.
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// What the read is for.
+    pub fn kind(&self) -> FetchKind {
+        match (&self.wanted, &self.whose) {
+            (ColdRead::Page(_), FetchOwner::Backlog(_)) => FetchKind::Backlog,
+            (ColdRead::Page(_), _) => FetchKind::Page,
+            (ColdRead::First { .. }, _) => FetchKind::First,
+            (ColdRead::History(_), _) => FetchKind::History,
+            (ColdRead::List(_), _) => FetchKind::List,
+            (ColdRead::Messages(_), _) => FetchKind::Messages,
+            (ColdRead::Receipt(..), _) => FetchKind::Receipt,
+            (ColdRead::Recount(_), _) => FetchKind::Recount,
+            (ColdRead::Search(_), _) => FetchKind::Search,
+        }
     }
 
     /// Does the whole read. `segments` are those of the shard that asked, at that time or later.
@@ -160,6 +198,13 @@ impl Fetch {
             },
         };
         Step::Done(Box::new(Fetched { fetch: *self, found }))
+    }
+}
+
+impl Fetched {
+    /// What the read was for.
+    pub fn kind(&self) -> FetchKind {
+        self.fetch.kind()
     }
 }
 

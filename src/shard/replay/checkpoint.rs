@@ -153,6 +153,7 @@ pub fn survey<S: Segments, C: AsRef<[u8]>>(
     let replay = |position, record| state.replay(position, record, settings.me);
     let base = log::survey(segments, settings.me, base.as_ref(), through, replay)?;
     state.forget_before(segments.segments().start);
+    state.forget_rest();
     let mut bytes = Vec::new();
     checkpoint::begin(settings.me, &base, &mut bytes);
     state.put(settings.fingerprint_seed, &mut bytes);

@@ -110,6 +110,23 @@ impl State {
         self.tables.revoked.forget_before(oldest);
         self.tables.consumed.forget_before(oldest);
     }
+
+    /// Whether marks are left of messages that are in no log any more.
+    pub(in crate::shard) fn has_forgotten(&self) -> bool {
+        self.tables.revoked.has_forgotten() || self.tables.consumed.has_forgotten()
+    }
+
+    /// Removes some of these marks.
+    pub(in crate::shard) fn forget_some(&mut self) {
+        let visited = self.tables.revoked.forget_some() + self.tables.consumed.forget_some();
+        self.rows_visited.count(visited);
+    }
+
+    pub(in crate::shard) fn forget_rest(&mut self) {
+        while self.has_forgotten() {
+            self.forget_some();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,13 +174,16 @@ mod tests {
             (state.tables.revoked.contains(id_of(written)), state.tables.consumed.contains(&user, id_of(written)))
         };
         state.forget_before(2);
+        state.forget_rest();
         assert_eq!(is_known(&state), (true, true), "its record is in segment 2");
         let mut bytes = Vec::new();
         state.segments.times.put(&mut bytes);
         state.segments.times = SegmentTimes::read(CHECKPOINT_VERSION, &mut Reader::new(&bytes)).expect("as written");
         state.forget_before(2);
+        state.forget_rest();
         assert_eq!(is_known(&state), (true, true), "a checkpoint knows as much");
         state.forget_before(3);
+        state.forget_rest();
         assert_eq!(is_known(&state), (false, false), "marks of what is gone go too");
     }
 }

@@ -7,6 +7,7 @@
 use crate::log::Record;
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{AccountState, Millis, Position, Refusal, UserId};
+use crate::shard::table::fresh_marks::FreshMarks;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -80,7 +81,7 @@ impl Account {
 pub(in crate::shard) struct Erased {
     users: BTreeMap<UserId, Millis>,
     /// The users whose records are not acknowledged yet.
-    fresh: BTreeMap<UserId, Position>,
+    fresh: FreshMarks<UserId>,
 }
 
 impl Erased {
@@ -94,14 +95,12 @@ impl Erased {
 
     /// Records before `end` may be shown.
     pub fn acknowledged(&mut self, end: Position) {
-        if !self.fresh.is_empty() {
-            self.fresh.retain(|_, record| *record >= end);
-        }
+        self.fresh.acknowledged(end);
     }
 
     /// An answer that may show any of the tombstones waits for this record.
     pub fn newest_record(&self) -> Position {
-        self.fresh.values().copied().max().unwrap_or(Position::NONE)
+        self.fresh.newest_record()
     }
 
     #[inline]
@@ -111,7 +110,7 @@ impl Erased {
 
     /// The same, if the record is acknowledged, so that a crash cannot undo it.
     pub fn contains_for_good(&self, user: &UserId) -> bool {
-        self.contains(user) && !self.fresh.contains_key(user)
+        self.contains(user) && !self.fresh.contains(user)
     }
 
     /// Those with ids from there on.
@@ -138,7 +137,7 @@ impl Erased {
             Some((UserId::new(std::str::from_utf8(reader.short()?).ok()?).ok()?, time))
         };
         let users = (0..reader.u64()?).map(|_| one(reader)).collect::<Option<_>>()?;
-        Some(Self { users, fresh: BTreeMap::new() })
+        Some(Self { users, fresh: FreshMarks::default() })
     }
 }
 

@@ -1,28 +1,37 @@
 //! Marks on messages that outlive their records: revoked messages, messages that one device consumed for all, blocks,
 //! and the receipts that readers have sent.
 //!
-//! Invariants: every mark follows from the log; sets of messages are pruned with the segments that held them.
+//! Invariants: every mark follows from the log; marks of messages whose segments are dropped are removed in parts, and a
+//! message that comes after that keeps its mark.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::{BlockState, ConversationSeq, MessageId, Position, UserId};
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::fresh_marks::FreshMarks;
 use crate::shard::table::hash_table::Table;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// The most marks that are removed at once, and the most users who are looked at for that.
+const FORGOTTEN_AT_ONCE_MAX: usize = 1_024;
 
 /// Messages that were taken back and are only tombstones now.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Revoked {
     messages: BTreeSet<MessageId>,
     /// The revocations whose records are not acknowledged yet.
-    fresh: BTreeMap<MessageId, Position>,
+    fresh: FreshMarks<MessageId>,
+    /// Marks of messages with smaller ids are to be removed.
+    forgotten_before: MessageId,
 }
 
 impl Revoked {
     /// The record at `position` takes the message back.
     pub fn insert(&mut self, message: MessageId, position: Position) {
+        self.forgotten_before = self.forgotten_before.min(message);
         if self.messages.insert(message) {
             self.fresh.insert(message, position);
         }
@@ -30,14 +39,12 @@ impl Revoked {
 
     /// Records before `end` may be shown.
     pub fn acknowledged(&mut self, end: Position) {
-        if !self.fresh.is_empty() {
-            self.fresh.retain(|_, record| *record >= end);
-        }
+        self.fresh.acknowledged(end);
     }
 
     /// An answer that may show any of the tombstones waits for this record.
     pub fn newest_record(&self) -> Position {
-        self.fresh.values().copied().max().unwrap_or(Position::NONE)
+        self.fresh.newest_record()
     }
 
     pub fn contains(&self, message: MessageId) -> bool {
@@ -46,7 +53,7 @@ impl Revoked {
 
     /// The same, if the record is acknowledged, so that a crash cannot undo it.
     pub fn contains_for_good(&self, message: MessageId) -> bool {
-        self.contains(message) && !self.fresh.contains_key(&message)
+        self.contains(message) && !self.fresh.contains(&message)
     }
 
     /// A rewrite of the data directory restores the mark.
@@ -54,9 +61,23 @@ impl Revoked {
         self.messages.insert(message);
     }
 
-    /// Forgets messages with smaller ids, which are in no log any more.
+    /// Messages with smaller ids are in no log any more. `forget_some` removes their marks.
     pub fn forget_before(&mut self, message: MessageId) {
-        self.messages = self.messages.split_off(&message);
+        self.forgotten_before = message;
+    }
+
+    pub fn has_forgotten(&self) -> bool {
+        self.messages.first().is_some_and(|oldest| *oldest < self.forgotten_before)
+    }
+
+    /// Removes a bounded number of marks. Returns how many.
+    pub fn forget_some(&mut self) -> usize {
+        let mut removed = 0;
+        while removed < FORGOTTEN_AT_ONCE_MAX && self.has_forgotten() {
+            self.messages.pop_first();
+            removed += 1;
+        }
+        removed
     }
 
     pub fn all(&self) -> impl Iterator<Item = MessageId> + '_ {
@@ -70,7 +91,7 @@ impl Revoked {
 
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let messages = (0..reader.u64()?).map(|_| reader.u64().map(MessageId)).collect::<Option<_>>()?;
-        Some(Self { messages, fresh: BTreeMap::new() })
+        Some(Self { messages, ..Self::default() })
     }
 }
 
@@ -78,6 +99,19 @@ impl Revoked {
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Consumed {
     users: BTreeMap<UserId, BTreeSet<MessageId>>,
+    /// Marks of messages with smaller ids are to be removed.
+    forgotten_before: MessageId,
+    /// Set while users are looked through for such marks.
+    search: Option<ForgottenSearch>,
+}
+
+/// The search of all users for marks to be removed.
+#[derive(Debug, Default)]
+struct ForgottenSearch {
+    /// The last user who was looked at; `None`: nobody yet.
+    after: Option<UserId>,
+    /// More has been forgotten since the search began, so another one follows.
+    is_outdated: bool,
 }
 
 /// Consumed messages that are remembered for a user; a user who consumes more may see the oldest again on a new device.
@@ -85,6 +119,7 @@ const CONSUMED_MAX: usize = 1_024;
 
 impl Consumed {
     pub fn insert(&mut self, user: &UserId, message: MessageId) {
+        self.forgotten_before = self.forgotten_before.min(message);
         let messages = match self.users.get_mut(user) {
             Some(messages) => messages,
             None => self.users.entry(user.clone()).or_default(),
@@ -99,11 +134,48 @@ impl Consumed {
         !self.users.is_empty() && self.users.get(user).is_some_and(|messages| messages.contains(&message))
     }
 
+    /// Messages with smaller ids are in no log any more. `forget_some` removes their marks.
     pub fn forget_before(&mut self, message: MessageId) {
-        self.users.retain(|_, messages| {
-            *messages = messages.split_off(&message);
-            !messages.is_empty()
-        });
+        self.forgotten_before = message;
+        match &mut self.search {
+            Some(search) => search.is_outdated = true,
+            None if self.users.is_empty() => {}
+            None => self.search = Some(ForgottenSearch::default()),
+        }
+    }
+
+    pub fn has_forgotten(&self) -> bool {
+        self.search.is_some()
+    }
+
+    /// Removes a bounded number of marks, and looks at a bounded number of users. Returns how many of both.
+    pub fn forget_some(&mut self) -> usize {
+        let Some(search) = &mut self.search else { return 0 };
+        let (mut visited, mut emptied, mut is_complete) = (0, Vec::new(), true);
+        let from = search.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        for (user, messages) in self.users.range_mut((from, Bound::Unbounded)) {
+            while visited < FORGOTTEN_AT_ONCE_MAX
+                && messages.first().is_some_and(|oldest| *oldest < self.forgotten_before)
+            {
+                messages.pop_first();
+                visited += 1;
+            }
+            if visited >= FORGOTTEN_AT_ONCE_MAX {
+                // The user may have more of them.
+                is_complete = false;
+                break;
+            }
+            visited += 1;
+            search.after = Some(user.clone());
+            if messages.is_empty() {
+                emptied.push(user.clone());
+            }
+        }
+        if is_complete {
+            self.search = search.is_outdated.then(ForgottenSearch::default);
+        }
+        emptied.iter().for_each(|user| drop(self.users.remove(user)));
+        visited
     }
 
     pub fn all(&self) -> impl Iterator<Item = (MessageId, &UserId)> + '_ {
@@ -306,7 +378,65 @@ mod tests {
         let read = Consumed::read(&mut Reader::new(&bytes)).expect("as written");
         assert!(read.all().eq(consumed.all()));
         consumed.forget_before(MessageId(u64::MAX));
-        assert_eq!(consumed.all().count(), 0);
+        forget_all(&mut consumed);
+        assert!(consumed.users.is_empty());
+    }
+
+    /// Returns the number of parts.
+    fn forget_all(consumed: &mut Consumed) -> usize {
+        let mut parts = 0;
+        while consumed.has_forgotten() {
+            assert!(consumed.forget_some() <= FORGOTTEN_AT_ONCE_MAX);
+            parts += 1;
+        }
+        parts
+    }
+
+    #[test]
+    fn revocations_are_forgotten_in_parts_and_what_comes_meanwhile_stays() {
+        let mut revoked = Revoked::default();
+        let many = 3 * FORGOTTEN_AT_ONCE_MAX as u64;
+        (0..many).for_each(|id| revoked.insert(MessageId(10 + id), Position::NONE));
+        revoked.forget_before(MessageId(10 + many));
+        assert_eq!(revoked.forget_some(), FORGOTTEN_AT_ONCE_MAX);
+        assert!(revoked.has_forgotten());
+        // A message that another shard sent late: its record is in the log.
+        revoked.insert(MessageId(5), Position::NONE);
+        while revoked.has_forgotten() {
+            revoked.forget_some();
+        }
+        assert!(revoked.contains(MessageId(5)));
+        revoked.forget_before(MessageId(10 + many));
+        while revoked.has_forgotten() {
+            revoked.forget_some();
+        }
+        assert_eq!(revoked.all().count(), 0, "it is in no log any more");
+    }
+
+    #[test]
+    fn what_users_consumed_is_forgotten_in_parts_and_what_comes_meanwhile_stays() {
+        let mut consumed = Consumed::default();
+        let user = |n: u64| UserId::new(&format!("user-{n:05}")).expect("well formed");
+        let many = 3 * FORGOTTEN_AT_ONCE_MAX as u64;
+        for n in 0..many {
+            [10, 100].into_iter().for_each(|id| consumed.insert(&user(n), MessageId(id)));
+        }
+        (0..CONSUMED_MAX as u64).for_each(|id| consumed.insert(&user(7), MessageId(10 + id)));
+        consumed.forget_before(MessageId(50));
+        consumed.forget_some();
+        // More is forgotten while the search goes on: the users at its beginning are looked at again.
+        consumed.forget_before(MessageId(60));
+        assert!(forget_all(&mut consumed) > 6);
+        assert!(consumed.all().all(|(message, _)| message >= MessageId(60)));
+        assert_eq!(consumed.users.len() as u64, many);
+        consumed.forget_before(MessageId(200));
+        consumed.forget_some();
+        consumed.insert(&user(1), MessageId(150));
+        forget_all(&mut consumed);
+        assert!(consumed.contains(&user(1), MessageId(150)), "it came after that");
+        consumed.forget_before(MessageId(u64::MAX));
+        forget_all(&mut consumed);
+        assert!(consumed.users.is_empty());
     }
 
     #[test]

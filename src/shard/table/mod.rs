@@ -2,6 +2,7 @@
 
 pub(super) mod cost;
 pub(super) mod fingerprint;
+pub(super) mod fresh_marks;
 pub(super) mod hash_table;
 pub(super) mod index;
 pub(super) mod join_requests;

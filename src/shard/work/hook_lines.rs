@@ -4,12 +4,14 @@
 //! time; sends behind it keep their order. Bounded: a session has at most one send in a line, which pauses it, and one
 //! that is asked about; the control thread bounds those of orders.
 
-use crate::model::{Send, SendKind, SessionId, UserId};
+use crate::model::{ClientMessageId, Command, Denial, Order, Recipient, Send, SendKind, SessionId, UserId};
 use crate::shard::peers::asked_send::AskedSend;
 use crate::shard::peers::stalled::Stalled;
+use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// The mark on a question to the hook, which the answer repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +52,68 @@ enum LineHead {
 #[derive(Debug)]
 struct HookLine {
     head: LineHead,
-    waiting: VecDeque<Stalled>,
+    /// Numbered in the order in which they came.
+    waiting: VecDeque<(u64, Stalled)>,
+    /// The number of the next send that waits.
+    next_number: u64,
+    denied: DeniedSends,
+}
+
+impl HookLine {
+    fn new() -> Self {
+        Self { head: LineHead::Free, waiting: VecDeque::new(), next_number: 0, denied: DeniedSends::default() }
+    }
+}
+
+/// A send that the hook has denied.
+#[derive(Debug)]
+pub(in crate::shard) struct DeniedSend {
+    pub client_message_id: ClientMessageId,
+    pub recipient: Recipient,
+    pub content: Fingerprint,
+    pub denial: Box<Denial>,
+}
+
+/// The denied sends of an author whose repetitions may be in the line: those that came before the denial.
+#[derive(Debug, Default)]
+struct DeniedSends {
+    /// With the number that follows those of the sends that waited then.
+    sends: BTreeMap<ClientMessageId, (u64, Arc<DeniedSend>)>,
+    /// In the order of these numbers.
+    ends: VecDeque<(u64, ClientMessageId)>,
+}
+
+impl DeniedSends {
+    fn insert(&mut self, end: u64, denied: DeniedSend) {
+        self.ends.push_back((end, denied.client_message_id.clone()));
+        self.sends.insert(denied.client_message_id.clone(), (end, Arc::new(denied)));
+    }
+
+    /// What the send of this number may repeat. Forgets what neither it nor a later one can repeat.
+    fn find(&mut self, number: u64, send: &Send) -> Option<Arc<DeniedSend>> {
+        while let Some((_, id)) = self.ends.pop_front_if(|(end, _)| *end <= number) {
+            if self.sends.get(&id).is_some_and(|(end, _)| *end <= number) {
+                self.sends.remove(&id);
+            }
+        }
+        self.sends.get(&send.client_message_id).map(|(_, denied)| denied.clone())
+    }
+}
+
+/// The send of a line whose turn it is, and the denied one that it may repeat.
+#[derive(Debug)]
+pub(in crate::shard) struct ServedSend {
+    pub stalled: Stalled,
+    pub denied: Option<Arc<DeniedSend>>,
+}
+
+/// The message of a send that waits.
+fn send_of(stalled: &Stalled) -> Option<&Send> {
+    match stalled {
+        Stalled::Command { command: Command::Send(send), .. } => Some(send),
+        Stalled::Order { order: Order::Send { send, .. }, .. } => Some(send),
+        _ => None,
+    }
 }
 
 /// The line of each author about whose send the hook is asked.
@@ -78,7 +141,8 @@ impl HookLines {
     /// Puts a send at the end of the author's line.
     pub fn wait(&mut self, author: &UserId, stalled: Stalled) {
         let line = self.lines.get_mut(author).expect("only behind another send");
-        line.waiting.push_back(stalled);
+        line.waiting.push_back((line.next_number, stalled));
+        line.next_number += 1;
         self.waiting += 1;
     }
 
@@ -86,10 +150,7 @@ impl HookLines {
     pub fn ask(&mut self, asked: AskedSend) -> HookTicket {
         self.questions += 1;
         let (author, number) = (asked.author.clone(), self.questions);
-        let line = self
-            .lines
-            .entry(author.clone())
-            .or_insert_with(|| HookLine { head: LineHead::Free, waiting: VecDeque::new() });
+        let line = self.lines.entry(author.clone()).or_insert_with(HookLine::new);
         assert!(matches!(line.head, LineHead::Free), "one question of an author at a time");
         line.head = LineHead::Asked(number, Box::new(asked));
         HookTicket { author, number }
@@ -116,22 +177,25 @@ impl HookLines {
         }
     }
 
-    /// Takes the sends of the author's line that `is_meant` names.
-    pub fn take_where(&mut self, author: &UserId, is_meant: impl Fn(&Stalled) -> bool) -> Vec<Stalled> {
-        let Some(line) = self.lines.get_mut(author) else { return Vec::new() };
-        let (taken, kept): (Vec<_>, Vec<_>) = line.waiting.drain(..).partition(is_meant);
-        line.waiting = kept.into();
-        self.waiting -= taken.len();
-        taken
+    /// The hook has denied the author's first send. Those that wait and repeat it are denied when their turn comes.
+    pub fn deny(&mut self, author: &UserId, denied: DeniedSend) {
+        let Some(line) = self.lines.get_mut(author) else { return };
+        if !line.waiting.is_empty() {
+            line.denied.insert(line.next_number, denied);
+        }
     }
 
     /// The next send whose turn it is. `served` follows when it is carried out.
-    pub fn serve(&mut self) -> Option<Stalled> {
+    pub fn serve(&mut self) -> Option<ServedSend> {
         let author = self.ready.front()?.clone();
-        let stalled = self.lines.get_mut(&author).and_then(|line| line.waiting.pop_front());
-        self.waiting -= usize::from(stalled.is_some());
+        let served = self.lines.get_mut(&author).and_then(|line| {
+            let (number, stalled) = line.waiting.pop_front()?;
+            let denied = send_of(&stalled).and_then(|send| line.denied.find(number, send));
+            Some(ServedSend { stalled, denied })
+        });
+        self.waiting -= usize::from(served.is_some());
         self.served = Some(author);
-        stalled
+        served
     }
 
     /// The send that `serve` returned is carried out, or asked about.
@@ -152,7 +216,10 @@ impl HookLines {
 
     /// Drops the send of a session that is gone from the line. One that is asked about goes on.
     pub fn forget(&mut self, author: &UserId, session: SessionId) {
-        self.take_where(author, |stalled| stalled.is_of(session));
+        let Some(line) = self.lines.get_mut(author) else { return };
+        let before = line.waiting.len();
+        line.waiting.retain(|(_, stalled)| !stalled.is_of(session));
+        self.waiting -= before - line.waiting.len();
     }
 
     /// Authors with a send that is asked about, or is behind one.

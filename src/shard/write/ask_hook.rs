@@ -14,7 +14,7 @@ use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::work::hook_lines::{HookQuestion, HookTicket};
+use crate::shard::work::hook_lines::{DeniedSend, HookQuestion, HookTicket, ServedSend};
 use crate::shard::write::send::Attempt;
 use crate::shard::{Effect, Shard};
 
@@ -73,7 +73,7 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn hook_answered(&mut self, ctx: &mut Ctx<'_>, ticket: &HookTicket, verdict: HookVerdict) {
         let Some(asked) = self.state.live.hook_lines.answered(ticket) else { return };
         let replacement = match verdict {
-            HookVerdict::Denied(denial) => return self.denied(ctx, asked, &denial),
+            HookVerdict::Denied(denial) => return self.denied(ctx, asked, denial),
             HookVerdict::Failed if self.settings.policies.hook.on_failure == OnHookFailure::Closed => {
                 return self.give_up(ctx, asked, Refusal::HookFailed);
             }
@@ -83,34 +83,26 @@ impl<S: Storage> Shard<S> {
         self.allowed(ctx, AllowedSend { asked, replacement });
     }
 
-    /// The author is told, and so is everybody who has repeated the send meanwhile.
-    fn denied(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, denial: &Denial) {
+    /// The author is told, and so is everybody who has repeated the send meanwhile, each in its turn.
+    fn denied(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, denial: Box<Denial>) {
         let AskedSend { author, send, waiter, .. } = asked;
-        let fingerprints = self.state.identity.fingerprints;
-        let conversation_key = fingerprints.of_conversation(&Conversation::between(&author, &send.recipient));
-        let content = fingerprints.of_send_content(conversation_key, &send);
-        let is_same = |other: &Send| {
-            other.client_message_id == send.client_message_id
-                && other.recipient == send.recipient
-                && fingerprints.of_send_content(conversation_key, other) == content
-        };
-        let repetitions = self.state.live.hook_lines.take_where(&author, |stalled| match stalled {
-            Stalled::Command { command: Command::Send(other), .. } => is_same(other),
-            Stalled::Order { order: Order::Send { send: other, .. }, .. } => is_same(other),
-            _ => false,
-        });
-        self.deny(ctx, waiter, denial);
-        for repetition in repetitions {
-            match repetition {
-                Stalled::Command { session, tag, .. } => {
-                    ctx.effects.push(Effect::Resume { session });
-                    self.deny(ctx, Requester::Session { session, tag }, denial);
-                }
-                Stalled::Order { ticket, .. } => self.deny(ctx, Requester::order(ticket), denial),
-                Stalled::Allowed(_) => {}
-            }
-        }
+        self.deny(ctx, waiter, &denial);
+        let content = self.content_of(&author, &send);
+        let Send { client_message_id, recipient, .. } = send;
+        self.state.live.hook_lines.deny(&author, DeniedSend { client_message_id, recipient, content, denial });
         self.state.live.hook_lines.release(&author);
+    }
+
+    fn content_of(&self, author: &UserId, send: &Send) -> Fingerprint {
+        let fingerprints = self.state.identity.fingerprints;
+        let conversation_key = fingerprints.of_conversation(&Conversation::between(author, &send.recipient));
+        fingerprints.of_send_content(conversation_key, send)
+    }
+
+    fn is_repetition_of(&self, author: &UserId, send: &Send, denied: &DeniedSend) -> bool {
+        send.client_message_id == denied.client_message_id
+            && send.recipient == denied.recipient
+            && self.content_of(author, send) == denied.content
     }
 
     fn deny(&mut self, ctx: &mut Ctx<'_>, waiter: Requester, denial: &Denial) {
@@ -198,15 +190,34 @@ impl<S: Storage> Shard<S> {
                 return;
             }
             resumed += 1;
-            match self.state.live.hook_lines.serve() {
-                Some(Stalled::Command { session, tag, command }) => {
-                    ctx.effects.push(Effect::Resume { session });
-                    self.requested(ctx, session, tag, command);
-                }
-                Some(Stalled::Order { ticket, order }) => self.ordered(ctx, ticket, order),
-                Some(Stalled::Allowed(_)) | None => {}
+            if let Some(served) = self.state.live.hook_lines.serve() {
+                self.resume_served(ctx, served);
             }
             self.state.live.hook_lines.served();
+        }
+    }
+
+    fn resume_served(&mut self, ctx: &mut Ctx<'_>, ServedSend { stalled, denied }: ServedSend) {
+        match stalled {
+            Stalled::Command { session, tag, command } => {
+                ctx.effects.push(Effect::Resume { session });
+                if let (Command::Send(send), Some(denied)) = (&command, &denied)
+                    && let Some(row) = self.state.live.sessions.find(session)
+                    && self.is_repetition_of(&row.user, send, denied)
+                {
+                    return self.deny(ctx, Requester::Session { session, tag }, &denied.denial);
+                }
+                self.requested(ctx, session, tag, command);
+            }
+            Stalled::Order { ticket, order } => {
+                if let (Order::Send { author, send, .. }, Some(denied)) = (&order, &denied)
+                    && self.is_repetition_of(author, send, denied)
+                {
+                    return self.deny(ctx, Requester::order(ticket), &denied.denial);
+                }
+                self.ordered(ctx, ticket, order);
+            }
+            Stalled::Allowed(_) => {}
         }
     }
 }
