@@ -23,3 +23,4 @@ mod thread_tests;
 
 pub use base::token::{Address, AddressFile, AdminToken};
 pub use thread::serve;
+pub use webhooks::backoff::pause_after;

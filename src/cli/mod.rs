@@ -5,6 +5,7 @@
 mod chat;
 mod commands;
 mod log;
+mod push;
 mod tune;
 
 #[cfg(feature = "bench")]
@@ -43,6 +44,7 @@ enum CliCommand {
     Group(commands::group::Arguments),
     User(commands::user::Arguments),
     Webhook(commands::webhook::Arguments),
+    Push(push::Arguments),
     #[cfg(feature = "bench")]
     Bench(bench::Arguments),
     Log(log::Arguments),
@@ -71,6 +73,7 @@ pub fn run() -> ExitCode {
         CliCommand::Group(arguments) => commands::group::run(&arguments),
         CliCommand::User(arguments) => commands::user::run(&arguments),
         CliCommand::Webhook(arguments) => commands::webhook::run(&arguments),
+        CliCommand::Push(arguments) => push::run(&arguments),
         #[cfg(feature = "bench")]
         CliCommand::Bench(arguments) => bench::run(&arguments),
         CliCommand::Log(arguments) => log::run(&arguments),
@@ -165,6 +168,7 @@ mod tests {
             "mushan user disable alice",
             "mushan user enable alice --json",
             "mushan user revoke-tokens alice",
+            "mushan push --config push.toml --check",
             "mushan serve --auth-jwks-file keys.json",
             "mushan check --auth-jwks-file keys.json",
             "mushan tune check --profile latency --json --root r --data-dir d",

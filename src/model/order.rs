@@ -349,6 +349,8 @@ pub enum Answer {
         unread: u64,
         /// The account is disabled.
         is_disabled: bool,
+        /// The user has a session.
+        is_online: bool,
     },
     /// The message is stored to the configured durability, as `Reply::Sent` says.
     Sent(SentMessage),

@@ -172,7 +172,7 @@ fn refused(answer: &Value) -> Failure {
 }
 
 /// Percent-encodes a segment of a path or a value of a query.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     use std::fmt::Write;
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         match byte {

@@ -24,7 +24,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 7] = [
     ),
     ("admin", &["base", "messages", "people", "events", "webhooks", "watch"]),
     ("bench", &["load", "scenario"]),
-    ("cli", &["commands", "tune", "log", "chat"]),
+    ("cli", &["commands", "tune", "log", "chat", "push"]),
 ];
 
 /// Sources in one folder, its own `mod.rs` included.

@@ -120,11 +120,14 @@ pub async fn list(
         Some("full") => ShownTokens::Full,
         Some(_) => return Err(ApiError::invalid("tokens must be full".to_owned())),
     };
-    let Answer::Devices { devices, unread, is_disabled } = api.orders.ask(Order::ShowDevices { user }).await? else {
+    let Answer::Devices { devices, unread, is_disabled, is_online } =
+        api.orders.ask(Order::ShowDevices { user }).await?
+    else {
         return Err(ApiError::Internal);
     };
     let devices: Vec<ShownDevice<'_>> = devices.iter().map(|device| shown(device, tokens)).collect();
-    Ok(json(StatusCode::OK, &value!({"devices": devices, "unread": unread, "disabled": is_disabled})))
+    let body = value!({"devices": devices, "unread": unread, "disabled": is_disabled, "online": is_online});
+    Ok(json(StatusCode::OK, &body))
 }
 
 pub async fn register(

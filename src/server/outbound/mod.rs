@@ -6,4 +6,5 @@
 pub(super) mod addresses;
 pub(super) mod client;
 pub(super) mod endpoint;
+pub(super) mod pool;
 pub(super) mod signature;

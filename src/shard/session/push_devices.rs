@@ -61,7 +61,8 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn show_devices(&self, user: &UserId) -> Answer {
         let is_disabled = self.state.tables.accounts.find(user).state == AccountState::Disabled;
         let devices = self.state.tables.push_devices.of(user).to_vec();
-        Answer::Devices { devices, unread: self.unread_of(user), is_disabled }
+        let is_online = !self.state.sessions_of(user).is_empty();
+        Answer::Devices { devices, unread: self.unread_of(user), is_disabled, is_online }
     }
 
     /// Messages that the user has not read, as its conversations count them; of a user with very many conversations, in
