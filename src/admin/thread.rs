@@ -10,7 +10,7 @@ use crate::admin::webhooks::task;
 use crate::admin::webhooks::webhook::Webhook;
 use crate::server::follow::erased_users::ErasedUsers;
 use crate::server::{Answers, Control, KeepServing, Operator, StartError, refused_to_listen, spawn_helper};
-use crate::server::{HostError, wall_now};
+use crate::server::{HostError, TlsIdentity, wall_now};
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::AtomicU64;
@@ -37,9 +37,11 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
     let listener = TcpListener::bind(listen).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
-    let written = AddressFile::write(&options.data_dir, address)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "other machines can reach the HTTP API over unencrypted HTTP: its token can be intercepted");
+    let tls = control.tls.clone();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let written = AddressFile::write(&options.data_dir, scheme, address)?;
+    if !address.ip().is_loopback() && tls.is_none() {
+        tracing::warn!(%address, "other machines can reach the HTTP API over unencrypted HTTP: its token can be intercepted (admin.tls_certificate_file)");
     }
 
     let runtime = Builder::new_current_thread()
@@ -63,7 +65,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         answered: Mutex::default(),
         messages: Mutex::default(),
     });
-    let work = move || run(&runtime, Listening { listener, written }, api, answers, keep_serving);
+    let work = move || run(&runtime, Listening { listener, tls, written }, api, answers, keep_serving);
     let thread = spawn_helper("mushan-admin", core, work).map_err(HostError::system("start the control thread"))?;
     Ok(Some(Operator { address, thread }))
 }
@@ -71,12 +73,14 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
 /// The listening socket, and the file that contains its address.
 struct Listening {
     listener: TcpListener,
+    /// `None`: the API speaks plain HTTP.
+    tls: Option<TlsIdentity>,
     written: AddressFile,
 }
 
 fn run(
     runtime: &Runtime,
-    Listening { listener, written }: Listening,
+    Listening { listener, tls, written }: Listening,
     api: Arc<Api>,
     answers: Answers,
     keep_serving: KeepServing,
@@ -89,7 +93,7 @@ fn run(
         for webhook in &api.webhooks {
             webhooks.spawn(task::run(api.clone(), webhook.clone(), is_stopping.clone()));
         }
-        let serving = connections::serve(listener, router(api.clone()), connections.clone());
+        let serving = connections::serve(listener, tls, router(api.clone()), connections.clone());
         let until_stopped = async {
             orders.lanes.told_to_stop().await;
             // First, so that no client finds another server at the address in the file.

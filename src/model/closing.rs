@@ -42,13 +42,15 @@ pub enum Closing {
     HandshakeRefused,
     /// No room: too many connections, or too many unauthenticated ones of one address. The client should retry later.
     Crowded,
+    /// The TLS handshake failed, or a record was wrong.
+    TlsFailed,
     /// The peer is gone without a close frame, or the socket failed.
     Gone,
 }
 
 impl Closing {
     /// Every reason, in the order of the metrics.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Normal,
         Self::Stopping,
         Self::ProtocolError,
@@ -67,6 +69,7 @@ impl Closing {
         Self::Kicked,
         Self::HandshakeRefused,
         Self::Crowded,
+        Self::TlsFailed,
         Self::Gone,
     ];
 
@@ -100,7 +103,7 @@ impl Closing {
             Self::TokenExpired | Self::TokenRevoked => Some(4007),
             Self::AccountDisabled => Some(4008),
             Self::Kicked => Some(4009),
-            Self::HandshakeRefused | Self::Gone => None,
+            Self::HandshakeRefused | Self::TlsFailed | Self::Gone => None,
         }
     }
 
@@ -125,6 +128,7 @@ impl Closing {
             Self::Kicked => "kicked",
             Self::HandshakeRefused => "handshake_refused",
             Self::Crowded => "crowded",
+            Self::TlsFailed => "tls_failed",
             Self::Gone => "gone",
         }
     }
@@ -150,6 +154,7 @@ impl Closing {
             Self::Kicked => "ended by an operator",
             Self::HandshakeRefused => "handshake refused",
             Self::Crowded => "no room, try again later",
+            Self::TlsFailed => "TLS failed",
             Self::Gone => "gone",
         }
     }

@@ -19,6 +19,7 @@ mod reactor;
 mod ring;
 mod start;
 mod state;
+mod tls;
 pub mod turn;
 
 pub use auth::keyring::{KeySource, Keyring, PublicKeys};
@@ -33,6 +34,7 @@ pub use base::helper_thread::spawn as spawn_helper;
 pub use base::networks::Networks;
 pub use config::knob_parsers::{cores_of, list_of};
 pub use config::options::{AdminOptions, AuthOptions, Durability, HugePages, MetricsAccess, Options};
+pub use config::tls::{TlsOptions, TlsVersion};
 pub use config::webhooks::{WebhookBegin, WebhookNumbers, WebhookOptions};
 pub use data::directory::{Archive, WEBHOOKS_DIRECTORY, make_directory, segments_in};
 pub use data::manifest::Manifest;
@@ -60,5 +62,7 @@ pub use state::mesh::LaneLoad;
 #[cfg(test)]
 pub use state::shared::Shared;
 pub use state::snapshot::{LogShape, Snapshot};
+pub use tls::identity::{TlsFileError, TlsIdentity};
+pub use tls::watch::{Identities, Reload, read_again as read_certificate_again};
 
 use ring::Ring;

@@ -4,6 +4,7 @@ use crate::admin::{Address, AddressFile, AdminToken};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::sources;
+use crate::terminal::tls_client;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// Longer than the server waits for a shard.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +30,15 @@ pub struct ApiFlags {
     /// File with the API's token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// PEM file with the certificates that sign the API's, where it speaks TLS [default: those of this machine]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// PEM file with the certificate to show the API, where it wants one (admin.tls_client_ca_file)
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    client_certificate_file: Option<PathBuf>,
+    /// PEM file with the key of --client-certificate-file
+    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
+    client_key_file: Option<PathBuf>,
     /// Print the response as JSON
     #[arg(long)]
     json: bool,
@@ -70,7 +81,11 @@ impl Call {
 impl ApiFlags {
     /// Sends the request, and prints the response as JSON or as `tell` formats it.
     pub fn run(&self, call: Call, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
-        let target = self.target()?;
+        let mut target = self.target()?;
+        if target.url.starts_with("https:") {
+            let pair = self.client_certificate_file.as_deref().zip(self.client_key_file.as_deref());
+            target.tls = Some(tls_client::connector(self.ca_file.as_deref(), pair)?);
+        }
         let url = target.url.clone();
         let token = self.token()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -85,11 +100,11 @@ impl ApiFlags {
 
     fn target(&self) -> Result<AdminTarget, Failure> {
         if let Some(url) = &self.url {
-            return Ok(AdminTarget { url: url.trim_end_matches('/').to_owned(), written_in: None });
+            return Ok(AdminTarget { url: url.trim_end_matches('/').to_owned(), written_in: None, tls: None });
         }
         let data_dir = sources::data_dir(self.data_dir.as_deref());
         let url = written_address(&data_dir)?;
-        Ok(AdminTarget { url, written_in: Some(data_dir) })
+        Ok(AdminTarget { url, written_in: Some(data_dir), tls: None })
     }
 
     fn token(&self) -> Result<String, Failure> {
@@ -106,6 +121,8 @@ struct AdminTarget {
     url: String,
     /// The data directory that contains the address; `None` if the user gave the address.
     written_in: Option<PathBuf>,
+    /// For a URL with `https`.
+    tls: Option<TlsConnector>,
 }
 
 fn written_address(data_dir: &Path) -> Result<String, Failure> {
@@ -121,13 +138,14 @@ fn written_address(data_dir: &Path) -> Result<String, Failure> {
 async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value, Failure> {
     let url = target.url.as_str();
     let base: Uri = url.parse().map_err(Failure::because(format!("{url} is not a URL")))?;
-    let (Some("http"), Some(authority)) = (base.scheme_str(), base.authority()) else {
+    let (Some("http" | "https"), Some(authority)) = (base.scheme_str(), base.authority()) else {
         return Err(Failure::new(format!(
-            "\"{url}\": expected http://ADDRESS:PORT, for example http://127.0.0.1:8080"
+            "\"{url}\": expected http://ADDRESS:PORT or https://NAME:PORT, for example http://127.0.0.1:8080"
         )));
     };
     let unreachable = || Failure::because::<std::io::Error>(format!("no server answers at {url}"));
-    let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
+    let host = authority.host().trim_matches(['[', ']']);
+    let address = (host, authority.port_u16().unwrap_or(if target.tls.is_some() { 443 } else { 80 }));
     let stream = TcpStream::connect(address).await.map_err(unreachable())?;
     // The token is meant only for the server that wrote the address, which locks the file while it listens.
     if let Some(data_dir) = &target.written_in
@@ -136,6 +154,10 @@ async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value,
         return Err(Failure::new(format!("the server on {} has just been restarted: try again", data_dir.display())));
     }
     let broken = || Failure::because::<hyper::Error>(format!("{url} does not answer in valid HTTP"));
+    let stream: Box<dyn tls_client::Duplex> = match &target.tls {
+        None => Box::new(stream),
+        Some(connector) => Box::new(tls_client::shake_hands(connector, host, stream, url).await?),
+    };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken())?;
     tokio::spawn(connection);

@@ -13,6 +13,7 @@ pub(crate) mod progress;
 pub(crate) mod run_id;
 pub(crate) mod sources;
 pub(crate) mod tcp_client;
+pub(crate) mod tls_client;
 
 /// The text before the address on the first line of stdout.
 pub(crate) const LISTENING_ON: &str = "listening on ";

@@ -110,7 +110,10 @@ impl Envelope {
 
 impl BinaryClient {
     pub async fn connect(address: SocketAddr) -> Self {
-        let socket = Socket::connect(address, "/ws").await;
+        Self::on(Socket::connect(address, "/ws").await)
+    }
+
+    pub fn on(socket: Socket) -> Self {
         Self { socket, user: String::new(), sequence: 0, pushes: VecDeque::new(), told: VecDeque::new() }
     }
 

@@ -19,6 +19,7 @@ pub mod raw;
 pub mod receiver;
 pub mod rpc;
 pub mod socket;
+pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};

@@ -15,7 +15,10 @@ pub struct RpcClient {
 
 impl RpcClient {
     pub async fn connect(address: SocketAddr, path: &str) -> Self {
-        let socket = Socket::connect(address, path).await;
+        Self::on(Socket::connect(address, path).await)
+    }
+
+    pub fn on(socket: Socket) -> Self {
         Self { socket, user: String::new(), last_id: 0, notifications: VecDeque::new() }
     }
 

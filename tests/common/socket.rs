@@ -7,9 +7,14 @@ use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 pub struct Socket {
     inner: WebSocket<TokioIo<Upgraded>>,
@@ -28,9 +33,22 @@ impl Socket {
     pub async fn connect(address: SocketAddr, path: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("the server accepts");
         stream.set_nodelay(true).expect("a TCP socket");
+        Self::over(stream, &address.to_string(), path).await
+    }
+
+    /// Over TLS, with this client.
+    pub async fn connect_over_tls(address: SocketAddr, path: &str, client: &Arc<ClientConfig>) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the server accepts");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TlsConnector::from(Arc::clone(client)).connect(name, stream).await.expect("a TLS handshake");
+        Self::over(stream, "localhost", path).await
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, host: &str, path: &str) -> Self {
         let request = hyper::Request::builder()
             .uri(path)
-            .header(HOST, address.to_string())
+            .header(HOST, host)
             .header(UPGRADE, "websocket")
             .header(CONNECTION, "Upgrade")
             .header("Sec-WebSocket-Key", handshake::generate_key())

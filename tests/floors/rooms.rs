@@ -18,8 +18,8 @@ pub(super) const FLOORS: [(&str, &[&str]); 7] = [
     (
         "server",
         &[
-            "base", "outbound", "event", "config", "auth", "turn", "ring", "disk", "hook", "data", "follow", "host",
-            "state", "reactor", "start", "backup", "offline",
+            "base", "outbound", "event", "config", "auth", "tls", "turn", "ring", "disk", "hook", "data", "follow",
+            "host", "state", "reactor", "start", "backup", "offline",
         ],
     ),
     ("admin", &["base", "messages", "people", "events", "webhooks", "watch"]),

@@ -21,6 +21,7 @@ mod ownership;
 mod people;
 mod reading;
 mod rebuild;
+mod secured;
 mod tune;
 mod watching;
 mod webhook_faults;

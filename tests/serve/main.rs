@@ -19,4 +19,5 @@ mod first_start;
 mod issuers;
 mod sdk;
 mod server;
+mod tls;
 mod tokens;

@@ -6,7 +6,7 @@
 //! answered. Operators have equally many places, which unauthenticated connections cannot take. All times are bounded:
 //! a request must arrive within `read_ms`, and a connection ends after its lifetime and a last request.
 
-use crate::server::AdminOptions;
+use crate::server::{AdminOptions, TlsIdentity};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,8 +16,10 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
 
 const LIFE: Duration = Duration::from_secs(60);
 const LIFE_OF_STRANGERS: Duration = Duration::from_secs(5);
@@ -69,8 +71,13 @@ impl Connections {
     }
 }
 
-/// Accepts and serves connections until `Connections::stop`.
-pub async fn serve(listener: std::net::TcpListener, router: Router, connections: Connections) {
+/// Accepts and serves connections until `Connections::stop`; with an identity over TLS.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    tls: Option<TlsIdentity>,
+    router: Router,
+    connections: Connections,
+) {
     let listener = TcpListener::from_std(listener).expect("a listening socket that does not block");
     let mut stopping = connections.is_stopping.subscribe();
     loop {
@@ -83,8 +90,18 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
             Ok((stream, _peer)) => {
                 let (caller, connections) = (Caller::enter(&connections.places), connections.clone());
                 let router = router.clone().layer(Extension(caller.clone()));
+                // Only an optimisation: an error is ignored.
+                let _ = stream.set_nodelay(true);
+                let tls = tls.clone();
                 tokio::spawn(async move {
-                    serve_one(stream, router, &connections, &caller).await;
+                    match tls {
+                        None => serve_one(stream, router, &connections, &caller).await,
+                        Some(identity) => {
+                            if let Some(stream) = shake_hands(stream, &identity, &caller).await {
+                                serve_one(stream, router, &connections, &caller).await;
+                            }
+                        }
+                    }
                     connections.leave(&caller);
                 });
             }
@@ -96,9 +113,26 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, connections:
     }
 }
 
-async fn serve_one(stream: TcpStream, router: Router, connections: &Connections, caller: &Caller) {
-    // Only an optimisation: an error is ignored.
-    let _ = stream.set_nodelay(true);
+/// The TLS handshake of a connection, if it succeeds in time and nobody takes the connection's place.
+async fn shake_hands(
+    stream: TcpStream,
+    identity: &TlsIdentity,
+    caller: &Caller,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let handshake = TlsAcceptor::from(identity.now()).accept(stream);
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(LIFE_OF_STRANGERS, handshake) => shaken.ok()?,
+        () = caller.evicted() => return None,
+    };
+    shaken.inspect_err(|error| tracing::debug!(%error, "a TLS handshake with the HTTP API failed")).ok()
+}
+
+async fn serve_one(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    connections: &Connections,
+    caller: &Caller,
+) {
     let mut stopping = connections.is_stopping.subscribe();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -24,7 +24,7 @@ fn served(connections_max: usize) -> (Connections, std::net::SocketAddr, JoinHan
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let address = listener.local_addr().expect("bound");
-    let serving = tokio::spawn(serve(listener, router(), connections.clone()));
+    let serving = tokio::spawn(serve(listener, None, router(), connections.clone()));
     (connections, address, serving)
 }
 

@@ -61,9 +61,10 @@ pub enum Address {
 impl AddressFile {
     pub const FILE: &str = "admin-url";
 
-    pub fn write(data_dir: &Path, address: SocketAddr) -> Result<Self, StartError> {
+    /// `scheme` is `http` or `https`.
+    pub fn write(data_dir: &Path, scheme: &str, address: SocketAddr) -> Result<Self, StartError> {
         let path = Self::path(data_dir);
-        let text = format!("{}\n", url_of(address));
+        let text = format!("{}\n", url_of(scheme, address));
         let failed = |error: io::Error| StartError::disk("write", &path, error);
         write_atomically(&path, text.as_bytes(), 0o600).map_err(failed)?;
         let locked = File::open(&path).map_err(failed)?;
@@ -103,13 +104,13 @@ impl AddressFile {
 }
 
 /// The URL at which a client on this machine reaches the API.
-fn url_of(address: SocketAddr) -> String {
+fn url_of(scheme: &str, address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
 #[cfg(test)]
@@ -143,8 +144,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let read = || AddressFile::read(directory.path()).expect("readable");
         assert_eq!(read(), Address::Absent);
-        let held =
-            AddressFile::write(directory.path(), "127.0.0.1:8080".parse().expect("an address")).expect("written");
+        let held = AddressFile::write(directory.path(), "http", "127.0.0.1:8080".parse().expect("an address"))
+            .expect("written");
         assert_eq!(read(), Address::Held("http://127.0.0.1:8080".to_owned()));
         drop(held);
         assert!(!directory.path().join(AddressFile::FILE).exists(), "a stop removes it");
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn an_address_for_everybody_is_reached_over_loopback() {
-        let urls = ["0.0.0.0:80", "[::]:81", "10.0.0.1:82"].map(|text| url_of(text.parse().expect("an address")));
+        let urls =
+            ["0.0.0.0:80", "[::]:81", "10.0.0.1:82"].map(|text| url_of("http", text.parse().expect("an address")));
         assert_eq!(urls, ["http://127.0.0.1:80", "http://[::1]:81", "http://10.0.0.1:82"]);
     }
 }

@@ -39,6 +39,7 @@ const fn series(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u
 static COUNTERS: &[Series] = &[
     series("mushan_connections_accepted", "Connections accepted by the shard's core", |it| it.counters.accepted),
     series("mushan_connections_handed_over", "Connections handed over to the shard of their user: about (shards - 1) / shards of those that log in", |it| it.counters.handed_over),
+    series("mushan_tls_handshakes", "TLS handshakes completed with clients", |it| it.counters.tls_handshakes),
     series("mushan_sessions_opened", "Sessions opened", |it| it.counters.opened),
     series("mushan_received_bytes", "Bytes received from sockets", |it| it.counters.received_bytes),
     series("mushan_sent_bytes", "Bytes written to sockets", |it| it.counters.sent_bytes),

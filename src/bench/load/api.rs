@@ -105,7 +105,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("admin-token"), "abc\n").unwrap();
-        let _held = AddressFile::write(home.path(), listener.local_addr().unwrap()).unwrap();
+        let _held = AddressFile::write(home.path(), "http", listener.local_addr().unwrap()).unwrap();
         let api = std::thread::spawn(move || {
             let mut heads = Vec::new();
             for _request in 0..2 {

@@ -5,13 +5,15 @@
 //! client syncs, pushes wait, and those that the pages already contained are dropped.
 
 use crate::bench::load::scan::{AckName, PageContents, RawPage, Scanned, scan};
+use crate::bench::load::socket::LoadSocket;
 use crate::bench::load::template::{
     LoadDialect, Login, push_binary_ack, push_json_rpc_ack, push_login, push_receipt, push_sync,
 };
 use crate::terminal::failure::Failure;
-use mio::net::TcpStream;
+use rustls::ClientConfig;
 use std::io::{self, Cursor, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, OpCode};
 
@@ -26,6 +28,8 @@ pub struct LoginTarget {
     pub token: String,
     pub address: SocketAddr,
     pub dialect: LoadDialect,
+    /// `None`: plaintext.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ enum ClientPhase {
 }
 
 pub struct Client {
-    pub stream: TcpStream,
+    pub stream: LoadSocket,
     pub account: LoginTarget,
     phase: ClientPhase,
     coming: Coming,
@@ -107,7 +111,7 @@ impl Client {
     pub fn begin(account: LoginTarget, acks: Acks) -> Result<Self, Failure> {
         let phase = if account.dialect == LoadDialect::Bare { ClientPhase::LoggingIn } else { ClientPhase::Shaking };
         let mut client = Self {
-            stream: connect(&account)?,
+            stream: LoadSocket::connect(account.address, account.tls.as_ref())?,
             account,
             phase,
             coming: Coming::First,
@@ -132,7 +136,7 @@ impl Client {
 
     /// Disconnects, and reconnects as the same user. The caller must register the new socket.
     pub fn come_back(&mut self) -> Result<(), Failure> {
-        self.stream = connect(&self.account)?;
+        self.stream = LoadSocket::connect(self.account.address, self.account.tls.as_ref())?;
         self.phase = ClientPhase::Shaking;
         self.coming = Coming::Again;
         self.partial.clear();
@@ -176,7 +180,7 @@ impl Client {
             self.take_in(&buffer[..count], tell)?;
             self.acknowledge();
             // A read that did not fill the buffer has emptied the socket; the poll reports the next byte.
-            if count < buffer.len() {
+            if count < buffer.len() && self.stream.reads_all_at_once() {
                 return Ok(());
             }
         }
@@ -353,19 +357,16 @@ impl Client {
                 Err(error) => return Err(Failure::because("a connection under load")(error)),
             }
         }
-        Ok(())
+        match self.stream.flush() {
+            Err(error) if !is_too_early(&error) => Err(Failure::because("a connection under load")(error)),
+            _ => Ok(()),
+        }
     }
 }
 
 /// Nothing has arrived yet, or the socket is not connected yet.
 fn is_too_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
-}
-
-fn connect(account: &LoginTarget) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::connect(account.address).map_err(Failure::because("cannot connect"))?;
-    stream.set_nodelay(true).map_err(Failure::because("cannot prepare a socket"))?;
-    Ok(stream)
 }
 
 fn not_understood(message: &[u8]) -> Failure {

@@ -93,7 +93,7 @@ impl Crowd {
 
     /// Registers the new socket of a client.
     pub fn watch(&mut self, index: usize) -> Result<(), Failure> {
-        let (registry, stream) = (self.poll.registry(), &mut self.clients[index].stream);
+        let (registry, stream) = (self.poll.registry(), &mut self.clients[index].stream.tcp);
         let registered = registry.register(stream, Token(index), Interest::READABLE | Interest::WRITABLE);
         registered.map_err(Failure::because("cannot watch a socket"))
     }

@@ -13,6 +13,7 @@ pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod settings;
+pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod target;
 pub(crate) mod template;

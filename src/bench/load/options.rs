@@ -31,6 +31,12 @@ pub struct LoadOptions {
     /// Load this server instead of starting one; tokens are made from --data-dir
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Load over TLS: PEM file with the server's certificate, which must be for localhost
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with that certificate's key, for a server that is started here
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// Process whose CPU is measured, with --url
     #[arg(long, value_name = "PID", requires = "url")]
     pub server_pid: Option<u32>,
@@ -98,6 +104,9 @@ impl LoadOptions {
         if is_bare && self.url.is_none() {
             return Err(Failure::new("--protocol bare needs the --url of a relay"));
         }
+        if self.url.is_none() && self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(Failure::new("--tls-certificate needs --tls-key where the server is started here"));
+        }
         if cfg!(not(feature = "chart")) && self.chart.is_some() {
             return Err(Failure::new("this build cannot draw charts: build it with the feature chart"));
         }
@@ -120,6 +129,16 @@ impl LoadOptions {
     /// `usual`, or `smoke` in a run that only proves that everything works.
     pub fn scaled(&self, usual: usize, smoke: usize) -> usize {
         if self.smoke { smoke } else { usual }
+    }
+
+    /// The settings of a server that is started here for a load over TLS.
+    pub fn tls_environment(&self) -> Vec<(String, String)> {
+        let files = [("CERTIFICATE", &self.tls_certificate), ("KEY", &self.tls_key)];
+        let named = files.into_iter().filter_map(|(name, file)| {
+            let file = std::path::absolute(file.as_ref()?).ok()?;
+            Some((format!("MUSHAN_TLS__{name}_FILE"), file.display().to_string()))
+        });
+        named.collect()
     }
 
     pub fn acks(&self) -> Acks {

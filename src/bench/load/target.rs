@@ -8,14 +8,17 @@ use crate::bench::load::process::{CallCount, anonymous_bytes, cpu_ns, need_files
 use crate::bench::load::report::{Calls, Conditions, MeasuredLoad, MeasuredSpan, Report, Whole};
 use crate::bench::load::server::{AdminApi, Prefill, ServerPlan, ServerProcess, Syncs, syncs};
 use crate::bench::load::settings::ComparedSettings;
+use crate::bench::load::socket;
 use crate::bench::load::template::LoadDialect;
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;
 use crate::terminal::progress::Progress;
 use core_affinity::CoreId;
+use rustls::ClientConfig;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
@@ -30,6 +33,7 @@ const CALLS_SPAN: Duration = Duration::from_secs(1);
 pub struct LoadTarget {
     pub dialect: LoadDialect,
     address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
     minter: Option<Minter>,
     pub pid: Option<u32>,
     data_dir: PathBuf,
@@ -72,18 +76,28 @@ impl LoadTarget {
             options.durability.name(),
         );
         conditions.shards = Some(options.shards);
+        let tls = options.tls_certificate.as_deref().map(socket::trusting).transpose()?;
         if let Some(url) = &options.url {
             conditions = conditions.of_a_stranger();
             let minter = if dialect == LoadDialect::Bare { None } else { Some(Minter::open(parent)?) };
             let (address, pid) = (address_of(url)?, options.server_pid);
-            return Ok(Self { dialect, address, minter, pid, data_dir: parent.to_owned(), server: None, conditions });
+            return Ok(Self {
+                dialect,
+                address,
+                tls,
+                minter,
+                pid,
+                data_dir: parent.to_owned(),
+                server: None,
+                conditions,
+            });
         }
         let server = ServerProcess::start(&ServerPlan {
             core: options.server_core,
             shards: options.shards,
             profile: load_request.settings.profile().unwrap_or(&options.profile),
             durability: options.durability.name(),
-            environment: &load_request.settings.environment(),
+            environment: &[load_request.settings.environment(), options.tls_environment()].concat(),
             parent,
             contents: load_request.contents,
             api: load_request.api,
@@ -92,6 +106,7 @@ impl LoadTarget {
         Ok(Self {
             dialect,
             address: address_of(&server.url)?,
+            tls,
             minter: Some(Minter::open(&server.data_dir)?),
             pid: Some(server.pid()),
             data_dir: server.data_dir.clone(),
@@ -109,7 +124,13 @@ impl LoadTarget {
             Some(minter) => minter.mint(&parse_user(user)?, TOKEN_TTL_MS),
             None => String::new(),
         };
-        Ok(LoginTarget { user: user.to_owned(), token, address: self.address, dialect: self.dialect })
+        Ok(LoginTarget {
+            user: user.to_owned(),
+            token,
+            address: self.address,
+            dialect: self.dialect,
+            tls: self.tls.clone(),
+        })
     }
 
     /// Opens connections without measuring them.

@@ -3,7 +3,7 @@
 use crate::admin::{self, AdminToken};
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Config;
-use crate::server::{KeySource, Server, Stopper, serve_with_operator};
+use crate::server::{Identities, KeySource, Reload, Server, Stopper, read_certificate_again, serve_with_operator};
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;
 use crate::terminal::sources::ConfigurationFlags;
@@ -16,9 +16,8 @@ use tracing_subscriber::filter::LevelFilter;
 /// Start the server
 ///
 /// Without arguments it uses the directory mushan-data, port 8081, one shard per core and the profile balanced. SIGTERM
-/// or SIGINT stops it: it notifies its sessions, syncs and exits with status 0; a second signal ends it at once. With
-/// --auth-jwks-file, SIGHUP reads that file again; if the file is invalid, the old keys stay. Without it, SIGHUP
-/// changes nothing.
+/// or SIGINT stops it: it notifies its sessions, syncs and exits with status 0; a second signal ends it at once. SIGHUP
+/// reads the certificates and the file of --auth-jwks-file again; if one is invalid, the previous one stays in use.
 ///
 /// Every value of the configuration (`mushan check` lists them) can be set in a TOML file or by an environment variable
 /// such as MUSHAN_LIMITS__FRAME_BYTES_MAX.
@@ -61,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let is_default_dir = config.options.data_dir == default_data_dir;
     let server = serve_with_operator(config.options, admin::serve)?;
     announce(&greeting(&server, config.profile, is_default_dir));
-    handle_signals(signals, server.stopper(), server.keys());
+    handle_signals(signals, server.stopper(), Reloaded { keys: server.keys(), identities: server.identities() });
     let summary = server.wait()?;
     announce(&format!("stopped: {summary}"));
     Ok(())
@@ -112,7 +111,11 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
 
 fn operated(server: &Server) -> String {
     match server.admin {
-        Some(address) => format!("http://{address}, token in {}", server.data_dir.join(AdminToken::FILE).display()),
+        Some(address) => format!(
+            "{}://{address}, token in {}",
+            server.admin_scheme(),
+            server.data_dir.join(AdminToken::FILE).display()
+        ),
         None => "off".to_owned(),
     }
 }
@@ -124,13 +127,13 @@ fn quoted(path: &Path) -> String {
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// SIGHUP reads the keys again; the first SIGTERM or SIGINT stops the server, the second one ends it at once.
-fn handle_signals(mut signals: Signals, stopper: Stopper, keys: KeySource) {
+/// SIGHUP reads keys and certificates again; the first SIGTERM or SIGINT stops the server, the second one ends it at once.
+fn handle_signals(mut signals: Signals, stopper: Stopper, reloaded: Reloaded) {
     std::thread::spawn(move || {
         let mut is_stopping = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
-                read_again(&keys);
+                reloaded.read_again();
             } else if is_stopping {
                 console::say(ConsoleStream::Errors, "mushan: second signal: ending at once");
                 console::finish();
@@ -144,13 +147,29 @@ fn handle_signals(mut signals: Signals, stopper: Stopper, keys: KeySource) {
     });
 }
 
-fn read_again(keys: &KeySource) {
-    if !keys.has_file() {
-        return tracing::info!("SIGHUP is ignored: auth.jwks_file is not set");
-    }
-    match keys.read_again() {
-        Ok(summary) => announce(&format!("keys reloaded: {summary}")),
-        Err(error) => tracing::error!(%error, "reading the keys failed; the previous keys stay in use"),
+/// What SIGHUP reads again.
+struct Reloaded {
+    keys: KeySource,
+    identities: Identities,
+}
+
+impl Reloaded {
+    fn read_again(&self) {
+        if !self.keys.has_file() && self.identities.iter().next().is_none() {
+            return tracing::info!("SIGHUP is ignored: neither auth.jwks_file nor a certificate is set");
+        }
+        for identity in self.identities.iter() {
+            if read_certificate_again(identity) == Reload::Done {
+                announce(&format!("certificate reloaded: {}", identity.certificate_file().display()));
+            }
+        }
+        if !self.keys.has_file() {
+            return;
+        }
+        match self.keys.read_again() {
+            Ok(summary) => announce(&format!("keys reloaded: {summary}")),
+            Err(error) => tracing::error!(%error, "reading the keys failed; the previous keys stay in use"),
+        }
     }
 }
 

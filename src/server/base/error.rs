@@ -82,6 +82,9 @@ pub enum ConfigurationError {
     Listen { address: SocketAddr, remedy: String, source: io::Error },
     #[error("auth.jwks_file {}: {source}", path.display())]
     KeyFile { path: PathBuf, source: Cause },
+    /// `setting` names the listener's settings.
+    #[error("{setting}: {source}")]
+    Tls { setting: &'static str, source: Cause },
     #[error("{0} is a backup: `mushan restore --from {0} --data-dir DIRECTORY` makes a data directory of it", path.display())]
     Backup { path: PathBuf },
     #[error(

@@ -3,7 +3,7 @@
 //! A default is the value in `Options::default`, so it is written once. The unit is the last part of the key.
 
 use crate::server::config::options::{Durability, MetricsAccess, Options};
-use crate::server::config::{hook_parsers, knob_parsers};
+use crate::server::config::{hook_parsers, knob_parsers, tls_parsers};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -104,10 +104,17 @@ pub static KNOBS: &[Knob] = &[
     special("auth.jwks_file", KnobKind::Choice { show: knob_parsers::show_jwks_file, set: knob_parsers::set_jwks_file }, "JSON file with the public keys of other token issuers (a JWK Set); empty = none"),
     special("auth.algorithms", KnobKind::Choice { show: knob_parsers::show_algorithms, set: knob_parsers::set_algorithms }, "allowed signature algorithms of tokens: HS256 uses the token secret; RS256, ES256 and EdDSA use auth.jwks_file"),
     special("auth.exp", KnobKind::Choice { show: knob_parsers::show_expiry, set: knob_parsers::set_expiry }, "whether a token must have an expiry time: required or optional"),
+    special("tls.certificate_file", KnobKind::Choice { show: tls_parsers::show_certificate_file, set: tls_parsers::set_certificate_file }, "PEM file with the certificate of the listener of clients and those that sign it; empty = no TLS"),
+    special("tls.key_file", KnobKind::Choice { show: tls_parsers::show_key_file, set: tls_parsers::set_key_file }, "PEM file with the private key of tls.certificate_file"),
+    special("tls.min_version", KnobKind::Choice { show: tls_parsers::show_version, set: tls_parsers::set_min_version }, "oldest version of TLS that clients may speak: 1.2 or 1.3"),
     special("durability.policy", KnobKind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", KnobKind::Interval, "how often the log is synced under the policy interval"),
     number!("durability.commit_delay_ms", 0, 1_000, U64, commit_delay_ms, "how long the first message of a batch waits for others before a sync, under the policy fsync"),
     special("admin.listen", KnobKind::AdminAddress, "address and port of the operator's HTTP API, or off"),
+    special("admin.tls_certificate_file", KnobKind::Choice { show: tls_parsers::show_admin_certificate_file, set: tls_parsers::set_admin_certificate_file }, "PEM file with the certificate of the HTTP API and those that sign it; empty = no TLS"),
+    special("admin.tls_key_file", KnobKind::Choice { show: tls_parsers::show_admin_key_file, set: tls_parsers::set_admin_key_file }, "PEM file with the private key of admin.tls_certificate_file"),
+    special("admin.tls_client_ca_file", KnobKind::Choice { show: tls_parsers::show_admin_client_ca_file, set: tls_parsers::set_admin_client_ca_file }, "PEM file with the certificates that sign those of the HTTP API's clients; empty = clients need none"),
+    special("admin.tls_min_version", KnobKind::Choice { show: tls_parsers::show_admin_version, set: tls_parsers::set_admin_min_version }, "oldest version of TLS that the HTTP API's clients may speak: 1.2 or 1.3"),
     special("admin.metrics_open", KnobKind::MetricsOpen, "whether GET /metrics is answered without the admin token"),
     number!("admin.connections_max", 1, 65_536, Usize, admin.connections_max, "connections to the HTTP API; further ones wait to be accepted"),
     number!("admin.orders_max", 1, 4_096, Usize, admin.orders_max, "orders that shards have not answered; further ones are refused"),

@@ -8,6 +8,8 @@ pub(super) mod knob_parsers;
 pub(super) mod knobs;
 pub(super) mod options;
 mod renamed;
+pub(super) mod tls;
+pub(super) mod tls_parsers;
 pub(super) mod webhooks;
 
 use crate::server::config::knobs::{KNOBS, Knob};

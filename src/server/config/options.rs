@@ -2,6 +2,7 @@
 
 use crate::model::{HookPolicy, Limits, OnHookFailure, Policies, SendKinds};
 use crate::server::base::networks::Networks;
+use crate::server::config::tls::TlsOptions;
 use crate::server::config::webhooks::WebhookOptions;
 use crate::server::outbound::addresses::AddressPolicy;
 use crate::server::outbound::endpoint::Endpoint;
@@ -63,6 +64,7 @@ impl Durability {
 pub struct AdminOptions {
     /// `None`: there is none.
     pub listen: Option<SocketAddr>,
+    pub tls: TlsOptions,
     pub metrics: MetricsAccess,
     pub connections_max: usize,
     /// The most orders that shards have not answered.
@@ -94,6 +96,7 @@ impl Default for AdminOptions {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            tls: TlsOptions::default(),
             metrics: MetricsAccess::Token,
             connections_max: 64,
             orders_max: 64,
@@ -212,6 +215,8 @@ pub enum HugePages {
 pub struct Options {
     /// Port 0 selects a free one, which `Server::address` returns.
     pub listen: SocketAddr,
+    /// Of the listener of clients.
+    pub tls: TlsOptions,
     pub admin: AdminOptions,
     pub auth: AuthOptions,
     pub webhooks: Vec<WebhookOptions>,
@@ -281,6 +286,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
+            tls: TlsOptions::default(),
             admin: AdminOptions::default(),
             auth: AuthOptions::default(),
             webhooks: Vec::new(),
@@ -361,6 +367,8 @@ impl Options {
             "durability.interval_ms must not be 0",
         );
         problems.extend(self.hook.problems());
+        problems.extend(self.tls.problems("tls."));
+        problems.extend(self.admin.tls.problems("admin.tls_"));
         problems
     }
 }

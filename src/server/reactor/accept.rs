@@ -8,6 +8,7 @@ use crate::server::ring::Next;
 use crate::server::state::counters::Turned;
 use crate::server::state::listener::peer_of;
 use crate::server::state::socket::{PeerIdentity, Socket, SocketPhase};
+use crate::server::tls::record_layer::RecordLayer;
 use crate::server::turn::LinkKey;
 use crate::wire::SERVICE_UNAVAILABLE;
 use rustix::net::{SendFlags, Shutdown};
@@ -68,22 +69,38 @@ impl Reactor {
             Ok(descriptor) => descriptor,
             Err(uncounted) => {
                 self.complain(now.steady, Turned::FilesExhausted);
-                return turn_away_at_once(&uncounted.0);
+                return self.turn_away_at_once(&uncounted.0);
             }
         };
         if self.is_full() {
+            if self.accepting.tls.is_some() {
+                // An answer would cost a handshake: the socket closes without one.
+                return self.complain(now.steady, Turned::ShardFull);
+            }
             let key = self.turn.turn_away(now);
             self.sockets.insert(key, descriptor, PeerIdentity::Stranger(None));
             self.complain(now.steady, Turned::ShardFull);
             return self.touch(key);
         }
-        let key = self.turn.accept(now);
+        let Some(key) = self.enter(now) else { return };
         let origin = self.accepting.half_open.origin_of(peer.ip());
         self.sockets.insert(key, descriptor, PeerIdentity::Stranger(origin));
         self.touch(key);
         let displaced = origin.and_then(|origin| self.accepting.half_open.enter(origin, key));
         if let Some(displaced) = displaced {
             self.displace(now, displaced);
+        }
+    }
+
+    /// A new connection of the turn.
+    fn enter(&mut self, now: Moment) -> Option<LinkKey> {
+        let Some(identity) = &self.accepting.tls else { return Some(self.turn.accept(now)) };
+        match RecordLayer::new(identity.now()) {
+            Ok(layer) => Some(self.turn.accept_secured(now, layer)),
+            Err(error) => {
+                tracing::error!(shard = self.me.0, %error, "a TLS connection cannot begin");
+                None
+            }
         }
     }
 
@@ -161,15 +178,19 @@ impl Reactor {
         self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
         self.complain(now.steady, Turned::FilesExhausted);
         if let Some(listener) = self.accepting.listener.as_mut() {
-            listener.turn_one_away(SERVICE_UNAVAILABLE.as_bytes());
+            // A client that speaks TLS cannot read this answer.
+            listener.turn_one_away(if self.accepting.tls.is_some() { b"" } else { SERVICE_UNAVAILABLE.as_bytes() });
         }
     }
-}
 
-/// Refuses a connection that may not even linger: writes as much of the answer as the socket takes at once.
-fn turn_away_at_once(descriptor: &OwnedFd) {
-    let _ = rustix::net::send(descriptor, SERVICE_UNAVAILABLE.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-    let _ = rustix::net::shutdown(descriptor, Shutdown::Write);
+    /// Refuses a connection that may not even linger: writes as much of the answer as the socket takes at once.
+    fn turn_away_at_once(&self, descriptor: &OwnedFd) {
+        if self.accepting.tls.is_none() {
+            let answer = SERVICE_UNAVAILABLE.as_bytes();
+            let _ = rustix::net::send(descriptor, answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        }
+        let _ = rustix::net::shutdown(descriptor, Shutdown::Write);
+    }
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

@@ -7,6 +7,7 @@ use crate::server::ring::{Next, ReceivedBuffer};
 use crate::server::state::socket::{PeerIdentity, Receiving, SocketPhase};
 use crate::server::turn::LinkKey;
 use std::io;
+use std::time::Instant;
 
 impl Reactor {
     pub(in crate::server) fn received(
@@ -54,12 +55,15 @@ impl Reactor {
         if socket.fed_turn != self.turn_number {
             (socket.fed_turn, socket.fed_bytes) = (self.turn_number, 0);
         }
-        let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max;
+        let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max
+            && !(self.turn.is_handshaking(key) && self.accepting.handshakes.is_spent(self.turn_number));
         match socket.phase {
             SocketPhase::Ending(_) => {}
             SocketPhase::Open | SocketPhase::Departing(_) if socket.waiting.is_empty() && has_budget => {
                 socket.fed_bytes += bytes.len();
+                let is_handshaking = self.turn.is_handshaking(key).then(Instant::now);
                 self.turn.received(now, key, bytes);
+                self.accepting.handshakes.spend(self.turn_number, is_handshaking);
                 self.note_authenticated(key);
             }
             SocketPhase::Open | SocketPhase::Departing(_) => socket.waiting.extend_from_slice(bytes),
@@ -72,7 +76,8 @@ impl Reactor {
         for key in std::mem::take(&mut self.backlogged) {
             let Some(socket) = self.sockets.of(key) else { continue };
             socket.is_backlogged = false;
-            if socket.phase == SocketPhase::Open {
+            let must_wait = self.turn.is_handshaking(key) && self.accepting.handshakes.is_spent(self.turn_number);
+            if socket.phase == SocketPhase::Open && !must_wait {
                 self.feed_waiting(now, key, self.options.receive_bytes_per_turn_max);
             }
             self.touch(key);
@@ -85,7 +90,9 @@ impl Reactor {
         let length = socket.waiting.len().min(bytes_max);
         socket.fed_turn = self.turn_number;
         socket.fed_bytes = length;
+        let is_handshaking = self.turn.is_handshaking(key).then(Instant::now);
         self.turn.received(now, key, &mut socket.waiting[..length]);
+        self.accepting.handshakes.spend(self.turn_number, is_handshaking);
         socket.waiting.drain(..length);
         if socket.waiting.is_empty() {
             socket.waiting = Vec::new();

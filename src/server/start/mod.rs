@@ -26,6 +26,8 @@ use crate::server::state::counters::Summary;
 use crate::server::state::listener;
 use crate::server::state::mesh;
 use crate::server::state::shared::Shared;
+use crate::server::tls::identity::TlsIdentity;
+use crate::server::tls::watch::{Identities, Watching};
 use crate::wire::{Context, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
@@ -47,6 +49,9 @@ pub struct Server {
     pub data_dir: PathBuf,
     pub durability: Durability,
     keys: KeySource,
+    identities: Identities,
+    /// Dropped when the shards have ended.
+    watching: Option<Watching>,
     stopper: Stopper,
     shards: Vec<JoinHandle<ShardExit>>,
     operator: Option<Operator>,
@@ -76,6 +81,11 @@ impl Stopper {
 }
 
 impl Server {
+    /// `http`, or `https` where the operator's API speaks TLS.
+    pub fn admin_scheme(&self) -> &'static str {
+        self.identities.admin_scheme()
+    }
+
     pub fn shards(&self) -> usize {
         self.cores.len()
     }
@@ -98,6 +108,11 @@ impl Server {
         self.keys.clone()
     }
 
+    /// The certificates of the listeners that speak TLS, for reading them again.
+    pub fn identities(&self) -> Identities {
+        self.identities.clone()
+    }
+
     /// Waits until the server has stopped, because it was asked to or because a shard failed.
     pub fn wait(self) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
@@ -107,6 +122,7 @@ impl Server {
             failure = failure.or(ended.failure);
         }
         self.operator.into_iter().for_each(|operator| join(operator.thread));
+        drop(self.watching);
         self.helpers.into_iter().for_each(join);
         match failure {
             None => Ok(summary),
@@ -125,17 +141,11 @@ pub fn serve_with_operator(
     mut options: Options,
     serve: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
 ) -> Result<Server, StartError> {
-    let problems = options.problems();
-    if !problems.is_empty() {
-        return Err(ConfigurationError::Settings(problems).into());
-    }
-    let lockable = host::check()?;
-    if let Some(shards) = options.shards {
-        lockable.ring_entries(&options, shards)?;
-    }
+    let lockable = checked(&options)?;
     memory::prepare(&options);
     // Reads the keys first: a wrong file leaves no new directory behind.
     let keys = PublicKeys::configured(&options.auth)?;
+    let identities = Identities::configured(&options)?;
     let available = cores::available()?;
     let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
     let shards_of_new = host::shards_of_new(&options, lockable, chosen.len());
@@ -151,6 +161,8 @@ pub fn serve_with_operator(
     let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
     let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let hook = hook.map(|hook| attach(hook, &mut control, &mut helpers));
+    control.tls.clone_from(&identities.admin);
+    let watching = identities.watch(spare_core, &mut helpers).map_err(HostError::system("start a thread"))?;
     let operator = serve(control)?;
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
     let connections_max = host::connections_max(&options, directory.manifest.shards, files);
@@ -163,6 +175,7 @@ pub fn serve_with_operator(
         connections_max,
         hook,
         descriptors: Descriptors::new(files, directory.manifest.shards),
+        tls: identities.clients.clone(),
         small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
     };
     let shards = match launch(plan, listeners, queues, endpoints) {
@@ -183,12 +196,27 @@ pub fn serve_with_operator(
         data_dir: directory.path.clone(),
         durability: options.durability,
         keys,
+        identities,
+        watching,
         stopper,
         shards,
         operator,
         helpers,
         _directory: directory,
     })
+}
+
+/// Whether these options can be used on this host; and how much memory the host lets a process lock.
+fn checked(options: &Options) -> Result<host::Lockable, StartError> {
+    let problems = options.problems();
+    if !problems.is_empty() {
+        return Err(ConfigurationError::Settings(problems).into());
+    }
+    let lockable = host::check()?;
+    if let Some(shards) = options.shards {
+        lockable.ring_entries(options, shards)?;
+    }
+    Ok(lockable)
 }
 
 /// The control thread reads the hook's numbers, and the server waits for its thread.
@@ -207,6 +235,7 @@ struct Plan<'a> {
     connections_max: usize,
     hook: Option<HookSender>,
     descriptors: Arc<Descriptors>,
+    tls: Option<TlsIdentity>,
     small_pages: Option<Arc<SmallPages>>,
 }
 
@@ -299,6 +328,7 @@ fn shard_specs(
                 listener,
                 connections_max: plan.connections_max,
                 descriptors: plan.descriptors.clone(),
+                tls: plan.tls.clone(),
                 small_pages: plan.small_pages.clone(),
                 seed,
                 clock,

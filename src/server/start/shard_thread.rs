@@ -28,6 +28,7 @@ use crate::server::state::half_open::HalfOpen;
 use crate::server::state::listener::{self, Listener};
 use crate::server::state::mesh::Mesh;
 use crate::server::state::shared::Shared;
+use crate::server::tls::identity::TlsIdentity;
 use crate::server::turn::{Common, Turn};
 use crate::shard::{Placement, Shard, ShardSettings};
 use crate::wire::Context;
@@ -60,6 +61,7 @@ pub struct ShardSpec {
     pub listener: Listener,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
+    pub tls: Option<TlsIdentity>,
     /// Held until every executor exists.
     pub small_pages: Option<Arc<SmallPages>>,
     pub seed: u64,
@@ -167,8 +169,9 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
     };
     let trusted = spec.options.trusted_proxies.clone();
     let half_open = HalfOpen::new(spec.options.handshakes_per_address_max, trusted, spec.seed);
-    let accepting =
+    let mut accepting =
         Accepting::new(spec.listener, (half_open, spec.connections_max, spec.descriptors), Box::new(opened));
+    accepting.tls = spec.tls;
     let reactor = Reactor::new(Parts {
         me: spec.me,
         options: spec.options,

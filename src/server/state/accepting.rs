@@ -5,7 +5,9 @@ use crate::model::Steady;
 use crate::server::base::descriptors::Descriptors;
 use crate::server::ring::operation::SocketIndex;
 use crate::server::state::half_open::HalfOpen;
+use crate::server::state::handshakes::HandshakeShare;
 use crate::server::state::listener::Listener;
+use crate::server::tls::identity::TlsIdentity;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -21,6 +23,9 @@ pub struct Accepting {
     pub half_open: HalfOpen,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
+    /// `None`: clients speak plaintext.
+    pub tls: Option<TlsIdentity>,
+    pub handshakes: HandshakeShare,
     /// Refused unauthenticated connections that may still read the reason, oldest first; some are already closed. And
     /// their number.
     pub lingering: VecDeque<SocketIndex>,
@@ -46,6 +51,8 @@ impl Accepting {
             half_open,
             connections_max,
             descriptors,
+            tls: None,
+            handshakes: HandshakeShare::default(),
             lingering: VecDeque::new(),
             lingering_count: 0,
             opened: Some(opened),

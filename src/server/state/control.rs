@@ -13,6 +13,7 @@ use crate::server::follow::log_follower::CommittedEnd;
 use crate::server::hook::meters::HookMeters;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
+use crate::server::tls::identity::TlsIdentity;
 use crate::shard::{Placement, Ticket};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -30,6 +31,8 @@ pub struct Control {
     pub keep_serving: KeepServing,
     /// The hook's numbers, if there is a hook.
     pub hook: Option<Arc<HookMeters>>,
+    /// The certificate of the HTTP API, if it speaks TLS.
+    pub tls: Option<TlsIdentity>,
 }
 
 /// The control thread's channels to the shards.
@@ -121,7 +124,7 @@ pub fn connect(
     let (shared, wakers) = (shared.clone(), wakers.clone());
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
     let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone() };
-    (Control { options, core, lanes, answers: Answers(answered), keep_serving, hook: None }, endpoints)
+    (Control { options, core, lanes, answers: Answers(answered), keep_serving, hook: None, tls: None }, endpoints)
 }
 
 impl ControlLanes {

@@ -48,6 +48,7 @@ pub struct Counters {
     /// By index in `Turned::ALL`.
     turned_away: [u64; Turned::ALL.len()],
     pub handed_over: u64,
+    pub tls_handshakes: u64,
     /// Sessions opened.
     pub opened: u64,
     pub refused: RefusalCounts,
@@ -80,6 +81,7 @@ impl Counters {
     pub fn add_traffic(&mut self, traffic: &Traffic) {
         self.accepted += traffic.accepted;
         self.handed_over += traffic.handed_over;
+        self.tls_handshakes += traffic.tls_handshakes;
         self.opened += traffic.opened;
         self.refused.add(&traffic.refused);
         self.logins_refused.add(&traffic.logins_refused);
@@ -114,6 +116,7 @@ impl Counters {
         self.accepted += other.accepted;
         self.turned_away.iter_mut().zip(other.turned_away).for_each(|(sum, count)| *sum += count);
         self.handed_over += other.handed_over;
+        self.tls_handshakes += other.tls_handshakes;
         self.opened += other.opened;
         self.refused.add(&other.refused);
         self.logins_refused.add(&other.logins_refused);

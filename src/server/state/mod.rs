@@ -8,6 +8,7 @@ pub(super) mod control;
 pub(super) mod counters;
 pub(super) mod group_commit;
 pub(super) mod half_open;
+pub(super) mod handshakes;
 pub(super) mod judging;
 pub(super) mod listener;
 pub mod mesh;

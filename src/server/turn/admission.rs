@@ -1,18 +1,37 @@
-//! Authentication: the core of the connection verifies a token, and the user's shard checks the account.
+//! Admission: connections for which there is no room, and authentication, in which the connection's core verifies a token
+//! and the user's shard checks the account.
 //!
 //! Invariant: a refused token is counted and reported to the operator with its fault, never with its content.
 
 use crate::log::Storage;
-use crate::model::{Command, Moment, Reply, RequestTag, Sizing, UserId};
+use crate::model::{Command, Moment, Refusal, Reply, RequestTag, Sizing, UserId};
 use crate::server::auth::keyring::Keyring;
-use crate::server::turn::link::{Authenticated, LinkKey, LinkStage};
+use crate::server::turn::link::{Authenticated, LinkKey, LinkStage, MigratingConnection};
 use crate::server::turn::{Action, Turn};
 use crate::shard::{CatchUp, Input};
 use crate::wire::SessionGrant;
 use crate::wire::token::Claims;
-use crate::wire::{Credentials, Encoding, TokenFault};
+use crate::wire::{Connection, Credentials, Encoding, TokenFault};
 
 impl<S: Storage> Turn<S> {
+    /// A new connection for which there is no room: it receives 503.
+    pub fn turn_away(&mut self, now: Moment) -> LinkKey {
+        let key = self.links.insert(Connection::new(now, &self.common.context), None);
+        self.crowd_out(now, key);
+        key
+    }
+
+    /// A connection from another core whose user belongs here, and for which there is no room.
+    pub fn turn_away_migrating(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
+        let key = self.links.insert(migrating.connection, migrating.layer);
+        let link = &mut self.links[key];
+        self.traffic.logins_refused.count(Refusal::Busy);
+        link.connection.turn_away(&migrating.arrival.tag, Refusal::Busy.into(), now, &self.common.context);
+        self.after(now, key);
+        self.settle(now);
+        key
+    }
+
     pub(in crate::server) fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
         let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);

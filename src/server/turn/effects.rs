@@ -179,7 +179,7 @@ impl<S: Storage> Turn<S> {
         let mut link = &mut self.links[key];
         let queued_bytes = link.queued_bytes();
         link.is_congested |= queued_bytes.max(link.connection.promised_bytes()) > outbox_bytes_max / 2;
-        if link.connection.outbox_bytes() > 0 && !link.is_dirty {
+        if link.ready_bytes() > 0 && !link.is_dirty {
             link.is_dirty = true;
             self.actions.push(Action::Write(key));
         }
@@ -201,6 +201,7 @@ impl<S: Storage> Turn<S> {
         }
         let (was_open, session) = (matches!(link.stage, LinkStage::Open), link.session);
         link.stage = LinkStage::Ended;
+        link.finish_records();
         let row = Closing::ALL.iter().position(|other| *other == closing).expect("the table is whole");
         self.traffic.ended[row] += 1;
         self.actions.push(Action::End(key));

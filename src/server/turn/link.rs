@@ -1,6 +1,7 @@
 //! A link: a connection with its key on this core and the state that the turn keeps for it.
 
 use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
+use crate::server::tls::record_layer::RecordLayer;
 use crate::server::turn::withheld::Withheld;
 use crate::wire::Connection;
 use slab::Slab;
@@ -17,6 +18,8 @@ pub struct LinkKey(pub u32);
 pub struct MigratingConnection {
     /// The protocol state.
     pub connection: Connection,
+    /// Its TLS state, if it has one.
+    pub(in crate::server) layer: Option<Box<RecordLayer>>,
     /// The user and the request that authenticated it.
     pub arrival: Authenticated,
 }
@@ -48,6 +51,8 @@ pub(in crate::server) enum LinkStage {
 
 pub(in crate::server) struct Link {
     pub connection: Connection,
+    /// `None`: the socket's bytes are plaintext.
+    pub layer: Option<Box<RecordLayer>>,
     /// The id of the session once it is open; before that it distinguishes this link from earlier ones with the same
     /// key.
     pub session: SessionId,
@@ -79,11 +84,11 @@ pub(in crate::server) struct Links {
 }
 
 impl Links {
-    pub fn insert(&mut self, connection: Connection) -> LinkKey {
+    pub fn insert(&mut self, connection: Connection, layer: Option<Box<RecordLayer>>) -> LinkKey {
         self.seen += 1;
         let entry = self.slab.vacant_entry();
         let key = LinkKey(u32::try_from(entry.key()).expect("connections per core are bounded far below"));
-        entry.insert(Link::new(connection, session_id(self.seen, key)));
+        entry.insert(Link::new(connection, layer, session_id(self.seen, key)));
         key
     }
 
@@ -127,9 +132,10 @@ impl IndexMut<LinkKey> for Links {
 }
 
 impl Link {
-    fn new(connection: Connection, session: SessionId) -> Self {
+    fn new(connection: Connection, layer: Option<Box<RecordLayer>>, session: SessionId) -> Self {
         Self {
             connection,
+            layer,
             session,
             stage: LinkStage::Entering,
             is_paused: false,

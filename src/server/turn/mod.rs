@@ -9,12 +9,13 @@ pub(super) mod admission;
 pub(super) mod deadlines;
 pub(super) mod effects;
 pub(super) mod link;
+pub(super) mod secured;
 pub(super) mod sessions;
 pub(super) mod traffic;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, HookVerdict, Moment, Order, Position, Refusal, SessionId, ShardId, Steady};
+use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
@@ -102,6 +103,8 @@ pub struct Turn<S> {
     pub(super) congested: Vec<SessionId>,
     pub(super) frames: SharedFrames,
     decoding: Scratch,
+    /// What the records of one receive say.
+    plaintext: Vec<u8>,
     is_stopping: bool,
     pub(super) traffic: Traffic,
 }
@@ -121,6 +124,7 @@ impl<S: Storage> Turn<S> {
             congested: Vec::new(),
             frames: SharedFrames::default(),
             decoding: Scratch::default(),
+            plaintext: Vec::new(),
             is_stopping: false,
             traffic: Traffic::default(),
         }
@@ -152,15 +156,8 @@ impl<S: Storage> Turn<S> {
     /// A new connection, accepted on this core.
     pub fn accept(&mut self, now: Moment) -> LinkKey {
         self.traffic.accepted += 1;
-        let key = self.links.insert(Connection::new(now, &self.common.context));
+        let key = self.links.insert(Connection::new(now, &self.common.context), None);
         self.after(now, key);
-        key
-    }
-
-    /// A new connection for which there is no room: it receives 503.
-    pub fn turn_away(&mut self, now: Moment) -> LinkKey {
-        let key = self.links.insert(Connection::new(now, &self.common.context));
-        self.crowd_out(now, key);
         key
     }
 
@@ -170,20 +167,9 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// A connection from another core whose user belongs here, and for which there is no room.
-    pub fn turn_away_migrating(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
-        let key = self.links.insert(migrating.connection);
-        let link = &mut self.links[key];
-        self.traffic.logins_refused.count(Refusal::Busy);
-        link.connection.turn_away(&migrating.arrival.tag, Refusal::Busy.into(), now, &self.common.context);
-        self.after(now, key);
-        self.settle(now);
-        key
-    }
-
     /// A connection from another core whose user belongs here.
     pub fn adopt(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
-        let key = self.links.insert(migrating.connection);
+        let key = self.links.insert(migrating.connection, migrating.layer);
         self.open(now, key, migrating.arrival);
         self.pump(now, key, ReceivedBytes::new(&mut []));
         self.settle(now);
@@ -192,7 +178,11 @@ impl<S: Storage> Turn<S> {
 
     /// Bytes from the link's socket. They are changed in place.
     pub fn received(&mut self, now: Moment, key: LinkKey, bytes: &mut [u8]) {
-        self.pump(now, key, ReceivedBytes::new(bytes));
+        if self.links[key].layer.is_some() {
+            self.received_records(now, key, bytes);
+        } else {
+            self.pump(now, key, ReceivedBytes::new(bytes));
+        }
         self.settle(now);
     }
 
@@ -332,7 +322,7 @@ impl<S: Storage> Turn<S> {
 
     /// The number of bytes that `drain_outbox` would return.
     pub fn outbox_bytes(&self, key: LinkKey) -> usize {
-        self.links[key].connection.outbox_bytes()
+        self.links[key].ready_bytes()
     }
 
     /// Bytes for the link that the kernel has not taken, including those in flight.
@@ -342,8 +332,12 @@ impl<S: Storage> Turn<S> {
 
     /// Takes the bytes to write from the link's outbox; the empty buffer `spare` replaces it.
     pub fn drain_outbox(&mut self, key: LinkKey, spare: Vec<u8>) -> Vec<u8> {
+        let bytes = if self.links[key].layer.is_some() {
+            self.drain_records(key, spare)
+        } else {
+            self.links[key].connection.drain_outbox(spare)
+        };
         let link = &mut self.links[key];
-        let bytes = link.connection.drain_outbox(spare);
         link.in_flight_bytes += bytes.len();
         link.is_dirty = false;
         bytes
@@ -388,7 +382,7 @@ impl<S: Storage> Turn<S> {
         let link = self.links.remove(key);
         let LinkStage::Departing(arrival) = link.stage else { panic!("only a departing link is detached") };
         self.traffic.handed_over += 1;
-        MigratingConnection { connection: link.connection, arrival }
+        MigratingConnection { connection: link.connection, layer: link.layer, arrival }
     }
 
     /// Removes a link whose socket is closed.
@@ -438,7 +432,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Passes the link's requests to the shard while the link is served.
-    fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: ReceivedBytes<'_>) {
+    pub(super) fn pump(&mut self, now: Moment, key: LinkKey, mut chunk: ReceivedBytes<'_>) {
         let mut is_looked_after = false;
         while !self.is_stopping {
             let link = &mut self.links[key];

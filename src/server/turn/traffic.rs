@@ -10,6 +10,8 @@ pub struct Traffic {
     pub accepted: u64,
     /// Connections accepted here and handed over to another core.
     pub handed_over: u64,
+    /// TLS handshakes completed.
+    pub tls_handshakes: u64,
     /// Sessions opened here.
     pub opened: u64,
     /// Requests that were refused without asking the shard.

@@ -1,0 +1,98 @@
+//! The HTTP API over TLS, with and without certificates of clients, and the commands that use it.
+
+use crate::common::tls::Authority;
+use crate::common::{Home, Server, mushan, run, wait_for};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Output;
+use tempfile::TempDir;
+
+struct SecuredApi {
+    authority: Authority,
+    directory: TempDir,
+    home: Home,
+}
+
+impl SecuredApi {
+    fn new(more: &str) -> Self {
+        let (authority, directory) = (Authority::new(), tempfile::tempdir().expect("a directory"));
+        let [certificate, key] = authority.issue().write(directory.path(), "api");
+        std::fs::write(directory.path().join("ca.pem"), authority.pem()).expect("written");
+        let config = format!(
+            "[admin]\ntls_certificate_file = \"{}\"\ntls_key_file = \"{}\"\n{}",
+            certificate.display(),
+            key.display(),
+            more.replace("CA", &directory.path().join("ca.pem").display().to_string())
+        );
+        Self { authority, directory, home: Home::new().with_config(&config) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn start(&self) -> Server {
+        let server = self.home.start();
+        wait_for("the API", || self.home.data_dir().join("admin-url").exists().then_some(()));
+        server
+    }
+
+    /// `mushan user disable` with these flags.
+    fn disable(&self, flags: &[&str]) -> Output {
+        let mut command = mushan();
+        command.args(["user", "disable", "alice", "--data-dir"]).arg(self.home.data_dir());
+        command.args(flags.iter().map(|flag| match flag.strip_suffix(".pem") {
+            Some(_) => self.path(flag).display().to_string(),
+            None => (*flag).to_owned(),
+        }));
+        run(command)
+    }
+}
+
+fn errors_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn commands_reach_an_api_over_tls_when_they_trust_its_certificate() {
+    let api = SecuredApi::new("");
+    let server = api.start();
+    assert!(server.output().contains("https://127.0.0.1:"), "{}", server.output());
+    let distrusted = api.disable(&[]);
+    assert!(!distrusted.status.success());
+    assert!(errors_of(&distrusted).contains("TLS with https://127.0.0.1:"), "{}", errors_of(&distrusted));
+    let trusted = api.disable(&["--ca-file", "ca.pem"]);
+    assert!(trusted.status.success(), "{}", errors_of(&trusted));
+
+    let url = std::fs::read_to_string(api.home.data_dir().join("admin-url")).expect("the address");
+    let mut plain = TcpStream::connect(url.trim().strip_prefix("https://").expect("https")).expect("accepted");
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let mut answer = Vec::new();
+    // A reset instead of an alert is as good.
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "no plaintext is answered");
+
+    api.authority.issue().write(api.directory.path(), "api");
+    server.signal("HUP");
+    wait_for("the reload", || server.output().contains("certificate reloaded").then_some(()));
+    assert!(api.disable(&["--ca-file", "ca.pem"]).status.success());
+    assert!(server.stop().status.success());
+}
+
+#[test]
+fn an_api_that_wants_certificates_of_clients_serves_nobody_else() {
+    let api = SecuredApi::new("tls_client_ca_file = \"CA\"\n");
+    let _server = api.start();
+    api.authority.issue().write(api.directory.path(), "operator");
+    Authority::new().issue().write(api.directory.path(), "stranger");
+    let show = |name: &str| {
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}-key.pem"));
+        let flags = ["--client-certificate-file", &certificate, "--client-key-file", &key, "--ca-file", "ca.pem"];
+        api.disable(&flags)
+    };
+    assert!(!api.disable(&["--ca-file", "ca.pem"]).status.success(), "no certificate");
+    assert!(!show("stranger").status.success(), "somebody else's authority");
+    let operator = show("operator");
+    assert!(operator.status.success(), "{}", errors_of(&operator));
+}
