@@ -1,10 +1,9 @@
 //! `mushan push` over kills and stops: nothing is lost, and nothing bursts.
 
 use crate::common::wait_for;
-use crate::waking::{PushHome, fcm, metrics, register, say};
+use crate::waking::{PushHome, fcm, free_address, metrics, register, say};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 fn token(user: usize) -> String {
@@ -52,7 +51,7 @@ fn every_phone_is_woken_whatever_is_killed() {
 #[test]
 fn one_conversation_is_one_notification_and_a_long_stop_is_no_burst() {
     let push = PushHome::new();
-    let metrics_at = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    let metrics_at = free_address();
     push.configure(&format!("message_age_max_s = 5\nmetrics_listen = '{metrics_at}'"));
     let _server = push.home.start();
     let api = push.home.api();

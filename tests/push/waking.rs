@@ -314,7 +314,8 @@ fn dead_tokens_are_removed_and_what_a_service_cannot_take_now_is_sent_again() {
     const UNREGISTERED: Told =
         (404, None, r#"{"error":{"code":404,"details":[{"errorCode":"UNREGISTERED"}],"status":"NOT_FOUND"}}"#);
     let push = PushHome::new();
-    push.configure("content = 'preview'\n[push.locales.de]\ntitle = 'Neue Nachricht'");
+    let metrics_at = free_address();
+    push.configure(&format!("content = 'preview'\nmetrics_listen = '{metrics_at}'"));
     let _server = push.home.start();
     let api = push.home.api();
     let (browser, services) = (Browser::new(), &push.services);
@@ -324,6 +325,7 @@ fn dead_tokens_are_removed_and_what_a_service_cannot_take_now_is_sent_again() {
     register(&api, "bob", "limited", &fcm("limited-token"));
     register(&api, "bob", "down", &endpoint("down"));
     register(&api, "bob", "odd", &fcm("odd-token"));
+    register(&api, "bob", "private", &browser.registration("https://10.0.0.1/sub/private"));
     services.answer("dead-token", &[UNREGISTERED]);
     services.answer("/sub/gone", &[(410, None, "")]);
     services.answer("limited-token", &[(429, Some(("retry-after", "2")), "{}"), (401, None, "{}")]);
@@ -345,9 +347,18 @@ fn dead_tokens_are_removed_and_what_a_service_cannot_take_now_is_sent_again() {
     assert_eq!(sent, json!({"title": "alice", "body": "secret one"}));
     let down = services.wait_for("/sub/down", 3);
     assert_eq!(down.iter().map(|it| it.status).collect::<Vec<_>>(), [503, 500, 201]);
-    let left = wait_for("the removal of dead tokens", || Some(devices(&api, "bob")).filter(|left| left.len() == 3));
-    assert_eq!(left, ["limited", "down", "odd"], "a request that is refused says nothing of the token");
-    assert_eq!(services.pushed("odd-token").len(), 1, "and is not tried again");
+    let left = wait_for("the removal of dead tokens", || Some(devices(&api, "bob")).filter(|left| left.len() == 4));
+    assert_eq!(left, ["limited", "down", "odd", "private"], "a request that is refused says nothing of the token");
+    let odd = services.pushed("odd-token");
+    assert_eq!(odd.len(), 1, "and is not tried again");
+    assert!(odd[0].at < limited[1].at, "no device waits for another one");
+    let told = metrics(&metrics_at);
+    for line in [
+        "mushan_push_requests_total{provider=\"webpush\",result=\"refused\"} 1",
+        "mushan_push_requests_total{provider=\"fcm\",result=\"refused\"} 1",
+    ] {
+        assert!(told.contains(line), "an address of a private network is not called: {told}");
+    }
     process.stop();
 }
 
@@ -422,6 +433,11 @@ fn the_configuration_is_checked_and_keys_that_others_can_read_are_refused() {
     std::fs::write(push.at("push.cursor"), "nonsense").expect("written");
     let output = run(push.command());
     assert_eq!(output.status.code(), Some(3), "a cursor that is none: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// An address that was free a moment ago.
+pub fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string()
 }
 
 /// What `GET /metrics` says.

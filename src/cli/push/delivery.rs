@@ -51,11 +51,11 @@ pub struct PushDelivery {
 }
 
 /// One message on its way to one user.
-struct Errand<'a> {
+struct Errand {
     batch: u64,
-    user: &'a str,
-    conversation: &'a str,
-    message: &'a WaitingMessage,
+    user: String,
+    conversation: String,
+    message: WaitingMessage,
     badge: u64,
 }
 
@@ -124,7 +124,7 @@ impl PushDelivery {
         users.join_all().await;
     }
 
-    async fn notify_user(&self, batch: u64, user: &str, messages: &BTreeMap<String, WaitingMessage>) {
+    async fn notify_user(self: &Arc<Self>, batch: u64, user: &str, messages: &BTreeMap<String, WaitingMessage>) {
         let fresh = messages.iter().filter(|(_, message)| self.is_fresh(message));
         let fresh: Vec<(&String, &WaitingMessage)> = fresh.collect();
         if fresh.is_empty() {
@@ -141,12 +141,18 @@ impl PushDelivery {
         if let Some(reason) = reason {
             return self.meters.skip(reason);
         }
+        let devices: Vec<Arc<WakeableDevice>> = devices.into_iter().map(Arc::new).collect();
+        // No device waits for another one's service.
+        let mut under_way = JoinSet::new();
         for (conversation, message) in fresh {
-            let errand = Errand { batch, user, conversation, message, badge: unread };
+            let (user, conversation) = (user.to_owned(), conversation.clone());
+            let errand = Arc::new(Errand { batch, user, conversation, message: message.clone(), badge: unread });
             for device in &devices {
-                self.notify_device(&errand, device).await;
+                let (delivery, errand, device) = (self.clone(), errand.clone(), device.clone());
+                under_way.spawn(async move { delivery.notify_device(&errand, &device).await });
             }
         }
+        under_way.join_all().await;
     }
 
     /// Whether the message is neither too old nor expired.
@@ -183,7 +189,7 @@ impl PushDelivery {
         }
     }
 
-    async fn notify_device(&self, errand: &Errand<'_>, device: &WakeableDevice) {
+    async fn notify_device(&self, errand: &Errand, device: &WakeableDevice) {
         let quiet = device.quiet.and_then(|it| QuietHours::new(it.from, it.until, it.utc_offset).ok());
         let Some(provider) = PushProvider::named(&device.provider) else { return self.meters.skip("unknown_provider") };
         if device.muted {
@@ -193,9 +199,9 @@ impl PushDelivery {
             return self.meters.skip("quiet_hours");
         }
         let (title, body) = errand.message.texts(&self.config, &device.locale);
-        let mut data = errand.message.data(self.config.content, errand.conversation);
+        let mut data = errand.message.data(self.config.content, &errand.conversation);
         data.insert("locale".to_owned(), device.locale.clone().into());
-        let (collapse_id, badge) = (errand.conversation, errand.badge);
+        let (collapse_id, badge) = (&errand.conversation[..], errand.badge);
         let (begun, mut failures) = (Instant::now(), 0);
         loop {
             let now = wall_now().0;
@@ -211,7 +217,7 @@ impl PushDelivery {
                 Verdict::Delivered => {
                     return self.meters.note_lag(wall_now().0.saturating_sub(errand.message.time));
                 }
-                Verdict::Dead => return self.remove(errand.user, device).await,
+                Verdict::Dead => return self.remove(&errand.user, device).await,
                 Verdict::Refused(why) => {
                     let why = without_token(&why, device);
                     return tracing::warn!(provider = provider.name(), why, "a notification was refused");
@@ -243,9 +249,9 @@ impl PushDelivery {
         sent.await.unwrap_or_else(|_elapsed| Some(Verdict::Retry(None, "no answer in time".to_owned())))
     }
 
-    fn is_replaced(&self, errand: &Errand<'_>) -> bool {
+    fn is_replaced(&self, errand: &Errand) -> bool {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (errand.user.to_owned(), errand.conversation.to_owned());
+        let key = (errand.user.clone(), errand.conversation.clone());
         newest.get(&key).is_some_and(|batch| *batch > errand.batch)
     }
 
