@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Request, StatusCode};
 use serde_json::json;
+use std::net::IpAddr;
 
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// A signature is good for at most a day.
@@ -66,6 +67,9 @@ impl WebPushSender {
         let Notification { title, body, badge, collapse_id, data, ttl_s } = notification;
         // A URL of a client: no other one may be reached than the operator allows.
         let endpoint = Endpoint::parse(target.endpoint, self.policy)?;
+        if self.policy == AddressPolicy::Public && is_of_this_machine(&endpoint) {
+            return Err("the endpoint is on this machine".to_owned());
+        }
         let key = |text: &str| BASE64URL.decode(text).map_err(|_| "a key is no base64url".to_owned());
         let (p256dh, auth) = (key(target.p256dh)?, key(target.auth)?);
         let whole = json!({"title": title, "body": body, "badge": badge, "tag": collapse_id, "data": data}).to_string();
@@ -87,4 +91,11 @@ impl WebPushSender {
             .body(Full::new(Bytes::from(encrypted)))
             .map_err(|error| error.to_string())
     }
+}
+
+/// What the operator configures may be here; what a client gives may not.
+fn is_of_this_machine(endpoint: &Endpoint) -> bool {
+    let host = endpoint.uri().host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
