@@ -6,7 +6,7 @@ use crate::model::{Answer, Entry, Message, Position, Reply, RequestTag, Seq, Ses
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::peers::ticket::Ticket;
 use crate::shard::rows::index::UserIndex;
-use std::collections::VecDeque;
+use crate::shard::table::chunked_queue::ChunkedQueue;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(in crate::shard) enum DeferredEffect {
 /// The deferred effects of a shard.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Pending {
-    queue: VecDeque<(Position, DeferredEffect)>,
+    queue: ChunkedQueue<(Position, DeferredEffect)>,
     /// Members of groups for whom deferred effects wait.
     members: usize,
 }

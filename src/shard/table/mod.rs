@@ -1,5 +1,6 @@
 //! Tables of rows, and the fingerprints, costs and counters beside them.
 
+pub(super) mod chunked_queue;
 pub(super) mod cost;
 pub(super) mod fingerprint;
 pub(super) mod fresh_marks;
