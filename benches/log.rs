@@ -5,16 +5,14 @@
 
 mod common;
 
+use common::model::testing::{client_message_id, plain_message, user};
 use common::{criterion, is_smoke};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::{
     Journal, MemoryStorage, PageBounds, ReadMode, Record, SegmentStatus, Segments, Side, Storage, StorageError, Tail,
     Thread, ThreadLinks,
 };
-use mushan::model::{
-    ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, Position, Room, Seq, ShardId,
-    Sizing, UserId,
-};
+use mushan::model::{Message, Millis, Position, Room, Seq, ShardId, Sizing};
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,25 +20,13 @@ use std::time::Duration;
 
 const SEGMENT_BYTES: u32 = 64 << 20;
 
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("a well-formed id")
-}
-
 fn message(content_bytes: usize) -> Arc<Message> {
     Arc::new(Message {
-        id: MessageId(1),
-        conversation: Conversation::pair(user("alice"), user("bob")),
-        conversation_seq: ConversationSeq(1),
-        author: user("alice"),
-        client_message_id: ClientMessageId::new("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b").expect("well formed"),
-        conversation_name: None,
-        message_type: 1,
+        client_message_id: client_message_id("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b"),
         content: vec![b'x'; content_bytes].into(),
         send_time: 1,
         server_time: Millis(1),
-        extra: Extra::default(),
-        annotations: None,
-        fact: None,
+        ..plain_message()
     })
 }
 

@@ -5,13 +5,14 @@
 
 mod common;
 
+use common::model::testing::{plain_send, user};
 use common::{criterion, is_smoke, thread_clock};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::log::MemoryStorage;
 use mushan::model::{
-    Ack, ClientMessageId, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, GroupId, History,
-    HistoryDirection, Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply,
-    RequestTag, Revoke, Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, Typing, UserId, Verb,
+    Ack, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, GroupId, History, HistoryDirection,
+    Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply, RequestTag, Revoke, Seq,
+    SessionId, ShardId, Sizing, Sync, SyncDirection, Typing, UserId, Verb,
 };
 use mushan::shard::{CatchUp, Effect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows};
 use std::hint::black_box;
@@ -23,10 +24,6 @@ const NOW: Moment = Moment::told(Millis(1_700_000_000_000));
 const SENDS: u64 = 1_000;
 /// Sends that share a sync.
 const BATCH: u64 = 16;
-
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("a well-formed id")
-}
 
 /// Shards with their lanes, syncs that take no time, and nobody listening to the effects.
 struct Cluster {
@@ -155,16 +152,8 @@ impl Cluster {
 
 fn sends(to: &str) -> Vec<Command> {
     let send = |n| {
-        Command::Send(Send {
-            client_message_id: ClientMessageId::new(&format!("0b2f7f8e-7c55-4f10-9d0e-{n:012}")).expect("well formed"),
-            recipient: Recipient::User(user(to)),
-            conversation_name: None,
-            message_type: 1,
-            content: vec![b'x'; 128].into(),
-            send_time: 0,
-            extra: Extra::default(),
-            annotations: None,
-        })
+        let id = format!("0b2f7f8e-7c55-4f10-9d0e-{n:012}");
+        Command::Send(plain_send(&id, Recipient::User(user(to)), vec![b'x'; 128]))
     };
     (0..SENDS).map(send).collect()
 }
@@ -294,16 +283,7 @@ fn peopled(members: usize, part: usize) -> Cluster {
 }
 
 fn send_to_group(id: &str) -> Command {
-    Command::Send(Send {
-        client_message_id: ClientMessageId::new(id).expect("well formed"),
-        recipient: Recipient::Group(group()),
-        conversation_name: None,
-        message_type: 1,
-        content: vec![b'x'; 128].into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    })
+    Command::Send(plain_send(id, Recipient::Group(group()), vec![b'x'; 128]))
 }
 
 /// One message to a group, into every member's inbox; up to a thousand of them are online. What the longest single call

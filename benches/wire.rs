@@ -7,11 +7,12 @@
 mod common;
 
 use common::criterion;
+use common::model::testing::{client_message_id, group, plain_message, user};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mushan::model::{
-    Annotations, ClientMessageId, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact,
-    GroupChange, GroupId, HeaderFlags, Limits, Message, MessageContent, MessageId, Millis, Moment, PresenceState,
-    ReadMessage, Reply, RequestTag, Seq, TypingNotice, UserId, Verb,
+    Annotations, Conversation, ConversationRow, ConversationSeq, Entry, Event, Fact, GroupChange, HeaderFlags, Limits,
+    Message, MessageContent, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply, RequestTag, Seq,
+    TypingNotice, Verb,
 };
 use mushan::wire::{
     Connection, Context, Encoding, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant, encode_event,
@@ -204,25 +205,15 @@ fn open_with(protocol: Protocol, auth: &[u8], context: &Context) -> Connection {
     connection
 }
 
-fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
-
 fn message(seq: u64, bytes: usize) -> Message {
     Message {
         id: MessageId(1_234_567_890),
-        conversation: Conversation::pair(user("alice"), user("bob")),
         conversation_seq: ConversationSeq(seq),
-        author: user("alice"),
-        client_message_id: ClientMessageId::new("0d5e8f2a-client-id").expect("well formed"),
-        conversation_name: None,
-        message_type: 1,
+        client_message_id: client_message_id("0d5e8f2a-client-id"),
         content: content(bytes).into(),
         send_time: 1_700_000_000_000,
         server_time: NOW.wall,
-        extra: Extra::default(),
-        annotations: None,
-        fact: None,
+        ..plain_message()
     }
 }
 
@@ -271,9 +262,8 @@ fn events() -> Vec<(&'static str, Event)> {
     };
     let read = |id| ReadMessage { id: MessageId(id), conversation_seq: ConversationSeq(id) };
     let members = (0..LISTED).map(|index| user(&format!("user-{index}"))).collect();
-    let team = GroupId::new("team").expect("well formed");
     let change = Arc::new(Fact::Group(GroupChange::Added { members }));
-    let added = Message { conversation: Conversation::Group(team), fact: Some(change), ..message(7, 64) };
+    let added = Message { conversation: Conversation::Group(group("team")), fact: Some(change), ..message(7, 64) };
     let annotations = Annotations {
         header: HeaderFlags { red_dot: true, ..HeaderFlags::default() },
         topic: Some("topic".into()),

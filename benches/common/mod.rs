@@ -4,6 +4,9 @@
 // Each bench uses only a part of this module.
 #![allow(dead_code, clippy::disallowed_methods)]
 
+#[path = "../../tests/common/model.rs"]
+pub mod model;
+
 use criterion::Criterion;
 use std::time::Duration;
 

@@ -4,12 +4,13 @@ use super::{
     Delivery, Journal, MemberLink, MemoryStorage, OpenError, OpenedLog, Record, Side, SnapshotMember,
     SnapshotMembership, SnapshotRecord, ThreadLink, ThreadLinks,
 };
-pub(crate) use crate::model::testing::{Chance, user};
+pub(crate) use crate::model::testing::{chance::Chance, user};
+use crate::model::testing::{client_message_id, name, plain_message};
 use crate::model::{
-    AccountState, Annotations, BlockState, ChunkPhase, ClientMessageId, Conversation, ConversationName,
-    ConversationSeq, DeviceKey, Extra, Fact, GivenToken, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy,
-    JoinStep, Message, MessageId, Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours,
-    ReadMessage, Role, Seq, SettingFlags, ShardId, StreamChunk, UserId,
+    AccountState, Annotations, BlockState, ChunkPhase, Conversation, ConversationName, ConversationSeq, DeviceKey,
+    Extra, Fact, GivenToken, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy, JoinStep, Message, MessageId,
+    Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours, ReadMessage, Role, Seq,
+    SettingFlags, ShardId, StreamChunk, UserId,
 };
 use std::sync::Arc;
 
@@ -36,15 +37,11 @@ pub(super) fn message(author: &UserId, peer: &UserId, content_bytes: usize) -> A
         conversation: Conversation::pair(author.clone(), peer.clone()),
         conversation_seq: ConversationSeq(9),
         author: author.clone(),
-        client_message_id: ClientMessageId::new("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b").expect("well formed"),
-        conversation_name: None,
-        message_type: 1,
+        client_message_id: client_message_id("0b2f7f8e-7c55-4f10-9d0e-1c2d3e4f5a6b"),
         content: vec![b'x'; content_bytes].into(),
         send_time: -5,
         server_time: NOW,
-        extra: Extra::default(),
-        annotations: None,
-        fact: None,
+        ..plain_message()
     })
 }
 
@@ -260,10 +257,8 @@ pub(crate) fn any_message(chance: &mut Chance) -> Arc<Message> {
         conversation,
         conversation_seq: ConversationSeq(chance.next()),
         author,
-        client_message_id: ClientMessageId::new(&any_text(chance, 1, 128)).expect("well formed"),
-        conversation_name: maybe(chance, |chance| {
-            ConversationName::new(&any_text(chance, 1, 128)).expect("well formed")
-        }),
+        client_message_id: client_message_id(&any_text(chance, 1, 128)),
+        conversation_name: maybe(chance, |chance| name(&any_text(chance, 1, 128))),
         message_type: chance.next() as i32,
         content: (0..chance.below(200)).map(|_| chance.next() as u8).collect(),
         send_time: chance.next() as i64,
@@ -299,7 +294,7 @@ fn maybe<T>(chance: &mut Chance, make: impl FnOnce(&mut Chance) -> T) -> Option<
 
 /// Between `bytes_min` and `bytes_max` bytes, now and then of more than one byte a letter.
 fn any_text(chance: &mut Chance, bytes_min: usize, bytes_max: usize) -> String {
-    let bytes = bytes_min + chance.below(bytes_max - bytes_min + 1);
+    let bytes = chance.between(bytes_min, bytes_max);
     let mut text = String::new();
     while text.len() < bytes {
         let letter = if chance.below(8) == 0 { '明' } else { char::from(b'!' + chance.below(90) as u8) };

@@ -1,6 +1,7 @@
 //! What is done to the wall clock changes nothing that goes by elapsed time.
 
 use super::*;
+use crate::model::testing::chance::Chance;
 use crate::model::{
     Command, Conversation, ConversationRef, Event, Limits, MessageId, Millis, Recipient, Reply, Typing,
 };
@@ -87,29 +88,22 @@ fn dates_never_go_back_in_a_conversation_and_other_conversations_have_the_right_
 
 /// Time goes on; the wall clock does what it likes.
 struct Chaos {
-    state: u64,
+    chance: Chance,
     stands_still: bool,
 }
 
 impl Chaos {
-    fn below(&mut self, count: u64) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state % count
-    }
-
     fn set(&mut self, duo: &mut Duo) {
         let right = NOW.wall.0 + duo.now.steady.since(NOW.steady);
-        let far = [20, 1_000, HOUR_MS, 30 * 24 * HOUR_MS, 400 * 24 * HOUR_MS][self.below(5) as usize];
-        let by_ms = self.below(far);
-        self.stands_still = self.below(4) == 0;
-        set_wall(duo, Millis([right, right + by_ms, right - by_ms, 0][self.below(4) as usize]));
+        let far = [20, 1_000, HOUR_MS, 30 * 24 * HOUR_MS, 400 * 24 * HOUR_MS];
+        let by_ms = self.chance.next() % self.chance.pick(&far);
+        self.stands_still = self.chance.one_in(4);
+        set_wall(duo, Millis(*self.chance.pick(&[right, right + by_ms, right - by_ms, 0])));
     }
 
     fn pass(&mut self, duo: &mut Duo) {
         let wall = duo.now.wall;
-        duo.now = duo.now.plus(self.below(3_000));
+        duo.now = duo.now.plus(self.chance.next() % 3_000);
         if self.stands_still {
             duo.now.wall = wall;
         }
@@ -119,7 +113,7 @@ impl Chaos {
 #[test]
 fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
     for seed in 1..=60 {
-        let mut chaos = Chaos { state: 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed), stands_still: false };
+        let mut chaos = Chaos { chance: Chance::new(seed), stands_still: false };
         let (per_second, burst) = (2, 4);
         let mut duo = Duo::with(|settings| {
             settings.limits.sends_per_second = per_second;
@@ -128,17 +122,17 @@ fn whatever_the_wall_clock_does_rates_dates_ids_and_repetitions_are_right() {
         duo.connect(1, BOB, "desk", CatchUp::Sync);
         let (mut full_at, mut sent) = (0, Vec::new());
         for step in 0..80 {
-            match chaos.below(8) {
+            match chaos.chance.below(8) {
                 0 => chaos.set(&mut duo),
                 1 | 2 => chaos.pass(&mut duo),
                 3 => duo.tick_after(0),
                 _ => {
-                    let is_again = chaos.below(3) == 0 && !sent.is_empty();
+                    let is_again = chaos.chance.one_in(3) && !sent.is_empty();
                     let (name, to, first): (String, &str, Option<Reply>) = if is_again {
-                        let (name, to, reply) = &sent[chaos.below(sent.len() as u64) as usize];
+                        let (name, to, reply) = chaos.chance.pick(&sent);
                         (String::clone(name), *to, Some(Reply::clone(reply)))
                     } else {
-                        (format!("m-{step}"), if chaos.below(2) == 0 { BOB } else { ALICE }, None)
+                        (format!("m-{step}"), if chaos.chance.one_in(2) { BOB } else { ALICE }, None)
                     };
                     let (now, token) = (duo.now.steady.0, 1_000 / u64::from(per_second));
                     let may_send = now.max(full_at) + token - now <= token * u64::from(burst);

@@ -10,10 +10,10 @@
 
 pub mod binary;
 pub mod binary_fields;
-pub mod chance;
 pub mod http;
 pub mod issuer;
 pub mod keys;
+pub mod model;
 pub mod mounts;
 pub mod raw;
 pub mod receiver;

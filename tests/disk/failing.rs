@@ -4,6 +4,7 @@
 //! The tests need root, zram and mkfs.ext4. Where one of them is missing they say so on stderr and pass.
 
 use crate::common::binary::{BinaryClient, SUCCESS, command, send_body};
+use crate::common::model::testing::chance::Chance;
 use crate::common::mounts::{skip, with_own_devices};
 use crate::common::{Home, Server, mushan, run};
 use std::os::unix::fs::DirBuilderExt;
@@ -69,12 +70,9 @@ impl Drop for Zram {
 }
 
 /// Bytes that the device cannot compress.
-fn noise(bytes: usize, mut seed: u64) -> Vec<u8> {
-    let next = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 56) as u8
-    };
-    std::iter::repeat_with(next).take(bytes).collect()
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut chance = Chance::new(seed);
+    std::iter::repeat_with(|| chance.next() as u8).take(bytes).collect()
 }
 
 async fn inbox(home: &Home, server: &Server) -> Vec<String> {

@@ -4,7 +4,7 @@
 //! `MUSHAN_ROT_FLIPS` sets how many bits are flipped, one at a time (30 when absent).
 
 use crate::common::binary::{BinaryClient, SUCCESS};
-use crate::common::chance::Chance;
+use crate::common::model::testing::chance::Chance;
 use crate::common::{Home, Server};
 use std::collections::BTreeMap;
 use std::fs;

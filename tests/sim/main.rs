@@ -8,7 +8,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bystander;
-#[path = "../common/chance.rs"]
+#[path = "../../src/model/testing/chance.rs"]
 mod chance;
 mod check;
 mod client;

@@ -2,11 +2,10 @@
 
 use crate::client::*;
 use crate::vectors::Vectors;
-use bytes::Bytes;
 use mushan::model::{
     Ack, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations, DeviceKey, Entry, Event,
-    Extra, GroupId, History, HistoryDirection, MarkRead, MessageId, Presence, PresenceAction, Receipt, Recipient,
-    Refusal, Reply, RequestTag, Revoke, Send, Seq, Sync, SyncDirection, Typing, TypingNotice, Verb,
+    Extra, History, HistoryDirection, MarkRead, MessageId, Presence, PresenceAction, Receipt, Recipient, Refusal,
+    Reply, RequestTag, Revoke, Send, Seq, Sync, SyncDirection, Typing, TypingNotice, Verb,
 };
 use mushan::wire::{Credentials, Incoming, SessionGrant};
 use std::sync::Arc;
@@ -39,26 +38,14 @@ fn binary_sends_are_read_and_answered_as_the_specification_prints_them() {
     let vectors = Vectors::binary();
     let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
     let to_bob = Send {
-        client_message_id: client_message_id("c-1"),
-        recipient: Recipient::User(user("bob")),
         conversation_name: Some(name("my bob")),
         message_type: 3,
-        content: Bytes::from_static(b"\x00\xff").into(),
         send_time: 5,
         extra: Extra::new(vec![("k".into(), "v".into())]),
-        annotations: None,
+        ..plain_send("c-1", Recipient::User(user("bob")), vec![0x00, 0xff])
     };
-    assert_eq!(client.say(&vectors.one("send request")), request(2, Command::Send(to_bob.clone())));
-    let to_team = Send {
-        client_message_id: client_message_id("c-2"),
-        recipient: Recipient::Group(GroupId::new("team").expect("well formed")),
-        conversation_name: None,
-        message_type: 1,
-        content: Bytes::new().into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    };
+    assert_eq!(client.say(&vectors.one("send request")), request(2, Command::Send(to_bob)));
+    let to_team = plain_send("c-2", Recipient::Group(group("team")), "");
     assert_eq!(client.say(&vectors.one("send request to a group")), request(3, Command::Send(to_team)));
     client.reply(&RequestTag::Sequence(2, Verb::Send), &sent());
     client.reply(&RequestTag::Sequence(2, Verb::Send), &Reply::Refused(Refusal::UserNotExist.into()));

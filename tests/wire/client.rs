@@ -1,11 +1,12 @@
 //! A client of the connection, without a socket, and the values that tests speak of.
 
+pub use crate::model::testing::{client_message_id, group, name, plain_send, user};
 use crate::vectors::Vectors;
 use bytes::Bytes;
 use mushan::model::{
-    Annotations, ChunkPhase, ClientMessageId, Conversation, ConversationName, ConversationRow, ConversationSeq, Entry,
-    Event, Extra, Fact, GroupChange, GroupId, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState,
-    ReadMessage, Reply, RequestTag, Seq, SettingFlags, StreamChunk, UserId,
+    Annotations, ChunkPhase, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact, GroupChange,
+    HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply, RequestTag, Seq,
+    SettingFlags, StreamChunk,
 };
 use mushan::wire::{
     Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, SessionGrant,
@@ -123,14 +124,6 @@ impl Client {
     }
 }
 
-pub fn user(id: &str) -> UserId {
-    UserId::new(id).expect("well formed")
-}
-
-pub fn client_message_id(id: &str) -> ClientMessageId {
-    ClientMessageId::new(id).expect("well formed")
-}
-
 pub fn to_bob(content: &'static [u8]) -> Message {
     Message {
         id: MessageId(900),
@@ -152,7 +145,7 @@ pub fn to_bob(content: &'static [u8]) -> Message {
 pub fn to_team(content: &'static [u8]) -> Message {
     Message {
         id: MessageId(901),
-        conversation: Conversation::Group(GroupId::new("team").expect("well formed")),
+        conversation: Conversation::Group(group("team")),
         conversation_seq: ConversationSeq(12),
         client_message_id: client_message_id("c-2"),
         conversation_name: None,
@@ -187,10 +180,6 @@ pub fn everything() -> Annotations {
 /// An entry whose user calls the conversation what the server fills.
 pub fn entry(seq: u64, message: Message) -> Entry {
     Entry { seq: Seq(seq), message: Arc::new(message), name: None }
-}
-
-pub fn name(text: &str) -> ConversationName {
-    ConversationName::new(text).expect("well formed")
 }
 
 pub fn my_alice(entry: Entry) -> Entry {

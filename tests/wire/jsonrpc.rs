@@ -2,7 +2,6 @@
 
 use crate::client::*;
 use crate::vectors::Vectors;
-use bytes::Bytes;
 use mushan::model::{
     Ack, ChunkPhase, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations, DeviceKey, Event,
     Extra, GroupId, History, HistoryDirection, MarkRead, Message, MessageId, Presence, PresenceAction, Receipt,
@@ -38,26 +37,14 @@ fn json_rpc_sends_are_read_and_answered_as_the_specification_prints_them() {
     let vectors = Vectors::json_rpc();
     let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
     let to_bob = Send {
-        client_message_id: client_message_id("c-1"),
-        recipient: Recipient::User(user("bob")),
-        conversation_name: None,
         message_type: 3,
-        content: Bytes::from_static(br#"{"content":"Hello!","type":3}"#).into(),
-        send_time: 0,
-        extra: Extra::default(),
         annotations: Some(Box::new(annotations())),
+        ..plain_send("c-1", Recipient::User(user("bob")), r#"{"content":"Hello!","type":3}"#)
     };
     let tag = RequestTag::Text("req-send-1".into());
-    let expected = Incoming::Request { tag: tag.clone(), command: Command::Send(to_bob.clone()) };
+    let expected = Incoming::Request { tag: tag.clone(), command: Command::Send(to_bob) };
     assert_eq!(client.say(&vectors.one("send request")), Some(expected));
-    let to_team = Send {
-        client_message_id: client_message_id("c-2"),
-        recipient: Recipient::Group(GroupId::new("team").expect("well formed")),
-        message_type: 2,
-        content: Bytes::from_static(br#"{"type":2}"#).into(),
-        annotations: None,
-        ..to_bob
-    };
+    let to_team = Send { message_type: 2, ..plain_send("c-2", Recipient::Group(group("team")), r#"{"type":2}"#) };
     let expected = Incoming::Request { tag: RequestTag::Number("7".into()), command: Command::Send(to_team) };
     assert_eq!(client.say(&vectors.one("send request to a group")), Some(expected));
     client.reply(&tag, &sent());

@@ -17,6 +17,9 @@ mod vectors;
 #[allow(dead_code)] // Other tests use the rest of it.
 mod binary_fields;
 
+#[path = "../common/model.rs"]
+mod model;
+
 use vectors::Vectors;
 
 #[test]

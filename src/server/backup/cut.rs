@@ -168,7 +168,7 @@ pub fn agree(trails: &[Trail]) -> Vec<Position> {
 mod tests {
     use super::*;
     use crate::log::Delivery;
-    use crate::model::{ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, UserId};
+    use crate::model::testing::plain_message;
     use std::sync::Arc;
 
     const A: ShardId = ShardId(0);
@@ -179,32 +179,13 @@ mod tests {
         Position::new(1, offset)
     }
 
-    fn message() -> Arc<Message> {
-        let alice = UserId::new("alice").expect("well formed");
-        Arc::new(Message {
-            id: MessageId(1),
-            conversation: Conversation::pair(alice.clone(), alice.clone()),
-            conversation_seq: ConversationSeq(1),
-            author: alice,
-            client_message_id: ClientMessageId::new("1").expect("well formed"),
-            conversation_name: None,
-            message_type: 1,
-            content: crate::model::MessageContent::new(),
-            send_time: 0,
-            server_time: Millis(0),
-            extra: Extra::default(),
-            annotations: None,
-            fact: None,
-        })
-    }
-
     fn posted(target: ShardId, number: u64) -> Record {
         let deliveries = [Delivery { target, number }].into_iter().collect();
-        Record::Posted { message: message(), deliveries, links: Default::default() }
+        Record::Posted { message: Arc::new(plain_message()), deliveries, links: Default::default() }
     }
 
     fn delivered(source: ShardId, number: u64) -> Record {
-        Record::Delivered { source, number, message: message(), links: Default::default() }
+        Record::Delivered { source, number, message: Arc::new(plain_message()), links: Default::default() }
     }
 
     fn confirmed(target: ShardId, through: u64) -> Record {

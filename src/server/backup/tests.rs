@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::log::{Journal, Record, ThreadLinks};
-use crate::model::{
-    ClientMessageId, Conversation, ConversationSeq, Extra, Message, MessageId, Millis, ShardId, UserId,
-};
+use crate::model::testing::{client_message_id, plain_message};
+use crate::model::{ConversationSeq, Message, MessageId, Millis, ShardId};
 use crate::server::Manifest;
 use crate::server::disk::segment_allocator;
 use crate::server::disk::{Disk, Supplies};
@@ -15,23 +14,14 @@ use std::sync::Arc;
 const BYTES: u32 = 65_536;
 
 fn posted(number: u64) -> Record {
-    let alice = UserId::new("alice").expect("well formed");
-    let message = Arc::new(Message {
+    let message = Message {
         id: MessageId(number),
-        conversation: Conversation::pair(alice.clone(), alice.clone()),
         conversation_seq: ConversationSeq(number),
-        author: alice,
-        client_message_id: ClientMessageId::new(&number.to_string()).expect("well formed"),
-        conversation_name: None,
-        message_type: 1,
+        client_message_id: client_message_id(&number.to_string()),
         content: vec![b'x'; 1_000].into(),
-        send_time: 0,
-        server_time: Millis(0),
-        extra: Extra::default(),
-        annotations: None,
-        fact: None,
-    });
-    Record::Posted { message, deliveries: Default::default(), links: ThreadLinks::new() }
+        ..plain_message()
+    };
+    Record::Posted { message: Arc::new(message), deliveries: Default::default(), links: ThreadLinks::new() }
 }
 
 /// A data directory of one shard whose log has a few records, all marked durable, and the positions of these.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::log::{Journal, MemoryStorage, Record, Segments};
-use crate::model::testing::Chance;
+use crate::model::testing::chance::Chance;
 use crate::model::{Millis, UserId};
 use crate::server::data::directory::shard_path;
 use crate::server::disk::segment;

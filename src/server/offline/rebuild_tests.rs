@@ -2,10 +2,8 @@
 //! have been at.
 
 use super::*;
-use crate::model::{
-    Ack, ClientMessageId, Command, DeviceKey, Extra, Recipient, RequestTag, Send, Seq, SessionId, UserId,
-};
-use crate::model::{Limits, Millis};
+use crate::model::testing::{plain_send, user};
+use crate::model::{Ack, Command, DeviceKey, Limits, Millis, Recipient, RequestTag, Seq, SessionId};
 use crate::server::data::directory::DataDir;
 use crate::server::disk::{checkpoints, segment};
 use crate::server::{Offline, Options};
@@ -20,16 +18,8 @@ const ME: ShardId = ShardId(0);
 const USERS: usize = 6;
 
 fn send(to: usize, number: usize) -> Command {
-    Command::Send(Send {
-        client_message_id: ClientMessageId::new(&format!("m{number}")).expect("well formed"),
-        recipient: Recipient::User(UserId::new(&format!("user-{to}")).expect("well formed")),
-        conversation_name: None,
-        message_type: 1,
-        content: vec![b'x'; 7_000].into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    })
+    let recipient = Recipient::User(user(&format!("user-{to}")));
+    Command::Send(plain_send(&format!("m{number}"), recipient, vec![b'x'; 7_000]))
 }
 
 /// A directory of one shard in which some users have talked, an hour between any two messages.
@@ -41,7 +31,7 @@ fn talked(data_dir: &Path, messages: usize, upkeep: Upkeep) {
     for number in 0..messages {
         let now = NOW.plus(number as u64 * 3_600_000);
         let session = SessionId(number as u64 + 1);
-        let user = UserId::new(&format!("user-{}", number % USERS)).expect("well formed");
+        let user = user(&format!("user-{}", number % USERS));
         let device = DeviceKey { flag: 0, id: "d".into() };
         assert!(shard.wait_for_room());
         shard.handle(

@@ -3,7 +3,7 @@
 use super::world::*;
 use super::*;
 use crate::log::{MemberLink, OpenError, Record, Side, ThreadLinks, inspect};
-use crate::model::testing::Chance;
+use crate::model::testing::chance::Chance;
 use crate::model::{
     Command, Conversation, ConversationRef, ConversationSeq, Fact, GroupChange, MarkRead, MessageId, Order, Position,
     Receipt, Recipient, Revoke, Seq, ShardId, UserId,

@@ -1,6 +1,7 @@
 //! What a shard's log has lost and another still has comes back at the next start; what is gone for good is said to be.
 
 use crate::log::MemoryStorage;
+use crate::model::testing::{client_message_id, plain_message};
 use crate::model::{
     Command, Conversation, ConversationRef, DeviceKey, Entry, Fact, GroupChange, Limits, Message, MessageId, Position,
     Recipient, Reply, Revoke, Seq, ShardId, UserId,
@@ -396,15 +397,10 @@ fn an_answer_of_before_the_start_ends_no_flight_of_another_shard_or_conversation
             conversation: Conversation::pair(user(old), user(ALICE)),
             conversation_seq: crate::model::ConversationSeq(number),
             author: user(ALICE),
-            client_message_id: crate::model::ClientMessageId::new(&id).expect("well formed"),
-            conversation_name: None,
-            message_type: 1,
-            content: "yesterday".to_owned().into(),
-            send_time: 0,
+            client_message_id: client_message_id(&id),
+            content: "yesterday".into(),
             server_time: NOW.wall,
-            extra: crate::model::Extra::default(),
-            annotations: None,
-            fact: None,
+            ..plain_message()
         });
         cluster.outputs();
         let shard_message = ShardMessage::Deliver { number, message: late };

@@ -125,27 +125,17 @@ impl Unacknowledged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        Annotations, ClientMessageId, Conversation, ConversationSeq, Extra, Fact, HeaderFlags, Message, Millis, UserId,
-    };
+    use crate::model::testing::plain_message;
+    use crate::model::{Annotations, ConversationSeq, Fact, HeaderFlags, Message};
     use std::sync::Arc;
 
     fn entry(seq: u64, fact: Option<Fact>, header: HeaderFlags) -> Entry {
-        let user = UserId::new("alice").expect("well formed");
         let message = Message {
             id: MessageId(100 + seq),
-            conversation: Conversation::pair(user.clone(), user.clone()),
             conversation_seq: ConversationSeq(seq),
-            author: user,
-            client_message_id: ClientMessageId::new("m").expect("well formed"),
-            conversation_name: None,
-            message_type: 1,
-            content: Default::default(),
-            send_time: 0,
-            server_time: Millis(0),
-            extra: Extra::default(),
             annotations: Some(Box::new(Annotations { header, ..Annotations::default() })),
             fact: fact.map(Arc::new),
+            ..plain_message()
         };
         Entry { seq: Seq(seq), message: Arc::new(message), name: None }
     }

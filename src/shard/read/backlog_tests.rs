@@ -1,7 +1,7 @@
 //! What a device has not acknowledged reaches its new session: all of it, in order, once, a little at a time.
 
 use crate::log::MemoryStorage;
-use crate::model::testing::Chance;
+use crate::model::testing::chance::Chance;
 use crate::model::{Ack, Command, ConversationRef, Recipient, Reply, Revoke, Send, Seq, SessionId};
 use crate::shard::testing::duo::*;
 use crate::shard::*;

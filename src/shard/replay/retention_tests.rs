@@ -3,10 +3,10 @@
 
 use crate::log::checkpoint::CHECKPOINT_VERSION;
 use crate::log::{MemoryStorage, OpenError, Segments};
-use crate::model::testing::user;
+use crate::model::testing::{plain_send, user};
 use crate::model::{
-    Answer, ClientMessageId, Command, DeviceKey, Entry, Extra, Limits, Millis, Moment, Order, Policies, Position,
-    Recipient, Refusal, Reply, RequestTag, Send, Seq, SessionId, ShardId, Sync, SyncDirection, Verb,
+    Answer, Command, DeviceKey, Entry, Limits, Millis, Moment, Order, Policies, Position, Recipient, Refusal, Reply,
+    RequestTag, Seq, SessionId, ShardId, Sync, SyncDirection, Verb,
 };
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::{change, create, to_group};
@@ -154,16 +154,7 @@ impl Rig {
 }
 
 fn message(peer: &str, id: &str) -> Command {
-    Command::Send(Send {
-        client_message_id: ClientMessageId::new(id).expect("well formed"),
-        recipient: Recipient::User(user(peer)),
-        conversation_name: None,
-        message_type: 1,
-        content: format!("this is {id}").into_bytes().into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    })
+    Command::Send(plain_send(id, Recipient::User(user(peer)), format!("this is {id}")))
 }
 
 /// Four people who talk for a while.

@@ -1,7 +1,7 @@
 //! Logs are damaged under users who talk across shards: what another shard still has comes back, at its old seq or at a
 //! new one, and whatever is not there is said to be lost.
 
-use super::tests::{self, NONE, NOW, USERS, answer, begin, blank, chance, reshard, send, settings, user};
+use super::tests::{self, Chance, NONE, NOW, USERS, answer, begin, blank, reshard, send, settings, user};
 use super::*;
 use crate::log::MemoryStorage;
 use crate::shard::testing::fixtures::{Cluster, close_log};
@@ -17,11 +17,11 @@ fn inbox(cluster: &mut Cluster, id: &str) -> Inbox {
 
 /// Users who have talked, and their logs at rest.
 fn talk(seed: u64, shards: usize) -> (Vec<Inbox>, Vec<MemoryStorage>) {
-    let mut state = seed;
+    let mut chance = Chance::new(seed);
     let mut cluster = begin(vec![MemoryStorage::new(1 << 12, 100); shards], NOW);
-    for number in 0..80 + chance(&mut state) % 100 {
-        let (from, to) = (chance(&mut state) % USERS.len(), chance(&mut state) % USERS.len());
-        cluster.now = cluster.now.plus(chance(&mut state) as u64 % 3);
+    for number in 0..80 + chance.below(100) {
+        let (from, to) = (chance.below(USERS.len()), chance.below(USERS.len()));
+        cluster.now = cluster.now.plus(chance.below(3) as u64);
         answer(&mut cluster, USERS[from], send(from, to, number));
     }
     let inboxes = USERS.iter().map(|id| inbox(&mut cluster, id)).collect();
@@ -30,17 +30,17 @@ fn talk(seed: u64, shards: usize) -> (Vec<Inbox>, Vec<MemoryStorage>) {
 }
 
 /// Rubbish, zeros, or a segment that the disk does not give back.
-fn damage(log: &mut MemoryStorage, state: &mut u64) {
+fn damage(log: &mut MemoryStorage, chance: &mut Chance) {
     let segments = log.segments();
-    let segment = segments.start + chance(state) as u32 % segments.len() as u32;
+    let segment = segments.start + chance.below(segments.len()) as u32;
     let length = log.bytes(segment).len();
-    let from = chance(state) % length;
-    let bytes = (1 + chance(state) % 2_000).min(length - from);
-    match chance(state) % 4 {
+    let from = chance.below(length);
+    let bytes = (1 + chance.below(2_000)).min(length - from);
+    match chance.below(4) {
         0 => log.lose(segment),
         1 => log.corrupt(segment, from as u32, &vec![0; bytes]),
-        2 => log.flip(Position::new(segment, from as u32), 1 << (chance(state) % 8)),
-        _ => log.corrupt(segment, from as u32, &(0..bytes).map(|_| chance(state) as u8).collect::<Vec<u8>>()),
+        2 => log.flip(Position::new(segment, from as u32), 1 << chance.below(8)),
+        _ => log.corrupt(segment, from as u32, &(0..bytes).map(|_| chance.next() as u8).collect::<Vec<u8>>()),
     }
 }
 
@@ -70,11 +70,11 @@ fn check(before: &Inbox, after: &Inbox, newest: Seq, lost: &[Lost], id: &str) ->
 fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anothers_place() {
     let (mut damaged, mut recovered, mut moved) = (0, 0, 0);
     for seed in 0..150 {
-        let mut state = seed + 7_000;
-        let shards = 2 + chance(&mut state) % 3;
+        let mut chance = Chance::new(seed + 7_000);
+        let shards = 2 + chance.below(3);
         let (before, mut disks) = talk(seed, shards);
-        let victim = chance(&mut state) % shards;
-        damage(&mut disks[victim], &mut state);
+        let victim = chance.below(shards);
+        damage(&mut disks[victim], &mut chance);
         let log = &disks[victim];
         let source = SourceShard::read(&settings(victim as u16, shards as u16), log, NONE, DamagePolicy::Salvage)
             .expect("salvaged");
@@ -85,7 +85,7 @@ fn what_one_log_has_lost_and_another_still_has_comes_back_and_nothing_takes_anot
         damaged += 1;
         let is_away = |id: &str| usize::from(Placement::new(shards as u16).owner_of(&user(id)).0) != victim;
         let (disks, done, lost) = reshard(&disks, shards as u16, DamagePolicy::Salvage);
-        let (again, _, lost_again) = reshard(&disks, 1 + (chance(&mut state) % 4) as u16, DamagePolicy::Salvage);
+        let (again, _, lost_again) = reshard(&disks, 1 + chance.below(4) as u16, DamagePolicy::Salvage);
         assert_eq!(lost_again, [], "seed {seed}: what is known to be lost is not lost again");
         recovered += done.recovered;
         let mut cluster = begin(again, NOW.plus(1_000));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::{Batch, MemoryStorage};
-pub(super) use crate::model::testing::user;
+pub(super) use crate::model::testing::{chance::Chance, user};
 use crate::model::{Ack, Command, DeviceKey, Limits, Moment, Reply, RequestTag, SessionId};
 pub(super) use crate::shard::testing::fixtures::NOW;
 use crate::shard::testing::fixtures::{self, Cluster, message};
@@ -87,21 +87,16 @@ pub(super) fn expect_kept(settings: &dyn Fn(u16) -> ShardSettings, disks: &[Memo
     assert_eq!(findings.violations, []);
 }
 
-pub(super) fn chance(state: &mut u64) -> usize {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) as usize
-}
-
 #[test]
 fn whatever_the_number_of_shards_everybody_finds_what_was_there_and_goes_on() {
     for seed in 0..12 {
-        let mut state = seed;
-        let first = 1 + chance(&mut state) % 4;
+        let mut chance = Chance::new(seed);
+        let first = 1 + chance.below(4);
         let mut cluster = begin(vec![blank(); first], NOW);
         let mut said = Vec::new();
         for life in 0..4 {
             for number in 0..40 {
-                let (from, to) = (chance(&mut state) % USERS.len(), chance(&mut state) % USERS.len());
+                let (from, to) = (chance.below(USERS.len()), chance.below(USERS.len()));
                 cluster.now = cluster.now.plus(1);
                 let command = send(from, to, life * 100 + number);
                 let reply = answer(&mut cluster, USERS[from], command.clone());
@@ -112,8 +107,7 @@ fn whatever_the_number_of_shards_everybody_finds_what_was_there_and_goes_on() {
             (0..cluster.shards.len()).for_each(|me| cluster.input(me, Input::Ticked));
             let before: Vec<_> = USERS.iter().map(|id| inbox(&mut cluster, id)).collect();
             let now = cluster.now;
-            let (disks, _, lost) =
-                reshard(&cluster.take_disks(), 1 + (chance(&mut state) % 5) as u16, DamagePolicy::Refuse);
+            let (disks, _, lost) = reshard(&cluster.take_disks(), 1 + chance.below(5) as u16, DamagePolicy::Refuse);
             assert_eq!(lost, []);
             cluster = begin(disks, now);
             let after: Vec<_> = USERS.iter().map(|id| inbox(&mut cluster, id)).collect();

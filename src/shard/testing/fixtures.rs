@@ -2,11 +2,12 @@
 
 use crate::log::fixtures::Chance;
 use crate::log::{MemoryStorage, TornTail};
+use crate::model::testing::plain_send;
 pub(in crate::shard) use crate::model::testing::{group, user};
 use crate::model::{
-    Answer, ClientMessageId, Command, Conversation, ConversationRef, ConversationRow, Conversations, DeviceKey, Entry,
-    Extra, GroupState, History, HistoryDirection, Limits, Millis, Moment, Order, Recipient, Refusal, Reply, RequestTag,
-    Send, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, UserId, Verb,
+    Answer, Command, Conversation, ConversationRef, ConversationRow, Conversations, DeviceKey, Entry, GroupState,
+    History, HistoryDirection, Limits, Millis, Moment, Order, Recipient, Refusal, Reply, RequestTag, Send, Seq,
+    SessionId, ShardId, Sizing, Sync, SyncDirection, UserId, Verb,
 };
 pub(in crate::shard) use crate::shard::testing::told::told;
 use crate::shard::*;
@@ -65,16 +66,7 @@ pub(in crate::shard) fn settings(me: u16, shards: u16, windows: Windows, limits:
 }
 
 pub(in crate::shard) fn send_to(id: &str, recipient: Recipient, content: &str) -> Send {
-    Send {
-        client_message_id: ClientMessageId::new(id).expect("well formed"),
-        recipient,
-        conversation_name: None,
-        message_type: 1,
-        content: content.to_owned().into(),
-        send_time: 0,
-        extra: Extra::default(),
-        annotations: None,
-    }
+    plain_send(id, recipient, content.to_owned())
 }
 
 pub(in crate::shard) fn message(id: &str, to: &str, content: &str) -> Command {

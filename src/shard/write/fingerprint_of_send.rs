@@ -103,23 +103,18 @@ fn put_annotations(parts: &mut HashInput, annotations: &Annotations) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::testing::user;
-    use crate::model::{
-        ClientMessageId, Conversation, ConversationSeq, HeaderFlags, MessageId, Millis, Recipient, StreamChunk,
-    };
+    use crate::model::testing::{name, plain_message, plain_send, user};
+    use crate::model::{Conversation, HeaderFlags, Recipient, StreamChunk};
 
     fn send() -> Send {
         let pairs = vec![("a".into(), "b".into()), ("c".into(), "".into())];
         let chunk = StreamChunk { stream: "s".into(), number: 0, phase: ChunkPhase::Next };
         Send {
-            client_message_id: ClientMessageId::new("m").expect("well formed"),
-            recipient: Recipient::User(user("bob")),
-            conversation_name: Some(ConversationName::new("us").expect("well formed")),
-            message_type: 1,
-            content: "hello".into(),
+            conversation_name: Some(name("us")),
             send_time: 7,
             extra: Extra::new(pairs),
             annotations: Some(Box::new(Annotations { chunk: Some(chunk), ..Annotations::default() })),
+            ..plain_send("m", Recipient::User(user("bob")), "hello")
         }
     }
 
@@ -190,19 +185,14 @@ mod tests {
         let conversation = Conversation::pair(user("alice"), user("bob"));
         let conversation_key = fingerprints.of_conversation(&conversation);
         let message = Message {
-            id: MessageId(5),
             conversation,
-            conversation_seq: ConversationSeq(6),
-            author: user("alice"),
             client_message_id: send.client_message_id.clone(),
             conversation_name: send.conversation_name.clone(),
             message_type: send.message_type,
             content: send.content.clone(),
-            send_time: 0,
-            server_time: Millis(9),
             extra: send.extra.clone(),
             annotations: send.annotations.clone(),
-            fact: None,
+            ..plain_message()
         };
         assert_eq!(fingerprints.of_message_content(conversation_key, &message), said(&send));
     }

@@ -2,10 +2,8 @@
 
 use super::tests::{CONNECT, NOW, Peer, TEXT, auth_request, envelope, frame};
 use super::*;
-use crate::model::{
-    ClientMessageId, Command, Conversation, ConversationSeq, Entry, Extra, Message, MessageId, Refusal, Seq, UserId,
-    Verb,
-};
+use crate::model::testing::{client_message_id, plain_message, user};
+use crate::model::{Command, Entry, Message, MessageId, Refusal, Seq, Verb};
 use crate::wire::common::incoming::Credentials;
 use crate::wire::json::message_key::{ClientKey, Proved, ServerKey};
 use crate::wire::protobuf::im::{self, CommandType};
@@ -164,18 +162,11 @@ fn with_a_client_key_each_recv_is_proved_over_what_is_sent() {
     for (content, payload) in [(&br#"{"a":1}"#[..], r#"{"a":1}"#), (b"hello", "aGVsbG8=")] {
         let message = Message {
             id: MessageId(900),
-            conversation: Conversation::pair(UserId::new("alice").expect("an id"), UserId::new("bob").expect("an id")),
-            conversation_seq: ConversationSeq(1),
-            author: UserId::new("bob").expect("an id"),
-            client_message_id: ClientMessageId::new("c").expect("an id"),
-            conversation_name: None,
-            message_type: 1,
+            author: user("bob"),
+            client_message_id: client_message_id("c"),
             content: Bytes::from_static(content).into(),
-            send_time: 0,
             server_time: NOW.wall,
-            extra: Extra::default(),
-            annotations: None,
-            fact: None,
+            ..plain_message()
         };
         let entry = Entry { seq: Seq(1), message: Arc::new(message), name: None };
         peer.connection.tell(&Event::Entry(entry.clone()), NOW.wall);

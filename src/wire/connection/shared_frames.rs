@@ -122,26 +122,19 @@ fn message_of_all(event: &Event) -> Option<&Arc<Message>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::testing::user;
-    use crate::model::{
-        Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, Fact, GroupId, MessageId, Seq,
-    };
+    use crate::model::testing::{plain_message, user};
+    use crate::model::{Annotations, ConversationName, ConversationSeq, Extra, Fact, GroupId, MessageId, Seq};
 
     fn message(conversation: Conversation, content: usize, extra: &[(&str, &str)]) -> Message {
         Message {
             id: MessageId(7),
             conversation,
             conversation_seq: ConversationSeq(3),
-            author: user("alice"),
-            client_message_id: ClientMessageId::new("m").expect("well formed"),
-            conversation_name: None,
-            message_type: 1,
             content: vec![b'x'; content].into(),
             send_time: 5,
             server_time: Millis(1_000),
             extra: Extra::new(extra.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
-            annotations: None,
-            fact: None,
+            ..plain_message()
         }
     }
 

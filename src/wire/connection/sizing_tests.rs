@@ -1,6 +1,6 @@
 //! What the size classes of `model` say of an entry is never less than what is written for it, and not much more.
 
-use crate::model::testing::user;
+use crate::model::testing::{client_message_id, group, user};
 use crate::model::*;
 use crate::wire::base::dialect::Dialect;
 use crate::wire::common::incoming::Context;
@@ -81,14 +81,14 @@ fn entry() -> impl Strategy<Value = Entry> {
             let (author, peer) = (user(&author), user(&peer));
             let conversation = match is_pair {
                 true => Conversation::pair(author.clone(), peer),
-                false => Conversation::Group(GroupId::new(peer.as_str()).expect("well formed")),
+                false => Conversation::Group(group(peer.as_str())),
             };
             let message = Message {
                 id: MessageId(number),
                 conversation,
                 conversation_seq: ConversationSeq(number),
                 author,
-                client_message_id: ClientMessageId::new(&client).expect("well formed"),
+                client_message_id: client_message_id(&client),
                 conversation_name: None,
                 message_type: i32::MAX,
                 content: if fact.is_some() { Bytes::new().into() } else { content.into() },

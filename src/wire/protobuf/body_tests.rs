@@ -1,37 +1,29 @@
 //! What is written by hand against what prost writes of the same.
 
 use super::*;
-use crate::model::testing::user;
-use crate::model::{ClientMessageId, ConversationSeq, Extra, Fact, GroupId};
+use crate::model::testing::{client_message_id, group, plain_message, user};
+use crate::model::{ConversationSeq, Extra, Fact};
 use crate::wire::protobuf::encode::push_message;
 use crate::wire::protobuf::im;
 use prost::Message as _;
 use std::sync::Arc;
 
 fn entries() -> Vec<Entry> {
-    let (alice, bob) = (user("alice"), user("bob"));
-    let team = GroupId::new("team").expect("well formed");
     let plain = Message {
         id: MessageId(1_234_567_890_123),
-        conversation: Conversation::pair(alice.clone(), bob),
         conversation_seq: ConversationSeq(4),
-        author: alice.clone(),
-        client_message_id: ClientMessageId::new(&"c".repeat(128)).expect("well formed"),
-        conversation_name: None,
-        message_type: 1,
+        client_message_id: client_message_id(&"c".repeat(128)),
         content: vec![7; 300].into(),
         send_time: 1_700_000_000_000,
         server_time: Millis(1_700_000_000_001),
-        extra: Extra::default(),
-        annotations: None,
-        fact: None,
+        ..plain_message()
     };
     let extra = Extra::new(vec![("".into(), "".into()), ("k".into(), "".into()), ("key".into(), "值".into())]);
     let empty = Message { content: Bytes::new().into(), send_time: 0, extra, message_type: i32::MAX, ..plain.clone() };
     let odd = Message { send_time: -1, message_type: -1, id: MessageId(0), author: user("bob"), ..plain.clone() };
-    let grouped = Message { conversation: Conversation::Group(team), ..plain.clone() };
+    let grouped = Message { conversation: Conversation::Group(group("team")), ..plain.clone() };
     let fact = Message { fact: Some(Arc::new(Fact::Revoked { message: MessageId(9) })), ..grouped.clone() };
-    let oneself = Message { conversation: Conversation::pair(alice.clone(), alice), ..plain.clone() };
+    let oneself = Message { conversation: Conversation::pair(user("alice"), user("alice")), ..plain.clone() };
     let name = Some(ConversationName::new("my bob").expect("well formed"));
     let mut entries = Vec::new();
     for message in [plain, empty, odd, grouped, fact, oneself].map(Arc::new) {

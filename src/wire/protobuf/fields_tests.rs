@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::Extra;
+use crate::model::testing::chance::Chance;
 use crate::wire::protobuf::im;
 use prost::Message as _;
 
@@ -59,20 +60,14 @@ fn request() -> im::SendMessageRequest {
 /// Calls `look` with each prefix of the bytes, and with many versions of them in which some are changed.
 fn break_in_all_ways(sound: &[u8], mut look: impl FnMut(&[u8]) -> bool) -> usize {
     let mut sound_still = (0..=sound.len()).filter(|end| look(&sound[..*end])).count();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut chance = Chance::new(0);
     for _ in 0..50_000 {
         let mut bytes = sound.to_vec();
-        for _ in 0..=random() % 3 {
-            let at = random() % bytes.len();
-            match random() % 3 {
-                0 => bytes[at] = random() as u8,
-                1 => bytes.insert(at, random() as u8),
+        for _ in 0..=chance.below(3) {
+            let at = chance.below(bytes.len());
+            match chance.below(3) {
+                0 => bytes[at] = chance.next() as u8,
+                1 => bytes.insert(at, chance.next() as u8),
                 _ => drop(bytes.remove(at)),
             }
         }

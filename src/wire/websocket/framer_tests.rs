@@ -1,7 +1,7 @@
 //! The framer against tungstenite's own protocol machine, and against itself fed in other pieces.
 
 use super::*;
-use crate::model::testing::Chance;
+use crate::model::testing::chance::Chance;
 use std::io::{self, Read, Write};
 use tungstenite::error::{CapacityError, Error, ProtocolError};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};

@@ -1,4 +1,4 @@
-//! Random numbers of a test run, all derived from one seed (splitmix64).
+//! One source of random numbers for all tests: the same numbers for the same seed, on every machine (SplitMix64).
 
 pub struct Chance(u64);
 
@@ -24,8 +24,9 @@ impl Chance {
         least + self.below(most - least + 1)
     }
 
-    pub fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
+    /// True once in `count` calls on average.
+    pub fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
     }
 
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
