@@ -1,9 +1,10 @@
 //! A client of the operator's HTTP API: one connection a request, nothing shared with the code under test.
 
-use super::{Home, PATIENCE};
+use super::{Home, PATIENCE, Server};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 pub struct Api {
     pub address: SocketAddr,
@@ -20,17 +21,47 @@ pub struct Answer {
 impl Home {
     /// The API of the server that runs here.
     pub fn api(&self) -> Api {
-        let read = |name: &str| {
-            let path = self.data_dir().join(name);
-            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        let url = read("admin-url");
-        let address = url.trim().strip_prefix("http://").expect("a URL").parse().expect("an address");
-        Api { address, token: read("admin-token").trim().to_owned() }
+        Api::of(&self.data_dir())
+    }
+
+    /// Starts a server; its API as well.
+    pub fn start_with_api(&self) -> (Server, Api) {
+        (self.start(), self.api())
+    }
+}
+
+impl Server {
+    pub fn api(&self) -> Api {
+        Api::of(&self.data_dir)
     }
 }
 
 impl Api {
+    /// As the server on this directory says where it is.
+    fn of(data_dir: &Path) -> Self {
+        let read = |name: &str| {
+            let path = data_dir.join(name);
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let url = read("admin-url");
+        let address = url.trim().strip_prefix("http://").expect("a URL").parse().expect("an address");
+        Self { address, token: read("admin-token").trim().to_owned() }
+    }
+
+    /// The sum of the samples whose series begins like this, of which there is at least one.
+    pub fn sample(&self, series: &str) -> f64 {
+        let text = self.get("/metrics").body;
+        let samples = text.lines().filter(|line| line.starts_with(series));
+        let values = samples.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()));
+        let values: Vec<f64> = values.map(|value| value.expect("a number")).collect();
+        assert!(!values.is_empty(), "{series} in {text}");
+        values.iter().sum()
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &body.to_string())
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "")
     }
@@ -70,6 +101,12 @@ impl Answer {
     pub fn json(&self) -> Value {
         assert!(self.head.contains("content-type: application/json"), "{self:?}");
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// The body of an answer that has this status.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        self.json()
     }
 
     /// Status and code of a refusal, which has a message.

@@ -21,9 +21,11 @@ pub mod rpc;
 pub mod socket;
 pub mod tls;
 
+use binary::BinaryClient;
+use rpc::RpcClient;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -45,7 +47,7 @@ queries_burst = 1000000
 
 /// A data directory with its configuration; servers come and go on it.
 pub struct Home {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     config: String,
     shards: u16,
 }
@@ -54,6 +56,9 @@ pub struct Home {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    data_dir: PathBuf,
+    /// The directory of a home that is dropped before its server.
+    directory: Option<Arc<TempDir>>,
     output: Arc<Mutex<String>>,
     errors: Arc<Mutex<String>>,
 }
@@ -77,7 +82,7 @@ pub fn mushan() -> Command {
 impl Home {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("mushan-test-").tempdir().expect("a temporary directory");
-        Self { directory, config: CONFIG.to_owned(), shards: 2 }
+        Self { directory: Arc::new(directory), config: CONFIG.to_owned(), shards: 2 }
     }
 
     /// More lines for the section `[limits]`.
@@ -116,12 +121,26 @@ impl Home {
     }
 
     pub fn start(&self) -> Server {
-        Server::start(self.serve("127.0.0.1:0"))
+        self.start_on("127.0.0.1:0")
     }
 
     /// Starts a server where another one was, for clients that come back.
     pub fn start_at(&self, address: SocketAddr) -> Server {
-        Server::start(self.serve(&address.to_string()))
+        self.start_on(&address.to_string())
+    }
+
+    fn start_on(&self, listen: &str) -> Server {
+        let server = Server::try_start(self.serve(listen));
+        let mut server = server.unwrap_or_else(|said| panic!("the server did not start: {said}"));
+        server.directory = Some(Arc::clone(&self.directory));
+        server
+    }
+
+    /// Runs `mushan` with these arguments on the data directory, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = mushan();
+        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        run(command)
     }
 
     pub fn token(&self, user: &str) -> String {
@@ -129,22 +148,22 @@ impl Home {
     }
 
     pub fn token_for(&self, user: &str, ttl: &str) -> String {
-        let output = mushan()
-            .args(["token", "--user", user, "--ttl", ttl, "--data-dir"])
-            .arg(self.data_dir())
-            .output()
-            .expect("mushan token can be run");
-        assert!(output.status.success(), "mushan token failed: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("a token is text");
-        text.lines().last().expect("a last line").to_owned()
+        token(&self.data_dir(), user, ttl)
     }
 }
 
-impl Server {
-    fn start(command: Command) -> Self {
-        Self::try_start(command).unwrap_or_else(|said| panic!("the server did not start: {said}"))
-    }
+fn token(data_dir: &Path, user: &str, ttl: &str) -> String {
+    let output = mushan()
+        .args(["token", "--user", user, "--ttl", ttl, "--data-dir"])
+        .arg(data_dir)
+        .output()
+        .expect("mushan token can be run");
+    assert!(output.status.success(), "mushan token failed: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("a token is text");
+    text.lines().last().expect("a last line").to_owned()
+}
 
+impl Server {
     /// A server that accepts, or what it said before it ended.
     pub fn try_start(command: Command) -> Result<Self, String> {
         Self::try_start_with(command, Stdio::piped())
@@ -152,6 +171,8 @@ impl Server {
 
     /// The same with a standard error of the test's own; what is written there is not collected.
     pub fn try_start_with(mut command: Command, errors: Stdio) -> Result<Self, String> {
+        let data_dir = command.get_args().skip_while(|argument| *argument != "--data-dir").nth(1);
+        let data_dir = data_dir.map(PathBuf::from).unwrap_or_default();
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().expect("the binary can be run");
         let output = collect(child.stdout.take().expect("piped"));
         let errors = child.stderr.take().map_or_else(Arc::default, collect);
@@ -163,7 +184,7 @@ impl Server {
             let address = printed_address(&output.lock().expect("no panic inside"))?;
             TcpStream::connect(address).ok().map(|_| Ok(address))
         });
-        Ok(Self { child, address: address?, output, errors })
+        Ok(Self { child, address: address?, data_dir, directory: None, output, errors })
     }
 
     pub fn output(&self) -> String {
@@ -172,6 +193,20 @@ impl Server {
 
     pub fn errors(&self) -> String {
         self.errors.lock().expect("no panic inside").clone()
+    }
+
+    pub fn token(&self, user: &str) -> String {
+        token(&self.data_dir, user, "1h")
+    }
+
+    /// A client of the binary protocol, authenticated.
+    pub async fn binary(&self, user: &str) -> BinaryClient {
+        BinaryClient::login(self.address, user, &self.token(user)).await.0
+    }
+
+    /// A client of the JSON-RPC protocol, connected.
+    pub async fn rpc(&self, user: &str) -> RpcClient {
+        RpcClient::login(self.address, "/rpc", user, &self.token(user)).await
     }
 
     pub fn pid(&self) -> u32 {

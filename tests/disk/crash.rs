@@ -357,17 +357,17 @@ async fn a_retry_after_a_crash_gets_the_first_answer_and_is_delivered_once() {
     let (mut alice, _) = BinaryClient::login(server.address, "alice", &token).await;
     let sequence = alice.ask(command::SEND, &body).await;
     let first = alice.answer(sequence).await.expect("an answer").body;
-    let mut carol = RpcClient::login(server.address, "/rpc", "carol", &home.token("carol")).await;
+    let mut carol = server.rpc("carol").await;
     let carols = carol.send("bob", "only-once", json!({"type": 1, "content": "from carol"})).await["result"].clone();
     server.kill();
 
     let server = home.start();
     let (mut alice, max_seq) = BinaryClient::login(server.address, "alice", &token).await;
     assert_eq!(max_seq, 1);
-    let (mut bob, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
+    let mut bob = server.binary("bob").await;
     let sequence = alice.ask(command::SEND, &body).await;
     assert_eq!(alice.answer(sequence).await.expect("an answer").body, first, "byte for byte");
-    let mut carol = RpcClient::login(server.address, "/rpc", "carol", &home.token("carol")).await;
+    let mut carol = server.rpc("carol").await;
     let again = carol.send("bob", "only-once", json!({"type": 1, "content": "from carol"})).await;
     assert_eq!(again["result"], carols);
     let other = carol.send("bob", "only-once", json!({"type": 1, "content": "something else"})).await;
@@ -385,15 +385,15 @@ async fn who_was_online_at_a_crash_was_seen_last_at_the_crash_and_not_long_befor
     let home = Home::new();
     let server = home.start();
     let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let mut alice = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut alice = server.rpc("alice").await;
+    let mut bob = server.rpc("bob").await;
     let ask = json!({"userIds": ["alice"]});
     assert_eq!(bob.result("presence", ask.clone()).await["states"][0]["online"], true);
     alice.send("bob", "hello", json!({"type": 1, "content": "hello"})).await;
     server.kill();
 
     let server = home.start();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut bob = server.rpc("bob").await;
     let state = bob.result("presence", ask.clone()).await["states"][0].clone();
     assert_eq!(state["online"], false);
     let seen = state["lastSeen"].as_u64().expect("a time");
@@ -402,6 +402,6 @@ async fn who_was_online_at_a_crash_was_seen_last_at_the_crash_and_not_long_befor
     assert!(server.stop().status.success());
 
     let server = home.start();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut bob = server.rpc("bob").await;
     assert_eq!(bob.result("presence", ask).await["states"][0]["lastSeen"], seen, "it stays so");
 }

@@ -3,7 +3,7 @@
 //!
 //! The tests need root, zram and mkfs.ext4. Where one of them is missing they say so on stderr and pass.
 
-use crate::common::binary::{BinaryClient, SUCCESS, command, send_body};
+use crate::common::binary::{SUCCESS, command, send_body};
 use crate::common::model::testing::chance::Chance;
 use crate::common::mounts::{skip, with_own_devices};
 use crate::common::{Home, Server, mushan, run};
@@ -75,8 +75,8 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     std::iter::repeat_with(|| chance.next() as u8).take(bytes).collect()
 }
 
-async fn inbox(home: &Home, server: &Server) -> Vec<String> {
-    let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+async fn inbox(server: &Server) -> Vec<String> {
+    let mut alice = server.binary("alice").await;
     alice.inbox().await.iter().map(|entry| entry.text("client_msg_id")).collect()
 }
 
@@ -114,7 +114,7 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_marked_durable() {
         let Some(mut device) = Zram::make(NO_JOURNAL) else { return skip(NAME, NEEDED) };
         let (home, at) = home_on(&mut device);
         let server = home.start();
-        let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+        let mut alice = server.binary("alice").await;
         for number in 0..3 {
             assert_eq!(alice.send("bob", &format!("kept-{number}"), b"small").await.number("error_code"), SUCCESS);
         }
@@ -130,9 +130,9 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_marked_durable() {
         device.set("mem_limit", "0");
 
         let server = home.start();
-        let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+        let mut alice = server.binary("alice").await;
         assert_eq!(alice.send("bob", "after", b"small").await.number("error_code"), SUCCESS);
-        let told = inbox(&home, &server).await;
+        let told = inbox(&server).await;
         assert!(told.len() >= 4 && told.last().is_some_and(|id| id == "after"), "{told:?}");
         server.kill();
         device.unmount();
@@ -142,7 +142,7 @@ fn what_a_failed_sync_left_in_the_page_cache_is_not_marked_durable() {
         let verified = run(verify);
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
         let server = home.start();
-        assert_eq!(inbox(&home, &server).await, told, "every message that was acknowledged or pushed is on the device");
+        assert_eq!(inbox(&server).await, told, "every message that was acknowledged or pushed is on the device");
         assert!(server.stop().status.success());
         device.unmount();
     });

@@ -144,14 +144,6 @@ impl Ledger {
     }
 }
 
-async fn login(home: &Home, server: &Server, user: &str) -> BinaryClient {
-    BinaryClient::login(server.address, user, &home.token(user)).await.0
-}
-
-async fn login_json(home: &Home, server: &Server, user: &str) -> RpcClient {
-    RpcClient::login(server.address, "/rpc", user, &home.token(user)).await
-}
-
 /// Sends large messages until there is no room for one, then small ones until there is none for these.
 async fn fill(ledger: &mut Ledger, client: &mut BinaryClient, to: &str) {
     let mut taken_bytes = 0;
@@ -179,14 +171,14 @@ fn a_full_disk_refuses_sends_and_nothing_else() {
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
         let mut ledger = Ledger::default();
-        let mut alice = login(&home, &server, "alice").await;
-        let mut carol = login_json(&home, &server, "carol").await;
+        let mut alice = server.binary("alice").await;
+        let mut carol = server.rpc("carol").await;
         assert!(ledger.send(&mut alice, "bob", 1).await && ledger.send_json(&mut carol, "bob", 1).await);
         fill(&mut ledger, &mut alice, "bob").await;
         assert!(ledger.acknowledged.len() > 100, "it was the disk that was full, not something smaller");
 
         assert!(SmallDisk::free_bytes(&home) >= RESERVE_BYTES, "sends do not use what is kept for the end");
-        serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
+        serve_while_full(&server, &mut ledger, &mut alice, &mut carol).await;
         expect_told(&home, &server);
         let first = ledger.acknowledged[0].clone();
         let again = alice.send("bob", &first.1, b"x").await;
@@ -197,7 +189,7 @@ fn a_full_disk_refuses_sends_and_nothing_else() {
         send_when_there_is_room(&mut ledger, &mut alice, "bob", &refused).await;
         assert!(ledger.send_json(&mut carol, "bob", LARGE).await, "both protocols");
         ledger.check(&alice.inbox().await, &["alice"]);
-        ledger.check(&login(&home, &server, "bob").await.inbox().await, &["alice", "carol"]);
+        ledger.check(&server.binary("bob").await.inbox().await, &["alice", "carol"]);
         stop(server);
     });
 }
@@ -209,24 +201,24 @@ fn a_restart_on_a_full_disk_changes_nothing() {
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
         let mut ledger = Ledger::default();
-        let mut alice = login(&home, &server, "alice").await;
+        let mut alice = server.binary("alice").await;
         fill(&mut ledger, &mut alice, "bob").await;
         stop(server);
 
         let server = home.start();
-        let mut alice = login(&home, &server, "alice").await;
-        let mut carol = login_json(&home, &server, "carol").await;
+        let mut alice = server.binary("alice").await;
+        let mut carol = server.rpc("carol").await;
         // A start takes no segment that sends could not have.
         fill(&mut ledger, &mut alice, "bob").await;
-        serve_while_full(&home, &server, &mut ledger, &mut alice, &mut carol).await;
+        serve_while_full(&server, &mut ledger, &mut alice, &mut carol).await;
         stop(server);
 
         let server = home.start();
-        let mut alice = login(&home, &server, "alice").await;
+        let mut alice = server.binary("alice").await;
         disk.make_room();
         let refused = ledger.refused[0].1.clone();
         send_when_there_is_room(&mut ledger, &mut alice, "bob", &refused).await;
-        ledger.check(&login(&home, &server, "bob").await.inbox().await, &["alice", "carol"]);
+        ledger.check(&server.binary("bob").await.inbox().await, &["alice", "carol"]);
         stop(server);
     });
 }
@@ -257,18 +249,12 @@ fn expect_told(home: &Home, server: &Server) {
 }
 
 /// Sends are refused in both protocols; logging in, reading, acknowledging and heartbeats go on.
-async fn serve_while_full(
-    home: &Home,
-    server: &Server,
-    ledger: &mut Ledger,
-    alice: &mut BinaryClient,
-    carol: &mut RpcClient,
-) {
+async fn serve_while_full(server: &Server, ledger: &mut Ledger, alice: &mut BinaryClient, carol: &mut RpcClient) {
     for _ in 0..10 {
         assert!(!ledger.send(alice, "bob", LARGE).await, "the disk is full");
         assert!(!ledger.send_json(carol, "bob", LARGE).await, "the disk is full");
     }
-    let mut bob = login(home, server, "bob").await;
+    let mut bob = server.binary("bob").await;
     let inbox = bob.inbox().await;
     ledger.check(&inbox, &["alice", "carol"]);
     ledger.check(&alice.inbox().await, &["alice"]);
@@ -276,7 +262,7 @@ async fn serve_while_full(
         bob.acknowledge(entry).await;
     }
     assert!(bob.heartbeat().await > 0, "acks do not disturb");
-    let mut bobs_other = login_json(home, server, "bob").await;
+    let mut bobs_other = server.rpc("bob").await;
     let newest = bobs_other.call("sync", json!({"limit": -1})).await["result"]["messages"][0].clone();
     let acknowledged = bobs_other.call("recvack", json!({"messageId": newest["messageId"]})).await;
     assert_eq!(acknowledged["result"], json!({}), "{acknowledged}");
@@ -304,8 +290,8 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
         let mut ledger = Ledger::default();
         let (first, full, other) = (user_of(0, "a", 0), user_of(0, "x", 0), user_of(1, "m", 0));
         assert_eq!([owner_of(&first, &other), owner_of(&other, &full)], [ShardId(0), ShardId(1)]);
-        let mut author = login(&home, &server, &full).await;
-        let mut elsewhere = login(&home, &server, &other).await;
+        let mut author = server.binary(&full).await;
+        let mut elsewhere = server.binary(&other).await;
         fill(&mut ledger, &mut author, &first).await;
 
         // Of the full shard's conversation: refused, from wherever it comes.
@@ -314,9 +300,9 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
         let answer = owe_an_answer(&mut author, &mut elsewhere, "owed").await;
         assert!(ledger.send(&mut elsewhere, &full, 1).await);
         // What the full one is owed may be the answer to what is asked again: it says "later" until it knows.
-        let later = login(&home, &server, &full).await.send(&other, "not yet", b"x").await;
+        let later = server.binary(&full).await.send(&other, "not yet", b"x").await;
         assert_eq!((later.number("error_code"), &*later.text("error_msg")), (FULL_BINARY, BUSY_SENTENCE));
-        let mut reader = login(&home, &server, &full).await;
+        let mut reader = server.binary(&full).await;
         ledger.check(&reader.inbox().await, &[&full]);
         disk.make_room();
         ledger.note(&full, "owed", &author.answer(answer).await.expect("answered when there is room"));
@@ -334,8 +320,8 @@ fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
         assert_eq!([author.ending().await, elsewhere.ending().await], [Some(1001); 2], "and everybody is told");
         disk.make_room();
         let server = home.start();
-        let mut author = login(&home, &server, &full).await;
-        let mut elsewhere = login(&home, &server, &other).await;
+        let mut author = server.binary(&full).await;
+        let mut elsewhere = server.binary(&other).await;
         let again = author.ask(command::SEND, &send_body(&other, "owed again", b"owed")).await;
         ledger.note(&full, "owed again", &author.answer(again).await.expect("an answer"));
         ledger.check(&author.inbox().await, &[&full, &other]);
@@ -374,7 +360,7 @@ fn retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_befor
             (home.api().ask("POST", "/v1/groups", &crowd).status < 300).then_some(())
         });
         let mut ledger = Ledger::default();
-        let mut alice = login(&home, &server, "alice").await;
+        let mut alice = server.binary("alice").await;
         let (mut taken_bytes, mut since) = (0, Instant::now());
         while taken_bytes < (DISK_KIB << 10) * 3 / 2 {
             if ledger.send(&mut alice, "bob", LARGE).await {

@@ -54,11 +54,11 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Everything that the server shows, or `None` where it says that it cannot.
-async fn read(home: &Home, server: &Server) -> Option<Inboxes> {
+async fn read(server: &Server) -> Option<Inboxes> {
     let mut inboxes = Inboxes::new();
     let mut is_whole = true;
     for user in USERS {
-        let (mut client, _) = BinaryClient::login(server.address, user, &home.token(user)).await;
+        let mut client = server.binary(user).await;
         let mut after = 0;
         loop {
             let page = client.sync(after, 50).await;
@@ -87,7 +87,7 @@ thread_local! {
 async fn fill(home: &Home) -> Inboxes {
     let server = home.start();
     for (author, peer) in [(USERS[0], USERS[1]), (USERS[1], USERS[0])] {
-        let (mut client, _) = BinaryClient::login(server.address, author, &home.token(author)).await;
+        let mut client = server.binary(author).await;
         for number in 0..MESSAGES / 2 {
             let content = format!("{author} says {number} {}", "and so on ".repeat(number % 30));
             client.send(peer, &format!("{author}-{number}"), content.as_bytes()).await;
@@ -103,7 +103,7 @@ async fn fill(home: &Home) -> Inboxes {
         assert!(more < 2_000, "there are no two checkpoints");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    let inboxes = read(home, &server).await.expect("nothing is damaged");
+    let inboxes = read(&server).await.expect("nothing is damaged");
     assert_eq!(inboxes.len(), 2 * (MESSAGES + more));
     assert!(server.stop().status.success());
     inboxes
@@ -114,7 +114,7 @@ async fn outcome(home: &Home, expected: &Inboxes) -> Result<bool, String> {
     let mut command = home.serve("127.0.0.1:0");
     command.env("RUST_LOG", "warn");
     let server = Server::try_start(command)?;
-    let whole = read(home, &server).await;
+    let whole = read(&server).await;
     let shown = PARTIAL.with(|partial| partial.borrow().clone());
     assert!(shown.iter().all(|(place, entry)| expected.get(place) == Some(entry)), "wrong data was shown");
     if let Some(whole) = &whole {

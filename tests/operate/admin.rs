@@ -1,7 +1,6 @@
 //! The operator's HTTP API of the real server: who may ask, what is refused, what it bounds, and how it starts and
 //! stops.
 
-use crate::common::binary::BinaryClient;
 use crate::common::http::{Answer, Api};
 use crate::common::{Home, mushan, run, wait_for};
 use mushan::model::Order;
@@ -25,16 +24,10 @@ const ORDERS: [(&str, &str, &str); 8] = [
     ("GET", "/v1/users/alice", ""),
 ];
 
-fn started() -> (Home, crate::common::Server, Api) {
-    let home = Home::new();
-    let server = home.start();
-    let api = home.api();
-    (home, server, api)
-}
-
 #[test]
 fn the_token_is_made_once_and_only_its_owner_can_read_it() {
-    let (home, server, api) = started();
+    let home = Home::new();
+    let (server, api) = home.start_with_api();
     let path = home.data_dir().join("admin-token");
     let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -48,7 +41,7 @@ fn the_token_is_made_once_and_only_its_owner_can_read_it() {
 
 #[test]
 fn who_has_no_token_is_told_nothing_but_that_the_server_lives() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     assert_eq!(api.ask_with("", "GET", "/healthz", "").json(), json!({"status": "alive"}));
     let wrong = format!("Authorization: Bearer {}\r\n", "0".repeat(64));
     let basic = format!("Authorization: Basic {}\r\n", api.token);
@@ -64,7 +57,7 @@ fn who_has_no_token_is_told_nothing_but_that_the_server_lives() {
 
 #[test]
 fn what_is_not_the_contract_is_refused_before_any_shard_hears_of_it() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     let long = "x".repeat(65);
     let many = json!({"add": (0..10_001).map(|number| number.to_string()).collect::<Vec<_>>()}).to_string();
     let most = Order::MEMBERS_MAX.to_string();
@@ -103,7 +96,7 @@ fn what_is_not_the_contract_is_refused_before_any_shard_hears_of_it() {
 
 #[test]
 fn a_path_or_a_method_that_is_not_there_is_told_in_json() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     for path in ["/", "/v1", "/v2/groups", "/v1/groups/", "/v1/groups/a/b/c/d"] {
         assert_eq!(api.get(path).refusal(), (404, "not_found".to_owned()), "{path}");
     }
@@ -114,7 +107,7 @@ fn a_path_or_a_method_that_is_not_there_is_told_in_json() {
 
 #[test]
 fn the_contract_describes_itself() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     let description = api.get("/v1/openapi.json").json();
     assert!(description["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
     assert!(description["paths"]["/v1/groups/{group}/members"]["post"].is_object());
@@ -122,9 +115,7 @@ fn the_contract_describes_itself() {
 
 #[test]
 fn a_body_is_bounded_in_size_and_time() {
-    let home = Home::new().with_config("[admin]\nbody_bytes_max = 2048\nread_ms = 700\n");
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = Home::new().with_config("[admin]\nbody_bytes_max = 2048\nread_ms = 700\n").start_with_api();
     for bytes in [2_049, 10_000, 16_000] {
         let answer = api.ask("POST", "/v1/groups", &"x".repeat(bytes));
         assert_eq!(answer.refusal(), (413, "payload_too_large".to_owned()), "{bytes} bytes");
@@ -138,9 +129,7 @@ fn a_body_is_bounded_in_size_and_time() {
 
 #[test]
 fn who_says_nothing_is_let_go_and_makes_room_for_others() {
-    let home = Home::new().with_config("[admin]\nconnections_max = 2\nread_ms = 700\n");
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = Home::new().with_config("[admin]\nconnections_max = 2\nread_ms = 700\n").start_with_api();
     let mut silent = [api.connect(), api.connect()];
     silent[1].write_all(b"GET /healthz HTTP/1.1\r\nHost: ").expect("the server reads");
     assert_eq!(api.get("/readyz").status, 200, "once there is room");
@@ -154,7 +143,7 @@ fn who_says_nothing_is_let_go_and_makes_room_for_others() {
 
 #[test]
 fn a_connection_serves_many_requests() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     let mut stream = api.connect();
     let request = format!("GET /readyz HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", api.token);
     for _request in 0..3 {
@@ -204,10 +193,9 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 
 #[tokio::test]
 async fn metrics_say_what_the_shards_do_and_what_an_acknowledgement_promises() {
-    let home = Home::new().with_config("[durability]\npolicy = \"interval\"\ninterval_ms = 77\n");
-    let server = home.start();
-    let api = home.api();
-    let (alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let (server, api) =
+        Home::new().with_config("[durability]\npolicy = \"interval\"\ninterval_ms = 77\n").start_with_api();
+    let alice = server.binary("alice").await;
     let sum = |samples: &BTreeMap<String, f64>, name: &str| -> f64 {
         samples.iter().filter(|(series, _)| series.starts_with(name)).map(|(_, value)| value).sum()
     };
@@ -237,9 +225,7 @@ async fn metrics_say_what_the_shards_do_and_what_an_acknowledgement_promises() {
 
 #[test]
 fn metrics_may_be_opened_and_nothing_else_with_them() {
-    let home = Home::new().with_config("[admin]\nmetrics_open = true\n");
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = Home::new().with_config("[admin]\nmetrics_open = true\n").start_with_api();
     assert_eq!(api.ask_with("", "GET", "/metrics", "").status, 200);
     assert_eq!(api.ask_with("", "GET", "/v1/users/alice", "").status, 401);
 }
@@ -268,7 +254,7 @@ fn the_api_answers_before_the_server_is_ready_and_says_when_it_is() {
 
 #[test]
 fn a_request_under_way_is_answered_when_the_server_stops() {
-    let (_home, server, api) = started();
+    let (server, api) = Home::new().start_with_api();
     let mut begun = begin(&api, "PUT", "/v1/users/alice", 2);
     let idle = api.connect();
     server.signal("TERM");
@@ -315,48 +301,44 @@ fn without_the_api_nothing_listens_and_the_command_line_says_so() {
     let server = crate::common::Server::try_start(serve).expect("it starts");
     assert!(server.output().contains("off"), "{}", server.output());
     assert!(!home.data_dir().join("admin-url").exists(), "an old address would mislead");
-    let output = cli(&home, &["user", "show", "alice"]);
+    let output = home.run(&["user", "show", "alice"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("mushan serve"), "{output:?}");
 }
 
-fn cli(home: &Home, arguments: &[&str]) -> Output {
-    let mut command = mushan();
-    command.args(arguments).arg("--data-dir").arg(home.data_dir());
-    run(command)
-}
-
 #[test]
 fn the_command_line_tells_what_is_wrong_and_exits_with_1() {
-    let (home, server, _api) = started();
+    let home = Home::new();
+    let server = home.start();
     let said = |output: Output| {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).expect("text")
     };
-    assert!(said(cli(&home, &["group", "set", "team", "bob"])).contains("--role"));
-    let refused = said(cli(&home, &["group", "add", "team", &"x".repeat(65)]));
+    assert!(said(home.run(&["group", "set", "team", "bob"])).contains("--role"));
+    let refused = said(home.run(&["group", "add", "team", &"x".repeat(65)]));
     assert!(refused.contains("longer than 64 bytes") && refused.contains("invalid_param"), "{refused}");
     let wrong = home.data_dir().with_file_name("token");
     std::fs::write(&wrong, "0".repeat(64)).expect("written");
     let wrong = wrong.display().to_string();
-    assert!(said(cli(&home, &["user", "show", "alice", "--token-file", &wrong])).contains("unauthorized"));
-    assert!(said(cli(&home, &["user", "show", "alice", "--token-file", "/nowhere"])).contains("/nowhere"));
-    assert!(said(cli(&home, &["user", "show", "alice", "--url", "ftp://x"])).contains("http://"));
+    assert!(said(home.run(&["user", "show", "alice", "--token-file", &wrong])).contains("unauthorized"));
+    assert!(said(home.run(&["user", "show", "alice", "--token-file", "/nowhere"])).contains("/nowhere"));
+    assert!(said(home.run(&["user", "show", "alice", "--url", "ftp://x"])).contains("http://"));
     server.stop();
-    let gone = said(cli(&home, &["user", "show", "alice"]));
+    let gone = said(home.run(&["user", "show", "alice"]));
     assert!(gone.contains("no server") && gone.contains("mushan serve"), "{gone}");
     assert!(!home.data_dir().join("admin-url").exists(), "a stop takes it away");
 }
 
 #[test]
 fn the_token_goes_to_nobody_but_the_server_that_wrote_the_address() {
-    let (home, server, api) = started();
+    let home = Home::new();
+    let (server, api) = home.start_with_api();
     server.kill();
     let other = TcpListener::bind(api.address).or_else(|_| TcpListener::bind("127.0.0.1:0")).expect("a port");
     let url = format!("http://{}\n", other.local_addr().expect("bound"));
     std::fs::write(home.data_dir().join("admin-url"), url).expect("written");
     other.set_nonblocking(true).expect("a socket");
-    let output = cli(&home, &["user", "show", "alice"]);
+    let output = home.run(&["user", "show", "alice"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no server"), "{output:?}");
     assert!(other.accept().is_err(), "nobody came");
 }
@@ -387,7 +369,8 @@ fn expect(answer: &Answer, status: u16) -> Value {
 
 #[test]
 fn a_group_lives_over_the_api() {
-    let (home, server, api) = started();
+    let home = Home::new();
+    let (server, api) = home.start_with_api();
     let team = r#"{"id":"team","owner":"alice","members":["carol","bob"]}"#;
     for body in [team, team, r#"{"members":["bob","carol","alice"],"owner":"alice","id":"team"}"#] {
         assert_eq!(expect(&api.ask("POST", "/v1/groups", body), 201), json!({"id": "team"}), "a retry is the same");
@@ -412,8 +395,7 @@ fn a_group_lives_over_the_api() {
     assert_eq!(api.ask("PUT", "/v1/groups/team/members/bob", r#"{"role":"admin"}"#).status, 404, "no member any more");
     assert_eq!(server.stop().status.code(), Some(0));
 
-    let server = home.start();
-    let api = home.api();
+    let (server, api) = home.start_with_api();
     let shown = expect(&api.get("/v1/groups/team"), 200);
     let dave = json!({"user": "dave", "role": "admin", "muted_until": 99});
     assert_eq!(shown["members"], json!([member("alice", "owner"), member("carol", "member"), dave]), "after a restart");
@@ -426,7 +408,7 @@ fn a_group_lives_over_the_api() {
 
 #[test]
 fn what_does_not_exist_is_not_found() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     let not_there = (404, "conversation_not_exist".to_owned());
     assert_eq!(api.get("/v1/groups/none").refusal(), not_there);
     assert_eq!(api.ask("POST", "/v1/groups/none/members", r#"{"add":["a"]}"#).refusal(), not_there);
@@ -436,7 +418,7 @@ fn what_does_not_exist_is_not_found() {
 
 #[test]
 fn users_are_known_and_block_each_other() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     for _retry in 0..2 {
         for (method, path) in [
             ("PUT", "/v1/users/a%2Fb"),
@@ -455,9 +437,10 @@ fn users_are_known_and_block_each_other() {
 
 #[test]
 fn the_command_line_drives_groups_and_users() {
-    let (home, _server, _api) = started();
+    let home = Home::new();
+    let _server = home.start();
     let said = |arguments: &[&str]| {
-        let output = cli(&home, arguments);
+        let output = home.run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).expect("text")
     };
@@ -482,7 +465,7 @@ fn the_command_line_drives_groups_and_users() {
     let shown: Value = serde_json::from_str(&said(&["user", "show", "erin", "--json"])).expect("JSON");
     assert_eq!((&shown["disabled"], &shown["tokens_from"]), (&json!(false), &json!(5_000)));
     let refused = |arguments: &[&str]| {
-        let output = cli(&home, arguments);
+        let output = home.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
         String::from_utf8(output.stderr).expect("text")
     };

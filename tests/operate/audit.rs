@@ -23,9 +23,7 @@ fn name(user: usize) -> String {
 }
 
 fn audit_with(home: &Home, arguments: &[&str]) -> Output {
-    let mut command = mushan();
-    command.arg("audit").arg("--data-dir").arg(home.data_dir()).args(arguments);
-    run(command)
+    home.run(&[&["audit"], arguments].concat())
 }
 
 /// What an audit says that finds nothing wrong.
@@ -145,7 +143,7 @@ fn copy(from: &Path, to: &Path) {
 
 async fn converse(home: &Home, ids: std::ops::Range<usize>) {
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     for id in ids {
         alice.send("bob", &format!("id-{id}"), b"hello").await;
     }

@@ -1,20 +1,12 @@
 //! `user.offline_message`: who had no session when a message was committed, told once over restarts and kills.
 
-use crate::common::binary::BinaryClient;
 use crate::common::http::Api;
-use crate::common::{Home, Server, wait_for};
+use crate::common::{Home, wait_for};
 use crate::events::{Stream, cursor_of, from_begin_to_the_message, send, sent};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const AWAY: &str = "user.offline_message";
-
-fn started(shards: u16) -> (Home, Server, Api) {
-    let home = Home::new().with_shards(shards);
-    let server = home.start();
-    let api = home.api();
-    (home, server, api)
-}
 
 /// The users who were away, by the client id of the message; each once.
 fn away(events: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
@@ -40,13 +32,13 @@ fn is_online(api: &Api, user: &str) -> bool {
 #[tokio::test]
 async fn exactly_those_who_have_no_session_are_away() {
     // With three shards, pairs and members are on the conversation's shard and on others.
-    let (home, server, api) = started(3);
-    let (client, _) = BinaryClient::login(server.address, "here", &home.token("here")).await;
+    let (server, api) = Home::new().with_shards(3).start_with_api();
+    let client = server.binary("here").await;
     wait_for("the session", || is_online(&api, "here").then_some(()));
     let members: Vec<String> = (0..150).map(|n| format!("m-{n}")).collect();
     let everybody = [&members[..], &["here".to_owned()]].concat();
     let group = json!({"id": "team", "owner": "author", "members": everybody});
-    assert_eq!(api.ask("POST", "/v1/groups", &group.to_string()).status, 201);
+    assert_eq!(api.post("/v1/groups", &group).status, 201);
     for n in 0..8 {
         sent(&api, "author", &json!({"user": format!("m-{n}")}), &format!("pair-{n}"));
         sent(&api, &format!("m-{n}"), &json!({"user": "here"}), &format!("here-{n}"));
@@ -54,11 +46,10 @@ async fn exactly_those_who_have_no_session_are_away() {
     sent(&api, "author", &json!({"user": "author"}), "to myself");
     sent(&api, "author", &json!({"group": "team"}), "to all");
     let unstored = json!({"from": "author", "to": {"user": "m-1"}, "client_msg_id": "unstored", "payload": {}, "no_persist": true});
-    assert_eq!(api.ask("POST", "/v1/messages", &unstored.to_string()).status, 201);
+    assert_eq!(api.post("/v1/messages", &unstored).status, 201);
     let expiring =
         json!({"from": "author", "to": {"user": "m-1"}, "client_msg_id": "expiring", "payload": {}, "expire": 60});
-    let id =
-        api.ask("POST", "/v1/messages", &expiring.to_string()).json()["message_id"].as_str().expect("an id").to_owned();
+    let id = api.post("/v1/messages", &expiring).json()["message_id"].as_str().expect("an id").to_owned();
     assert_eq!(api.ask("DELETE", &format!("/v1/messages/{id}?user=author"), "").status, 200);
     drop(client);
     wait_for("the end of the session", || (!is_online(&api, "here")).then_some(()));
@@ -88,7 +79,7 @@ async fn exactly_those_who_have_no_session_are_away() {
 
 #[test]
 fn a_stream_that_is_cut_between_two_events_of_a_record_goes_on_with_the_second() {
-    let (_home, _server, api) = started(1);
+    let (_server, api) = Home::new().with_shards(1).start_with_api();
     for n in 0..5 {
         sent(&api, "alice", &json!({"user": "bob"}), &format!("m-{n}"));
     }
@@ -105,10 +96,11 @@ fn a_stream_that_is_cut_between_two_events_of_a_record_goes_on_with_the_second()
 
 #[test]
 fn nobody_is_told_twice_or_not_at_all_over_kills_and_restarts() {
-    let (home, server, mut api) = started(2);
+    let home = Home::new();
+    let (server, mut api) = home.start_with_api();
     let members: Vec<String> = (0..20).map(|n| format!("m-{n}")).collect();
     let group = json!({"id": "team", "owner": "author", "members": members});
-    assert_eq!(api.ask("POST", "/v1/groups", &group.to_string()).status, 201);
+    assert_eq!(api.post("/v1/groups", &group).status, 201);
     let (mut server, mut cursor, mut events) = (Some(server), "begin".to_owned(), Vec::new());
     let mut expected = BTreeMap::new();
     for round in 0..4 {

@@ -1,17 +1,9 @@
 //! What an application's backend does over HTTP: it sends in users' names, one message or many, and takes messages back.
 
-use crate::common::binary::{BinaryClient, command};
+use crate::common::Home;
+use crate::common::binary::command;
 use crate::common::http::{Answer, Api};
-use crate::common::rpc::RpcClient;
-use crate::common::{Home, Server};
 use serde_json::{Value, json};
-
-fn started() -> (Home, Server, Api) {
-    let home = Home::new();
-    let server = home.start();
-    let api = home.api();
-    (home, server, api)
-}
 
 fn message(from: &str, to: &Value, id: &str) -> Value {
     json!({"from": from, "to": to, "client_msg_id": id, "payload": {"type": 1, "content": id}})
@@ -31,31 +23,24 @@ fn with(mut message: Value, name: &str, value: Value) -> Value {
 }
 
 fn post(api: &Api, message: &Value) -> Answer {
-    api.ask("POST", "/v1/messages", &message.to_string())
+    api.post("/v1/messages", &message)
 }
 
 /// The answer to a message that is sent now.
 fn sent(api: &Api, message: &Value) -> Value {
-    let answer = post(api, message);
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()
+    post(api, message).expect(201)
 }
 
 fn id_of(sent: &Value) -> String {
     sent["message_id"].as_str().expect("a decimal string").to_owned()
 }
 
-fn sample(api: &Api, series: &str) -> f64 {
-    let text = api.get("/metrics").body;
-    let sample = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series} in {text}"));
-    sample.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
-}
-
 #[tokio::test]
 async fn a_message_is_pushed_in_both_protocols_and_is_in_the_inboxes_after_a_kill() {
-    let (home, server, api) = started();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let home = Home::new();
+    let (server, api) = home.start_with_api();
+    let mut alice = server.binary("alice").await;
+    let mut bob = server.rpc("bob").await;
     let extra = json!({"order": "4711"});
     let first = sent(&api, &with(message("alice", &to("bob"), "one"), "extra", extra.clone()));
     assert_eq!((&first["conversation_seq"], &first["duplicate"]), (&json!(1), &json!(false)));
@@ -75,11 +60,11 @@ async fn a_message_is_pushed_in_both_protocols_and_is_in_the_inboxes_after_a_kil
     server.kill();
 
     let server = home.start();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut bob = server.rpc("bob").await;
     let inbox = bob.inbox().await;
     let ids: Vec<&Value> = inbox.iter().map(|entry| &entry["messageId"]).collect();
     assert_eq!(ids, [&first["message_id"], &second["message_id"]]);
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     assert_eq!(alice.inbox().await.len(), 2);
     let again = post(&home.api(), &with(message("alice", &to("bob"), "one"), "extra", extra));
     let expected = with(first, "duplicate", json!(true));
@@ -88,8 +73,8 @@ async fn a_message_is_pushed_in_both_protocols_and_is_in_the_inboxes_after_a_kil
 
 #[tokio::test]
 async fn a_client_and_a_backend_that_send_the_same_send_one_message() {
-    let (home, server, api) = started();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let (server, api) = Home::new().start_with_api();
+    let mut bob = server.rpc("bob").await;
     let answer = bob.send("alice", "one", json!({"type": 1, "content": "one"})).await;
     let again = post(&api, &message("bob", &to("alice"), "one"));
     assert_eq!((again.status, &again.json()["message_id"]), (200, &answer["result"]["messageId"]));
@@ -102,8 +87,8 @@ async fn a_client_and_a_backend_that_send_the_same_send_one_message() {
 
 #[tokio::test]
 async fn an_author_may_what_its_session_might_and_the_system_may_more() {
-    let (home, server, api) = started();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let (server, api) = Home::new().start_with_api();
+    let mut bob = server.rpc("bob").await;
     api.ask("PUT", "/v1/users/bob/blocks/mallory", "");
     api.ask("PUT", "/v1/users/gone/disabled", "");
     api.ask("POST", "/v1/groups", r#"{"id":"team","owner":"bob","members":["carol"]}"#);
@@ -127,7 +112,7 @@ async fn an_author_may_what_its_session_might_and_the_system_may_more() {
         assert_eq!(post(&api, &nowhere).refusal(), (404, "conversation_not_exist".to_owned()));
     }
     let counted = |authority: &str, outcome: &str| {
-        sample(&api, &format!("mushan_admin_messages_total{{as=\"{authority}\",outcome=\"{outcome}\"}}"))
+        api.sample(&format!("mushan_admin_messages_total{{as=\"{authority}\",outcome=\"{outcome}\"}}"))
     };
     assert_eq!((counted("author", "refused"), counted("system", "refused")), (5.0, 1.0));
     assert_eq!((counted("system", "accepted"), counted("system", "duplicate")), (4.0, 4.0));
@@ -135,7 +120,7 @@ async fn an_author_may_what_its_session_might_and_the_system_may_more() {
 
 #[test]
 fn what_is_no_message_is_refused_by_name_before_any_shard_hears_of_it() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     let good = message("a", &to("b"), "1");
     let without = |name: &str| {
         let mut message = good.clone();
@@ -172,8 +157,8 @@ fn what_is_no_message_is_refused_by_name_before_any_shard_hears_of_it() {
 
 #[tokio::test]
 async fn what_is_not_stored_is_told_to_those_online_and_what_expires_is_gone() {
-    let (home, server, api) = started();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let (server, api) = Home::new().start_with_api();
+    let mut bob = server.rpc("bob").await;
     let passing = sent(&api, &with(message("alice", &to("bob"), "passing"), "no_persist", json!(true)));
     assert_eq!(passing["conversation_seq"], 0);
     let heard = bob.next("recv").await;
@@ -188,14 +173,14 @@ async fn what_is_not_stored_is_told_to_those_online_and_what_expires_is_gone() {
 
 #[tokio::test]
 async fn a_batch_is_answered_message_by_message_and_keeps_each_authors_order() {
-    let (home, server, api) = started();
+    let (server, api) = Home::new().start_with_api();
     let authors = ["alice", "bob", "carol"];
     let mut messages: Vec<Value> =
         (0..999).map(|number| message(authors[number % 3], &to("dave"), &format!("m{number:03}"))).collect();
     messages[500] = json!({"from": "alice", "to": {"user": "dave"}});
     messages[600] = with(messages[600].clone(), "to", to_group("nowhere"));
     messages.push(messages[0].clone());
-    let answer = api.ask("POST", "/v1/messages/batch", &json!({"messages": messages}).to_string());
+    let answer = api.post("/v1/messages/batch", &json!({"messages": messages}));
     assert_eq!(answer.status, 200, "{answer:?}");
     let answers = answer.json()["answers"].as_array().expect("a list").clone();
     assert_eq!(answers.len(), 1_000);
@@ -211,7 +196,7 @@ async fn a_batch_is_answered_message_by_message_and_keeps_each_authors_order() {
     assert_eq!(answers[999]["message_id"], answers[0]["message_id"]);
     assert_eq!(answers[999]["duplicate"], true);
 
-    let mut dave = RpcClient::login(server.address, "/rpc", "dave", &home.token("dave")).await;
+    let mut dave = server.rpc("dave").await;
     let inbox = dave.inbox().await;
     assert_eq!(inbox.len(), 997);
     for author in authors {
@@ -219,7 +204,7 @@ async fn a_batch_is_answered_message_by_message_and_keeps_each_authors_order() {
         let ids: Vec<&str> = of.map(|entry| entry["clientMsgNo"].as_str().expect("an id")).collect();
         assert!(ids.is_sorted(), "{author}: {ids:?}");
     }
-    let again = api.ask("POST", "/v1/messages/batch", &json!({"messages": messages[..10]}).to_string()).json();
+    let again = api.post("/v1/messages/batch", &json!({"messages": messages[..10]})).json();
     for (again, first) in again["answers"].as_array().expect("a list").iter().zip(&answers) {
         assert_eq!((&again["status"], &again["message_id"]), (&json!(200), &first["message_id"]));
     }
@@ -231,10 +216,10 @@ async fn a_batch_is_answered_message_by_message_and_keeps_each_authors_order() {
 
 #[tokio::test]
 async fn the_operators_revocation_is_seen_in_both_protocols() {
-    let (home, server, api) = started();
+    let (server, api) = Home::new().start_with_api();
     api.ask("POST", "/v1/groups", r#"{"id":"team","owner":"alice","members":["bob"]}"#);
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut alice = server.binary("alice").await;
+    let mut bob = server.rpc("bob").await;
     for (recipient, of, other) in [(to("bob"), "alice", "bob"), (to_group("team"), "bob", "alice")] {
         let id = id_of(&sent(&api, &message("alice", &recipient, &format!("to {recipient}"))));
         for user in [of, other, of] {
@@ -257,9 +242,7 @@ async fn the_operators_revocation_is_seen_in_both_protocols() {
 #[test]
 fn in_a_closed_directory_both_sides_must_be_known() {
     let config = "directory = \"closed\"\n[server]\nsegment_bytes = 1048576\n";
-    let home = Home::new().with_config(config);
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = Home::new().with_config(config).start_with_api();
     api.ask("PUT", "/v1/users/bob", "");
     let one = message("alice", &to("bob"), "one");
     assert_eq!(post(&api, &one).refusal(), (404, "user_not_exist".to_owned()));

@@ -377,7 +377,7 @@ async fn a_log_that_retention_has_shortened_comes_back_with_the_checkpoint_that_
     let server = other.start();
     let newest = newest.expect("something was sent");
     for user in ["user-0", "user-1"] {
-        let (mut client, _) = BinaryClient::login(server.address, user, &home.token(user)).await;
+        let mut client = server.binary(user).await;
         let mut entries = Vec::new();
         loop {
             let after = entries.last().map_or(0, |entry: &Fields| entry.number("seq"));

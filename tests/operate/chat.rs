@@ -1,6 +1,5 @@
 //! `mushan chat` on a real server: one conversation at a time, whatever else is in the inbox, and through a restart.
 
-use crate::common::rpc::RpcClient;
 use crate::common::{Home, Server, mushan, run, wait_for};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
@@ -24,9 +23,7 @@ fn shown(command: Command) -> Vec<String> {
 }
 
 fn group(home: &Home, arguments: &[&str]) {
-    let mut command = mushan();
-    command.arg("group").args(arguments).arg("--data-dir").arg(home.data_dir());
-    let output = run(command);
+    let output = home.run(&[&["group"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -34,7 +31,7 @@ fn group(home: &Home, arguments: &[&str]) {
 async fn one_conversation_is_shown_whatever_else_is_in_the_inbox() {
     let home = Home::new();
     let server = home.start();
-    let login = async |user: &str| RpcClient::login(server.address, "/rpc", user, &home.token(user)).await;
+    let login = async |user: &str| server.rpc(user).await;
     let (mut alice, mut bob, mut carol) = (login("alice").await, login("bob").await, login("carol").await);
     let text = |text: &str| json!({"type": 1, "content": text});
     group(&home, &["create", "team", "--owner", "alice", "--members", "bob"]);

@@ -1,8 +1,6 @@
 //! Devices that push services wake: registered in both protocols and over HTTP, and what becomes of them.
 
-use crate::common::binary::BinaryClient;
 use crate::common::http::Api;
-use crate::common::rpc::RpcClient;
 use crate::common::{Home, mushan, run};
 use serde_json::{Value, json};
 
@@ -24,15 +22,14 @@ fn web_push() -> Value {
 #[tokio::test]
 async fn devices_come_in_by_three_ways_and_outlast_kills_checkpoints_backups_and_reshards() {
     let mut home = Home::new();
-    let server = home.start();
-    let api = home.api();
+    let (server, api) = home.start_with_api();
     let quiet = json!({"from": 1_320, "until": 420, "utcOffset": 120});
-    let mut rpc = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut rpc = server.rpc("bob").await;
     let mine = json!({"deviceId": "phone", "provider": "fcm", "token": TOKEN, "locale": "de", "quiet": quiet});
     assert_eq!(rpc.result("registerDevice", mine).await, json!({}));
     let wrong = json!({"deviceId": "phone", "provider": "pigeon", "token": "x"});
     assert_eq!(rpc.refusal("registerDevice", wrong).await, -32_602);
-    let (mut binary, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
+    let mut binary = server.binary("bob").await;
     // device_id = "tablet", provider = "apns", token = "00ff"
     let body = b"\x0a\x06tablet\x12\x04apns\x1a\x0400ff";
     binary.request(750, body, "GroupChangeResponse").await;
@@ -62,7 +59,7 @@ async fn devices_come_in_by_three_ways_and_outlast_kills_checkpoints_backups_and
     // So much that checkpoints are made.
     for n in 0..120 {
         let body = json!({"from": "alice", "to": {"user": "bob"}, "client_msg_id": format!("m-{n}"), "content": "A".repeat(32_768)});
-        assert_eq!(api.ask("POST", "/v1/messages", &body.to_string()).status, 201);
+        assert_eq!(api.post("/v1/messages", &body).status, 201);
     }
     let after = ["desk", "phone"];
     assert_eq!(ids(&api), after);
@@ -78,8 +75,7 @@ async fn devices_come_in_by_three_ways_and_outlast_kills_checkpoints_backups_and
     let mut reshard = mushan();
     reshard.arg("reshard").arg("--data-dir").arg(home.data_dir()).args(["--shards", "3"]);
     assert!(run(reshard).status.success());
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = home.start_with_api();
     assert_eq!(
         (ids(&api), listed(&api, "?tokens=full")[1]["token"].clone()),
         (after.map(str::to_owned).to_vec(), json!("fresh"))

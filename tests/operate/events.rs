@@ -1,9 +1,8 @@
 //! The event stream over HTTP: what it says, and that a client that goes on from a cursor misses nothing and gets
 //! nothing twice.
 
-use crate::common::binary::BinaryClient;
 use crate::common::http::{Answer, Api};
-use crate::common::{Home, PATIENCE, Server};
+use crate::common::{Home, PATIENCE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -74,22 +73,13 @@ impl Stream {
     }
 }
 
-fn started(shards: u16) -> (Home, Server, Api) {
-    let home = Home::new().with_shards(shards);
-    let server = home.start();
-    let api = home.api();
-    (home, server, api)
-}
-
 pub fn send(api: &Api, from: &str, to: &Value, id: &str) -> Answer {
     let body = json!({"from": from, "to": to, "client_msg_id": id, "payload": {"text": id}});
-    api.ask("POST", "/v1/messages", &body.to_string())
+    api.post("/v1/messages", &body)
 }
 
 pub fn sent(api: &Api, from: &str, to: &Value, id: &str) -> Value {
-    let answer = send(api, from, to, id);
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()
+    send(api, from, to, id).expect(201)
 }
 
 pub fn cursor_of(event: &Value) -> String {
@@ -111,10 +101,10 @@ pub fn from_begin_to_the_message(api: &Api, last: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_kind_of_event_is_told_with_its_facts() {
-    let (home, server, api) = started(1);
+    let (server, api) = Home::new().with_shards(1).start_with_api();
     let first = sent(&api, "alice", &json!({"user": "bob"}), "one");
     let extra = json!({"from": "bob", "to": {"user": "alice"}, "client_msg_id": "two", "content": "AAH/", "type": 7, "extra": {"k": "v"}});
-    assert_eq!(api.ask("POST", "/v1/messages", &extra.to_string()).status, 201);
+    assert_eq!(api.post("/v1/messages", &extra).status, 201);
     let id = first["message_id"].as_str().expect("an id");
     assert_eq!(api.ask("DELETE", &format!("/v1/messages/{id}?user=alice"), "").status, 200);
     api.ask("POST", "/v1/groups", r#"{"id":"team","owner":"alice","members":["bob"]}"#);
@@ -122,7 +112,7 @@ async fn every_kind_of_event_is_told_with_its_facts() {
     api.ask("PUT", "/v1/groups/team/members/carol", r#"{"role":"admin","muted_until":0}"#);
     sent(&api, "carol", &json!({"group": "team"}), "hello");
     api.ask("DELETE", "/v1/groups/team", "");
-    let (client, _) = BinaryClient::login(server.address, "dave", &home.token("dave")).await;
+    let client = server.binary("dave").await;
     drop(client);
     sent(&api, "alice", &json!({"user": "bob"}), "last");
 
@@ -155,7 +145,7 @@ async fn every_kind_of_event_is_told_with_its_facts() {
 
 #[test]
 fn a_client_goes_on_from_any_cursor_with_what_follows_and_nothing_else() {
-    let (_home, _server, api) = started(2);
+    let (_server, api) = Home::new().start_with_api();
     for n in 0..12 {
         sent(&api, &format!("user-{n}"), &json!({"user": format!("user-{}", n + 1)}), &format!("m-{n}"));
     }
@@ -182,7 +172,7 @@ fn a_client_goes_on_from_any_cursor_with_what_follows_and_nothing_else() {
 
 #[test]
 fn the_cursor_with_which_a_stream_begins_stands_before_its_first_event() {
-    let (_home, _server, api) = started(2);
+    let (_server, api) = Home::new().start_with_api();
     let begin_of = |query: &str| {
         let first: Value = serde_json::from_str(&Stream::open(&api, query).line().expect("a line")).expect("an object");
         assert_eq!(first["event"], "heartbeat", "{first}");
@@ -202,7 +192,7 @@ fn the_cursor_with_which_a_stream_begins_stands_before_its_first_event() {
 
 #[test]
 fn server_sent_events_go_on_from_the_last_event_id() {
-    let (_home, _server, api) = started(1);
+    let (_server, api) = Home::new().with_shards(1).start_with_api();
     sent(&api, "alice", &json!({"user": "bob"}), "one");
     sent(&api, "alice", &json!({"user": "bob"}), "two");
     let mut stream = Stream::ask(&api, "text/event-stream", "", "?after=begin&types=message.created");
@@ -230,7 +220,8 @@ fn server_sent_events_go_on_from_the_last_event_id() {
 
 #[test]
 fn no_event_is_missed_or_doubled_over_kills_and_restarts() {
-    let (home, server, api) = started(2);
+    let home = Home::new();
+    let (server, api) = home.start_with_api();
     let mut cursor = "begin".to_owned();
     let (mut told, mut acknowledged) = (Vec::new(), BTreeSet::new());
     let (mut server, mut api) = (Some(server), api);
@@ -279,9 +270,7 @@ fn no_event_is_missed_or_doubled_over_kills_and_restarts() {
 
 #[test]
 fn what_cannot_be_followed_is_refused_with_its_code() {
-    let home = Home::new().with_shards(1).with_config("[admin]\nevent_streams_max = 1\n");
-    let server = home.start();
-    let api = home.api();
+    let (server, api) = Home::new().with_shards(1).with_config("[admin]\nevent_streams_max = 1\n").start_with_api();
     sent(&api, "alice", &json!({"user": "bob"}), "one");
     let cursor = cursor_of(&from_begin_to_the_message(&api, "one")[0]);
     let refused = |query: &str| api.get(&format!("/v1/events{query}")).refusal();
@@ -319,13 +308,13 @@ fn what_cannot_be_followed_is_refused_with_its_code() {
 
 #[test]
 fn a_client_that_does_not_read_costs_only_itself() {
-    let (_home, _server, api) = started(1);
+    let (_server, api) = Home::new().with_shards(1).start_with_api();
     let mut idle = Stream::ask(&api, LINES, "", "?after=begin");
     idle.head();
     let content = "x".repeat(50_000);
     for n in 0..60 {
         let body = json!({"from": "alice", "to": {"user": "bob"}, "client_msg_id": format!("m-{n}"), "payload": {"text": content}});
-        assert_eq!(api.ask("POST", "/v1/messages", &body.to_string()).status, 201);
+        assert_eq!(api.post("/v1/messages", &body).status, 201);
     }
     let mut other = Stream::open(&api, "?after=begin&types=message.created");
     for n in 0..60 {
@@ -340,7 +329,7 @@ fn a_client_that_does_not_read_costs_only_itself() {
 
 #[test]
 fn a_payload_has_its_digits_in_streams_and_in_pages() {
-    let (_home, _server, api) = started(1);
+    let (_server, api) = Home::new().with_shards(1).start_with_api();
     let payload = r#"{"z":12345678901234567890123,"a":1.10,"a":[ ]}"#;
     let body = format!(r#"{{"from":"alice","to":{{"user":"bob"}},"client_msg_id":"one","payload":{payload}}}"#);
     assert_eq!(api.ask("POST", "/v1/messages", &body).status, 201);
@@ -354,7 +343,8 @@ fn a_payload_has_its_digits_in_streams_and_in_pages() {
 
 #[test]
 fn a_log_that_is_damaged_ends_a_stream_after_the_events_before_the_damage() {
-    let (home, _server, api) = started(1);
+    let home = Home::new().with_shards(1);
+    let (_server, api) = home.start_with_api();
     for id in ["one", "two", "broken", "after"] {
         sent(&api, "alice", &json!({"user": "bob"}), id);
     }

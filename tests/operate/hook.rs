@@ -1,7 +1,7 @@
 //! The operator's hook of a real server, with a real receiver: what it allows, denies and replaces, when it is slow, broken
 //! or gone, and a server that is killed meanwhile.
 
-use crate::common::binary::{BinaryClient, command, send_body};
+use crate::common::binary::{command, send_body};
 use crate::common::rpc::RpcClient;
 use crate::common::{Home, Server, mushan, run, wait_for};
 use aws_lc_rs::hmac;
@@ -137,16 +137,6 @@ fn error_of(answer: &Value) -> (i64, &str) {
     (error["code"].as_i64().unwrap_or_else(|| panic!("{answer}")), error["message"].as_str().expect("a text"))
 }
 
-async fn rpc(home: &Home, server: &Server, user: &str) -> RpcClient {
-    RpcClient::login(server.address, "/rpc", user, &home.token(user)).await
-}
-
-fn sample(home: &Home, series: &str) -> f64 {
-    let text = home.api().get("/metrics").body;
-    let sample = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series} in {text}"));
-    sample.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
-}
-
 const DENIAL: &str = "mind your \"words\", ä";
 
 #[tokio::test]
@@ -154,8 +144,8 @@ async fn a_word_is_denied_and_another_replaced_in_both_protocols_and_over_http()
     let receiver = Receiver::start();
     let home = receiver.home("on_failure = \"closed\"\nasked = \"stored,backend\"");
     let server = home.start();
-    let mut bob = rpc(&home, &server, "bob").await;
-    let mut alice = rpc(&home, &server, "alice").await;
+    let mut bob = server.rpc("bob").await;
+    let mut alice = server.rpc("alice").await;
     let fine = alice.send("bob", "1", says("hello")).await;
     assert!(fine.get("error").is_none(), "{fine}");
     let denied = alice.send("bob", "2", says("a bad word")).await;
@@ -164,7 +154,7 @@ async fn a_word_is_denied_and_another_replaced_in_both_protocols_and_over_http()
     let again = alice.send("bob", "3", says("swap this")).await;
     assert_eq!(again["result"]["messageId"], swapped["result"]["messageId"], "{swapped} {again}");
 
-    let (mut carol, _) = BinaryClient::login(server.address, "carol", &home.token("carol")).await;
+    let mut carol = server.binary("carol").await;
     let answer = carol.request(command::SEND, &send_body("bob", "1", b"a bad word"), "SendMessageResponse").await;
     assert_eq!((answer.number("error_code"), answer.text("error_msg")), (150, DENIAL.to_owned()));
     let answer = carol.request(command::SEND, &send_body("bob", "2", b"swap bytes"), "SendMessageResponse").await;
@@ -172,10 +162,10 @@ async fn a_word_is_denied_and_another_replaced_in_both_protocols_and_over_http()
 
     let api = home.api();
     let message = |id: &str, text: &str| json!({"from": "dave", "to": {"user": "bob"}, "client_msg_id": id, "payload": says(text)});
-    let answer = api.ask("POST", "/v1/messages", &message("1", "a bad word").to_string());
+    let answer = api.post("/v1/messages", &message("1", "a bad word"));
     assert_eq!((answer.status, answer.json()), (403, json!({"code": "denied", "message": DENIAL, "hook_code": 150})));
     let batch = json!({"messages": [message("2", "a bad word"), message("3", "fine")]});
-    let answers = api.ask("POST", "/v1/messages/batch", &batch.to_string()).json();
+    let answers = api.post("/v1/messages/batch", &batch).json();
     assert_eq!((&answers["answers"][0]["status"], &answers["answers"][1]["status"]), (&json!(403), &json!(201)));
     assert_eq!(answers["answers"][0]["error"]["hook_code"], 150);
 
@@ -194,11 +184,11 @@ async fn a_word_is_denied_and_another_replaced_in_both_protocols_and_over_http()
         assert!(*payload == content || author == "carol", "{payload} is not {content}");
     }
     assert_eq!(inbox[1]["extra"], json!({"by": "alice"}));
-    assert_eq!(sample(&home, "mushan_hook_questions_total"), 8.0, "the repetition was not asked about");
-    assert_eq!(sample(&home, "mushan_hook_answers_total{verdict=\"deny\"}"), 4.0);
-    assert_eq!(sample(&home, "mushan_hook_answers_total{verdict=\"replace\"}"), 2.0);
-    assert_eq!(sample(&home, "mushan_hook_seconds_count"), 8.0);
-    assert_eq!(sample(&home, "mushan_hook_under_way"), 0.0);
+    assert_eq!(server.api().sample("mushan_hook_questions_total"), 8.0, "the repetition was not asked about");
+    assert_eq!(server.api().sample("mushan_hook_answers_total{verdict=\"deny\"}"), 4.0);
+    assert_eq!(server.api().sample("mushan_hook_answers_total{verdict=\"replace\"}"), 2.0);
+    assert_eq!(server.api().sample("mushan_hook_seconds_count"), 8.0);
+    assert_eq!(server.api().sample("mushan_hook_under_way"), 0.0);
 }
 
 #[tokio::test]
@@ -207,17 +197,21 @@ async fn without_an_answer_in_time_the_operators_choice_counts() {
         let receiver = Receiver::start();
         let home = receiver.home(&format!("on_failure = \"{on_failure}\"\ntimeout_ms = 200"));
         let server = home.start();
-        let mut alice = rpc(&home, &server, "alice").await;
+        let mut alice = server.rpc("alice").await;
         let texts = ["hang", "broken status", "broken answer", "moved"];
         for text in texts {
             let answer = alice.send("bob", text, says(text)).await;
             assert_eq!(answer.get("error").map(|_| error_of(&answer).0), expected, "{text}: {answer}");
         }
         for (reason, count) in [("timeout", 1.0), ("status", 2.0), ("answer", 1.0)] {
-            assert_eq!(sample(&home, &format!("mushan_hook_failures_total{{reason=\"{reason}\"}}")), count, "{reason}");
+            assert_eq!(
+                server.api().sample(&format!("mushan_hook_failures_total{{reason=\"{reason}\"}}")),
+                count,
+                "{reason}"
+            );
         }
         let stored = if expected.is_none() { texts.len() } else { 0 };
-        assert_eq!(rpc(&home, &server, "bob").await.inbox().await.len(), stored);
+        assert_eq!(server.rpc("bob").await.inbox().await.len(), stored);
         assert_eq!(receiver.texts(), texts, "a redirect is not followed");
         receiver.release();
     }
@@ -230,14 +224,13 @@ async fn a_receiver_that_is_gone_is_told_once_and_its_answers_count_when_it_is_b
     let gone = free.local_addr().expect("bound");
     drop(free);
     let config = receiver.config.replace(&receiver.address.to_string(), &gone.to_string());
-    let home = Home::new().with_limits(&format!("{config}on_failure = \"closed\"\n"));
-    let server = home.start();
-    let mut alice = rpc(&home, &server, "alice").await;
+    let server = Home::new().with_limits(&format!("{config}on_failure = \"closed\"\n")).start();
+    let mut alice = server.rpc("alice").await;
     for number in 0..5 {
         let answer = alice.send("bob", &number.to_string(), says("hello")).await;
         assert_eq!(error_of(&answer).0, 1500);
     }
-    assert_eq!(sample(&home, "mushan_hook_failures_total{reason=\"connection\"}"), 5.0);
+    assert_eq!(server.api().sample("mushan_hook_failures_total{reason=\"connection\"}"), 5.0);
     let back = TcpListener::bind(gone).expect("the port is still free");
     let heard = receiver.heard.clone();
     std::thread::spawn(move || {
@@ -257,10 +250,10 @@ async fn a_question_that_hangs_holds_up_its_author_and_nobody_else() {
     let receiver = Receiver::start();
     let home = receiver.home("on_failure = \"closed\"\ntimeout_ms = 60000\nconcurrency_max = 2");
     let server = home.start();
-    let mut alice = rpc(&home, &server, "alice").await;
+    let mut alice = server.rpc("alice").await;
     let params = json!({"uid": "alice", "token": home.token("alice"), "deviceId": "desk", "deviceFlag": 1});
     let (mut desk, _) = RpcClient::login_with(server.address, "/rpc", params).await;
-    let mut bob = rpc(&home, &server, "bob").await;
+    let mut bob = server.rpc("bob").await;
     let send = |id: &str, text: &str| json!({"clientMsgNo": id, "channelId": "carol", "channelType": 1, "payload": says(text)});
     let mut asked = vec![alice.ask("send", send("1", "hang 1")).await];
     wait_for("the first question", || (receiver.texts().len() == 1).then_some(()));
@@ -280,7 +273,7 @@ async fn a_question_that_hangs_holds_up_its_author_and_nobody_else() {
         assert!(answer.get("error").is_none(), "{answer}");
     }
     desk.answer(&json!(desks)).await.expect("open");
-    let inbox = rpc(&home, &server, "carol").await.inbox().await;
+    let inbox = server.rpc("carol").await.inbox().await;
     let texts = inbox.iter().filter(|entry| entry["fromUid"] == "alice").map(|entry| &entry["payload"]["content"]);
     let texts: Vec<&Value> = texts.filter(|text| **text != "5").collect();
     assert_eq!(texts, ["hang 1", "2", "3", "4"], "in her order");
@@ -291,7 +284,7 @@ async fn a_server_killed_during_a_question_has_not_accepted_the_message_and_take
     let receiver = Receiver::start();
     let home = receiver.home("on_failure = \"open\"\ntimeout_ms = 60000");
     let server = home.start();
-    let mut alice = rpc(&home, &server, "alice").await;
+    let mut alice = server.rpc("alice").await;
     let payload = says("hang");
     let params = json!({"clientMsgNo": "1", "channelId": "bob", "channelType": 1, "payload": payload});
     alice.ask("send", params).await;
@@ -299,9 +292,9 @@ async fn a_server_killed_during_a_question_has_not_accepted_the_message_and_take
     server.kill();
     receiver.release();
     let server = home.start();
-    let mut bob = rpc(&home, &server, "bob").await;
+    let mut bob = server.rpc("bob").await;
     assert!(bob.inbox().await.is_empty());
-    let mut alice = rpc(&home, &server, "alice").await;
+    let mut alice = server.rpc("alice").await;
     let first = alice.send("bob", "1", payload.clone()).await;
     let again = alice.send("bob", "1", payload).await;
     assert_eq!(first["result"]["messageId"], again["result"]["messageId"], "{first}");
@@ -314,7 +307,7 @@ async fn a_stop_waits_for_the_answer_within_its_deadline() {
     let receiver = Receiver::start();
     let home = receiver.home("on_failure = \"closed\"\ntimeout_ms = 60000");
     let server = home.start();
-    let mut alice = rpc(&home, &server, "alice").await;
+    let mut alice = server.rpc("alice").await;
     let id = alice
         .ask("send", json!({"clientMsgNo": "1", "channelId": "bob", "channelType": 1, "payload": says("hang")}))
         .await;
@@ -343,9 +336,8 @@ async fn the_hook_of_the_readme_denies_a_word() {
     wait_for("the hook", || TcpStream::connect(free).ok());
     let receiver = Receiver::start();
     let config = receiver.config.replace(&receiver.address.to_string(), &free.to_string());
-    let home = Home::new().with_limits(&format!("{config}on_failure = \"closed\"\n"));
-    let server = home.start();
-    let mut alice = rpc(&home, &server, "alice").await;
+    let server = Home::new().with_limits(&format!("{config}on_failure = \"closed\"\n")).start();
+    let mut alice = server.rpc("alice").await;
     let fine = alice.send("bob", "1", says("hello")).await;
     let denied = alice.send("bob", "2", says("how rude")).await;
     hook.kill().and_then(|()| hook.wait()).expect("our own child");

@@ -1,8 +1,7 @@
 //! `mushan log` on the directories of real servers: what it says of sound, torn and damaged logs, and that it touches
 //! nothing.
 
-use crate::common::binary::BinaryClient;
-use crate::common::{Home, mushan, run};
+use crate::common::{Home, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ const MESSAGES: usize = 20;
 /// Sends from alice, who is on shard 1 of 2, to bob, who is on shard 0.
 async fn converse(home: &Home) {
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     for number in 0..MESSAGES {
         alice.send("bob", &format!("id-{number}"), CONTENT).await;
     }
@@ -22,9 +21,7 @@ async fn converse(home: &Home) {
 }
 
 fn log(home: &Home, arguments: &[&str]) -> Output {
-    let mut command = mushan();
-    command.arg("log").args(arguments).arg("--data-dir").arg(home.data_dir());
-    run(command)
+    home.run(&[&["log"], arguments].concat())
 }
 
 fn json_lines(output: &Output) -> Vec<Value> {

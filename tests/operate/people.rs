@@ -1,6 +1,5 @@
 //! The rights of the people in it: a person's data is given whole, and a person is erased for ever and everywhere.
 
-use crate::common::binary::BinaryClient;
 use crate::common::http::Api;
 use crate::common::{Home, mushan, run, wait_for};
 use serde_json::{Value, json};
@@ -9,9 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 fn send(api: &Api, from: &str, to: &Value, text: &str) -> Value {
     let id = format!("id of {}", text.rsplit(' ').next().unwrap_or(text));
     let body = json!({"from": from, "to": to, "client_msg_id": id, "payload": {"content": text}});
-    let answer = api.ask("POST", "/v1/messages", &body.to_string());
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()
+    api.post("/v1/messages", &body).expect(201)
 }
 
 fn export(api: &Api, user: &str) -> Vec<Value> {
@@ -34,7 +31,7 @@ fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 fn talk(api: &Api) {
     for (group, owner, member) in [("team", "bob", "alice"), ("hers", "alice", "bob")] {
         let made = json!({"id": group, "owner": owner, "members": [member]});
-        assert!(api.ask("POST", "/v1/groups", &made.to_string()).status < 300);
+        assert!(api.post("/v1/groups", &made).status < 300);
     }
     send(api, "mallory", &json!({"user": "alice"}), "unwanted");
     assert!(api.ask("PUT", "/v1/users/alice/blocks/mallory", "").status < 300);
@@ -48,9 +45,7 @@ fn talk(api: &Api) {
 
 #[test]
 fn an_export_has_everything_of_a_person_and_says_that_it_is_whole() {
-    let home = Home::new().with_shards(2);
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = Home::new().with_shards(2).start_with_api();
     talk(&api);
     let entries = || of_kind(&export(&api, "alice"), "entry").len();
     // Two facts of groups, and what groups bring comes a moment later.
@@ -73,9 +68,8 @@ fn an_export_has_everything_of_a_person_and_says_that_it_is_whole() {
 #[tokio::test]
 async fn an_erased_person_is_gone_for_everybody_through_a_kill_and_the_audit_stays_sound() {
     let home = Home::new().with_shards(2);
-    let mut server = home.start();
-    let api = home.api();
-    let mut alice = BinaryClient::login(server.address, "alice", &home.token("alice")).await.0;
+    let (mut server, api) = home.start_with_api();
+    let mut alice = server.binary("alice").await;
     talk(&api);
     let answer = api.ask("DELETE", "/v1/users/alice", "");
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -110,7 +104,7 @@ async fn an_erased_person_is_gone_for_everybody_through_a_kill_and_the_audit_sta
         for (from, to) in [("alice", "bob"), ("bob", "alice")] {
             let body =
                 json!({"from": from, "to": {"user": to}, "client_msg_id": "late", "payload": {}, "as": "system"});
-            let refused = home.api().ask("POST", "/v1/messages", &body.to_string());
+            let refused = home.api().post("/v1/messages", &body);
             assert_eq!(refused.status, 404, "{from}: {refused:?}");
         }
         server.kill();

@@ -3,22 +3,13 @@
 use crate::common::binary::BinaryClient;
 use crate::common::http::Api;
 use crate::common::rpc::RpcClient;
-use crate::common::{Home, Server, wait_for};
+use crate::common::{Home, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-fn started() -> (Home, Server, Api) {
-    let home = Home::new();
-    let server = home.start();
-    let api = home.api();
-    (home, server, api)
-}
-
 fn send(api: &Api, from: &str, to: &Value, id: &str) -> Value {
     let body = json!({"from": from, "to": to, "client_msg_id": id, "payload": {"content": id}});
-    let answer = api.ask("POST", "/v1/messages", &body.to_string());
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()
+    api.post("/v1/messages", &body).expect(201)
 }
 
 fn page(api: &Api, path: &str) -> Value {
@@ -50,7 +41,7 @@ fn texts<'a>(entries: &'a [Value], member: &str) -> Vec<&'a str> {
 
 #[test]
 fn pages_have_no_hole_and_nothing_twice_while_messages_come() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     api.ask("POST", "/v1/groups", r#"{"id":"team","owner":"alice","members":["bob"]}"#);
     let (bob, team) = (json!({"user": "bob"}), json!({"group": "team"}));
     for number in 0..40 {
@@ -107,7 +98,7 @@ fn pages_have_no_hole_and_nothing_twice_while_messages_come() {
 
 #[test]
 fn what_was_taken_back_is_shown_as_such_and_who_is_not_there_is_not_found() {
-    let (_home, _server, api) = started();
+    let (_server, api) = Home::new().start_with_api();
     let to = json!({"user": "bob"});
     let id = send(&api, "alice", &to, "one")["message_id"].as_str().expect("an id").to_owned();
     api.ask("DELETE", &format!("/v1/messages/{id}?user=bob"), "");
@@ -142,9 +133,9 @@ fn what_was_taken_back_is_shown_as_such_and_who_is_not_there_is_not_found() {
 
 #[tokio::test]
 async fn sessions_are_shown_and_ended_and_their_users_come_back() {
-    let (home, server, api) = started();
-    let (mut binary, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-    let mut rpc = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    let (server, api) = Home::new().start_with_api();
+    let mut binary = server.binary("alice").await;
+    let mut rpc = server.rpc("alice").await;
     let sessions = page(&api, "/v1/users/alice/sessions")["sessions"].as_array().expect("a list").clone();
     let shown: Vec<_> = sessions.iter().map(|it| (it["protocol"].as_str(), it["device"].as_str())).collect();
     assert_eq!(shown, [(Some("binary"), Some("Linux")), (Some("jsonrpc"), Some("d"))]);
@@ -161,14 +152,14 @@ async fn sessions_are_shown_and_ended_and_their_users_come_back() {
     assert_eq!(page(&api, "/v1/users/alice/sessions")["sessions"].as_array().map(Vec::len), Some(1));
     assert_eq!(api.ask("DELETE", "/v1/users/alice/sessions", "").status, 200);
     assert_eq!(binary.ending().await, Some(4009));
-    RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    server.rpc("alice").await;
     assert_eq!(page(&api, "/v1/users/nobody/sessions"), json!({"sessions": []}));
 }
 
 #[tokio::test]
 async fn tokens_log_in_and_presence_is_told() {
-    let (_home, server, api) = started();
-    let mint = |body: Value| api.ask("POST", "/v1/tokens", &body.to_string());
+    let (server, api) = Home::new().start_with_api();
+    let mint = |body: Value| api.post("/v1/tokens", &body);
     let minted = mint(json!({"user": "alice", "ttl_s": 60}));
     assert_eq!(minted.status, 201, "{minted:?}");
     let token = minted.json()["token"].as_str().expect("a token").to_owned();
@@ -183,7 +174,7 @@ async fn tokens_log_in_and_presence_is_told() {
         assert_eq!(mint(refused.clone()).refusal(), (400, "invalid_param".to_owned()), "{refused}");
     }
 
-    let ask = |users: &[&str]| api.ask("POST", "/v1/presence", &json!({"users": users}).to_string());
+    let ask = |users: &[&str]| api.post("/v1/presence", &json!({"users": users}));
     let states = ask(&["carol", "bob", "alice"]).json();
     let online: Vec<_> = states["states"]
         .as_array()
@@ -205,13 +196,14 @@ async fn tokens_log_in_and_presence_is_told() {
 
 #[test]
 fn users_and_groups_are_listed_whole_until_the_server_starts_anew() {
-    let (home, server, api) = started();
+    let home = Home::new();
+    let (server, api) = home.start_with_api();
     for number in 0..30 {
         api.ask("PUT", &format!("/v1/users/user-{number:02}"), "");
     }
     for number in 0..12 {
         let body = json!({"id": format!("group-{number:02}"), "owner": format!("user-{number:02}")});
-        api.ask("POST", "/v1/groups", &body.to_string());
+        api.post("/v1/groups", &body);
         send(&api, &format!("user-{number:02}"), &json!({"user": "user-29"}), "hello");
     }
     api.ask("DELETE", "/v1/groups/group-03", "");
@@ -233,8 +225,7 @@ fn users_and_groups_are_listed_whole_until_the_server_starts_anew() {
     wait_for("the shards to publish their numbers", || (page(&api, "/v1/stats")["groups"] == 11).then_some(()));
     let cursor = page(&api, "/v1/users?limit=4")["next"].as_str().expect("more").to_owned();
     server.stop();
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = home.start_with_api();
     for after in [cursor.as_str(), "1.2.3"] {
         let refused = api.get(&format!("/v1/users?limit=4&after={after}")).refusal();
         assert_eq!(refused, (410, "cursor_expired".to_owned()), "{after}");

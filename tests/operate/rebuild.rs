@@ -102,17 +102,13 @@ fn segment(home: &Home, shard: u16, number: u32) -> PathBuf {
 
 /// One object for each line.
 fn verified(home: &Home) -> (Option<i32>, Vec<Value>) {
-    let mut command = mushan();
-    command.args(["log", "verify", "--json", "--data-dir"]).arg(home.data_dir());
-    let output = run(command);
+    let output = home.run(&["log", "verify", "--json"]);
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
 }
 
 fn tool(home: &Home, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let mut command = mushan();
-    command.args(arguments).arg("--json").arg("--data-dir").arg(home.data_dir());
-    let output = run(command);
+    let output = home.run(&[arguments, &["--json"]].concat());
     let told = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output.status.code(), told, String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -145,11 +141,11 @@ async fn a_directory_of_two_shards_becomes_one_of_three_and_of_one_and_everythin
 async fn group_and_blocks(home: &Home, round: usize) -> (Value, Value, [i64; 2]) {
     let server = home.start();
     let group = home.api().get("/v1/groups/team").json();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut bob = server.rpc("bob").await;
     let list = bob.result("conversations", json!({})).await;
     let mut codes = [0; 2];
     for (code, author) in codes.iter_mut().zip(["carol", "alice"]) {
-        let (mut client, _) = BinaryClient::login(server.address, author, &home.token(author)).await;
+        let mut client = server.binary(author).await;
         let sent = match author {
             "carol" => client.send("bob", &format!("blocked {round}"), b"{}").await,
             _ => client.send_to_group("team", "once", b"{}").await,
@@ -163,8 +159,7 @@ async fn group_and_blocks(home: &Home, round: usize) -> (Value, Value, [i64; 2])
 #[tokio::test]
 async fn a_group_with_its_roles_what_is_unread_and_who_is_blocked_come_through_a_reshard() {
     let mut home = Home::new();
-    let server = home.start();
-    let api = home.api();
+    let (server, api) = home.start_with_api();
     let asked = [
         api.ask("POST", "/v1/groups", r#"{"id":"team","owner":"alice","members":["bob","carol","dave"]}"#),
         api.ask("PUT", "/v1/groups/team/members/carol", r#"{"role":"admin","muted_until":0}"#),
@@ -172,7 +167,7 @@ async fn a_group_with_its_roles_what_is_unread_and_who_is_blocked_come_through_a
         api.ask("PUT", "/v1/users/bob/blocks/carol", ""),
     ];
     assert!(asked.iter().all(|answer| answer.status < 300), "{asked:?}");
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     for id in ["once", "twice", "three times"] {
         assert_eq!(alice.send_to_group("team", id, b"{}").await.number("error_code"), 0);
     }
@@ -243,8 +238,8 @@ async fn what_another_shard_still_has_of_a_damaged_one_comes_back_where_it_was()
 /// Talks until segments are dropped, with checkpoints all along.
 async fn talk_past_retention(home: &Home) {
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut alice = server.binary("alice").await;
+    let mut bob = server.rpc("bob").await;
     let content = json!({"type": 1, "content": "x".repeat(4_000)});
     let is_dropped = || !segment(home, 0, 1).exists() && !segment(home, 1, 1).exists();
     let mut number = 0;

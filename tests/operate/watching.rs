@@ -4,21 +4,15 @@ use crate::common::rpc::RpcClient;
 use crate::common::{Home, wait_for};
 use serde_json::{Value, json};
 
-fn sample(home: &Home, series: &str) -> f64 {
-    let text = home.api().get("/metrics").body;
-    let samples = text.lines().filter(|line| line.starts_with(series));
-    samples.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")).sum()
-}
-
 fn expect(home: &Home, series: &str, least: f64) {
-    wait_for(series, || (sample(home, series) >= least).then_some(()));
+    wait_for(series, || (home.api().sample(series) >= least).then_some(()));
 }
 
 #[tokio::test]
 async fn every_refusal_is_counted_by_its_reason() {
     let home = Home::new().with_shards(1);
     let server = home.start();
-    let mut client = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    let mut client = server.rpc("alice").await;
     for (method, params) in [
         ("noSuchMethod", json!({})),
         ("send", json!({"channelId": 7})),

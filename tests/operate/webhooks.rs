@@ -72,7 +72,7 @@ impl Told {
 
 pub fn sent(api: &Api, from: &str, to: &str, id: &str) {
     let body = json!({"from": from, "to": {"user": to}, "client_msg_id": id, "payload": {"text": id}});
-    let answer = api.ask("POST", "/v1/messages", &body.to_string());
+    let answer = api.post("/v1/messages", &body);
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
@@ -88,9 +88,7 @@ pub fn wait_until(api: &Api, what: &str, holds: impl Fn(&Value) -> bool) -> Valu
 }
 
 pub fn ask(api: &Api, verb: &str) -> Value {
-    let answer = api.ask("POST", &format!("/v1/webhooks/orders/{verb}"), "");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
+    api.ask("POST", &format!("/v1/webhooks/orders/{verb}"), "").expect(200)
 }
 
 fn verify(received: &Received, secret: &str) -> Result<(), String> {
@@ -108,9 +106,7 @@ fn events_come_signed_in_batches_as_the_stream_shows_them() {
     let (receiver, secrets) = (Receiver::start(), Secrets::new(&format!("{SECRET}\n{other}\n")));
     let more = "batch_events_max = 5\nusers = [\"bob\"]\nevents = [\"message.created\", \"message.revoked\"]";
     let config = table("orders", &receiver.url(), &secrets.file(), more);
-    let home = Home::new().with_shards(2).with_config(&with_tables(&config));
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = Home::new().with_shards(2).with_config(&with_tables(&config)).start_with_api();
     for n in 0..12 {
         sent(&api, "alice", "bob", &format!("m-{n}"));
         sent(&api, "alice", "carol", &format!("other-{n}"));
@@ -210,9 +206,7 @@ fn a_receiver_that_is_down_or_hangs_costs_only_itself_and_misses_nothing() {
     let config: String = [("fine", fine.url()), ("slow", slow.url()), ("down", format!("http://{down}/"))]
         .map(|(name, url)| table(name, &url, &secrets.file(), events))
         .concat();
-    let home = Home::new().with_shards(1).with_config(&with_tables(&config));
-    let server = home.start();
-    let api = home.api();
+    let (server, api) = Home::new().with_shards(1).with_config(&with_tables(&config)).start_with_api();
     slow.behave(Behaviour::Hang);
     let ids: Vec<String> = (0..20).map(|n| format!("m-{n:02}")).collect();
     ids.iter().for_each(|id| sent(&api, "alice", "bob", id));
@@ -293,9 +287,7 @@ fn what_is_not_taken_in_time_becomes_a_dead_letter_that_is_sent_again() {
     let (_server, api) = told.start();
     assert_eq!(shown(&api)["dead_letters"]["events"], dead);
     let command = |verb: &[&str]| {
-        let mut command = mushan();
-        command.arg("webhook").args(verb).arg("--data-dir").arg(told.home.data_dir());
-        let output = run(command);
+        let output = told.home.run(&[&["webhook"], verb].concat());
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("text")
     };
@@ -385,8 +377,7 @@ fn a_webhook_that_begins_now_is_not_told_of_what_was_before_it() {
     let (receiver, secrets) = (Receiver::start(), Secrets::new(SECRET));
     let more = "begin = \"now\"\nevents = [\"message.created\"]";
     let home = home.with_config(&with_tables(&table("orders", &receiver.url(), &secrets.file(), more)));
-    let _server = home.start();
-    let api = home.api();
+    let (_server, api) = home.start_with_api();
     wait_until(&api, "its place", |webhook| webhook["cursor"].is_string());
     sent(&api, "alice", "bob", "after");
     wait_for("the message", || (receiver.acknowledged() == ["after"]).then_some(()));
@@ -405,9 +396,8 @@ fn a_name_that_resolves_to_this_machine_is_not_called() {
     };
     let (receiver, secrets) = (Receiver::start(), Secrets::new(SECRET));
     let config = table("orders", &format!("https://{name}:{}/", receiver.address.port()), &secrets.file(), "");
-    let home = Home::new().with_shards(1).with_config(&with_tables(&config));
-    let _server = home.start();
-    let tested = ask(&home.api(), "test");
+    let server = Home::new().with_shards(1).with_config(&with_tables(&config)).start();
+    let tested = ask(&server.api(), "test");
     assert!(tested["error"].as_str().is_some_and(|error| error.contains("no public address")), "{tested}");
     assert_eq!((&tested["result"], receiver.seen().len()), (&json!("unreachable"), 0));
 }
@@ -467,8 +457,7 @@ fn the_receiver_in_the_documents_takes_what_is_signed_and_nothing_else() {
     let url = format!("http://127.0.0.1:{port}/");
     let events = "events = [\"message.created\"]";
     let home = Home::new().with_shards(1).with_config(&with_tables(&table("orders", &url, &secrets.file(), events)));
-    let server = home.start();
-    let api = home.api();
+    let (server, api) = home.start_with_api();
     wait_for("python", || (ask(&api, "test")["result"] == "acknowledged").then_some(()));
     sent(&api, "alice", "bob", "one");
     wait_until(&api, "the delivery", |webhook| webhook["delivered_events"] == 1);

@@ -4,7 +4,7 @@ use crate::common::binary::{BinaryClient, SUCCESS};
 use crate::common::binary_fields::Fields;
 use crate::common::http::Api;
 use crate::common::rpc::RpcClient;
-use crate::common::{Home, PATIENCE, Server, mushan, run};
+use crate::common::{Home, PATIENCE, Server};
 use mushan::model::UserId;
 use mushan::shard::Placement;
 use serde_json::{Value, json};
@@ -43,9 +43,7 @@ impl World {
     /// Stops the server, divides its directory anew, and starts it with so many shards.
     pub fn reshard(&mut self, shards: u16) {
         assert!(self.server.take().expect("it runs").stop().status.success());
-        let mut command = mushan();
-        command.args(["reshard", "--shards", &shards.to_string(), "--data-dir"]).arg(self.home.data_dir());
-        let output = run(command);
+        let output = self.home.run(&["reshard", "--shards", &shards.to_string()]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         self.home.set_shards(shards);
         self.server = Some(self.home.start());
@@ -56,7 +54,7 @@ impl World {
     }
 
     pub async fn binary(&self, user: &str) -> BinaryClient {
-        BinaryClient::login(self.server().address, user, &self.home.token(user)).await.0
+        self.server().binary(user).await
     }
 
     pub async fn binary_on(&self, user: &str, platform: &str) -> BinaryClient {

@@ -17,13 +17,9 @@ const POISON: &str = "\u{1}";
 /// What a session was told, in the order in which it was told: the authors' ids of messages.
 type Told = Vec<String>;
 
-async fn rpc(home: &Home, server: &Server, path: &str, user: &str, device: &str) -> RpcClient {
-    let params = json!({"uid": user, "token": home.token(user), "deviceId": device, "deviceFlag": 1});
+async fn rpc(server: &Server, path: &str, user: &str, device: &str) -> RpcClient {
+    let params = json!({"uid": user, "token": server.token(user), "deviceId": device, "deviceFlag": 1});
     RpcClient::login_with(server.address, path, params).await.0
-}
-
-async fn binary(home: &Home, server: &Server, user: &str) -> BinaryClient {
-    BinaryClient::login(server.address, user, &home.token(user)).await.0
 }
 
 /// Reads on until so many messages have come.
@@ -93,12 +89,11 @@ async fn poison(author: &mut RpcClient) -> usize {
 
 #[tokio::test]
 async fn texts_that_escape_lock_nobody_out() {
-    let home = Home::new();
-    let server = home.start();
-    let mut alice = rpc(&home, &server, "/rpc", "alice", "desk").await;
+    let server = Home::new().start();
+    let mut alice = rpc(&server, "/rpc", "alice", "desk").await;
     let written = poison(&mut alice).await;
     for path in ["/rpc", "/wukong"] {
-        let bob = rpc(&home, &server, path, "bob", path).await;
+        let bob = rpc(&server, path, "bob", path).await;
         let (told, mut bob) = read_rpc(bob, written).await.expect("the whole backlog");
         assert_eq!(told, names(written), "{path}");
         let mut places = Vec::new();
@@ -121,7 +116,7 @@ async fn texts_that_escape_lock_nobody_out() {
             assert_eq!(bob.inbox().await.len(), written);
         }
     }
-    let mut bob = binary(&home, &server, "bob").await;
+    let mut bob = server.binary("bob").await;
     assert_eq!(bob.inbox().await.len(), written);
     assert_eq!(bob.conversations(0, 100).await.list("conversations").len(), 1);
     assert!(bob.history("single_alice_bob", &[]).await.flag("has_more"), "a page is bounded");
@@ -130,16 +125,15 @@ async fn texts_that_escape_lock_nobody_out() {
 /// Each conversation's last message is large where it escapes.
 #[tokio::test]
 async fn a_list_of_conversations_that_escape_is_given_in_pages() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let peers: Vec<String> = (0..12).map(|number| format!("peer-{number}")).collect();
     for peer in &peers {
-        let mut author = rpc(&home, &server, "/rpc", peer, "d").await;
+        let mut author = rpc(&server, "/rpc", peer, "d").await;
         let params = json!({"clientMsgNo": "m", "channelId": "bob", "channelType": 1, "payload": "",
             "extra": {"k": POISON.repeat(8_000)}});
         author.result("send", params).await;
     }
-    let bob = rpc(&home, &server, "/rpc", "bob", "d").await;
+    let bob = rpc(&server, "/rpc", "bob", "d").await;
     let (_, mut bob) = read_rpc(bob, peers.len()).await.expect("the whole backlog");
     let (mut before, mut listed, mut pages) = (0, BTreeSet::new(), 0);
     loop {
@@ -158,15 +152,14 @@ async fn a_list_of_conversations_that_escape_is_given_in_pages() {
 
 #[tokio::test]
 async fn a_burst_closes_no_session_that_reads() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let (many, total) = (200, 10 + 200);
     let readers = [
-        read_rpc(rpc(&home, &server, "/rpc", "bob", "one").await, total),
-        read_rpc(rpc(&home, &server, "/wukong", "bob", "two").await, total),
+        read_rpc(rpc(&server, "/rpc", "bob", "one").await, total),
+        read_rpc(rpc(&server, "/wukong", "bob", "two").await, total),
     ];
-    let reader = read_binary(binary(&home, &server, "bob").await, total);
-    let mut alice = rpc(&home, &server, "/rpc", "alice", "desk").await;
+    let reader = read_binary(server.binary("bob").await, total);
+    let mut alice = rpc(&server, "/rpc", "alice", "desk").await;
     let all = names(total);
     burst(&mut alice, ("bob", 1), &all[..10], 60 << 10).await;
     burst(&mut alice, ("bob", 1), &all[10..], 4 << 10).await;
@@ -183,21 +176,20 @@ async fn a_burst_closes_no_session_that_reads() {
 
 #[tokio::test]
 async fn a_burst_to_a_group_closes_no_member_that_reads() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let members: Vec<String> = (0..20).map(|number| format!("member-{number}")).collect();
     let body = json!({"id": "team", "owner": "alice", "members": members}).to_string();
-    assert_eq!(home.api().ask("POST", "/v1/groups", &body).status / 100, 2);
+    assert_eq!(server.api().ask("POST", "/v1/groups", &body).status / 100, 2);
     let all = names(16);
     let (mut json_readers, mut binary_readers) = (Vec::new(), Vec::new());
     for (number, member) in members.iter().enumerate() {
         if number % 2 == 0 {
-            binary_readers.push(read_group_binary(binary(&home, &server, member).await, all.len()));
+            binary_readers.push(read_group_binary(server.binary(member).await, all.len()));
         } else {
-            json_readers.push(read_rpc(rpc(&home, &server, "/rpc", member, "d").await, all.len()));
+            json_readers.push(read_rpc(rpc(&server, "/rpc", member, "d").await, all.len()));
         }
     }
-    let mut alice = rpc(&home, &server, "/rpc", "alice", "desk").await;
+    let mut alice = rpc(&server, "/rpc", "alice", "desk").await;
     burst(&mut alice, ("team", 2), &all[..8], 60 << 10).await;
     burst(&mut alice, ("team", 2), &all[8..], 60 << 10).await;
     for reader in json_readers {
@@ -244,13 +236,13 @@ async fn who_never_reads_is_closed_for_that_takes_little_memory_and_has_everythi
     let members: Vec<String> = (0..100).map(|number| format!("member-{number}")).collect();
     let body = json!({"id": "team", "owner": "alice", "members": members}).to_string();
     assert_eq!(home.api().ask("POST", "/v1/groups", &body).status / 100, 2);
-    let mut deaf_json = rpc(&home, &server, "/rpc", "member-0", "d").await;
-    let mut deaf_binary = binary(&home, &server, "member-1").await;
+    let mut deaf_json = rpc(&server, "/rpc", "member-0", "d").await;
+    let mut deaf_binary = server.binary("member-1").await;
     let mut others = Vec::new();
     for member in &members[2..] {
-        others.push(rpc(&home, &server, "/rpc", member, "d").await);
+        others.push(rpc(&server, "/rpc", member, "d").await);
     }
-    let mut alice = rpc(&home, &server, "/rpc", "alice", "desk").await;
+    let mut alice = rpc(&server, "/rpc", "alice", "desk").await;
     let before = resident_kib(&server);
     let all = names(100);
     for part in all.chunks(4) {
@@ -263,21 +255,20 @@ async fn who_never_reads_is_closed_for_that_takes_little_memory_and_has_everythi
     assert_eq!(deaf_binary.ending().await, Some(4005));
     drop(others);
     let is_message = |message: &Value| message["clientMsgNo"].is_string();
-    let mut bob = rpc(&home, &server, "/rpc", "member-0", "e").await;
+    let mut bob = rpc(&server, "/rpc", "member-0", "e").await;
     let inbox = bob.inbox().await;
     let told: Told = inbox.iter().filter(|it| is_message(it)).map(|it| it["clientMsgNo"].to_string()).collect();
     assert_eq!(told.len(), all.len());
     assert!(inbox.iter().map(inbox_seq).eq(1..=inbox.len() as i64));
-    let mut carol = binary(&home, &server, "member-1").await;
+    let mut carol = server.binary("member-1").await;
     assert_eq!(carol.inbox().await.len(), inbox.len());
 }
 
 #[tokio::test]
 async fn requests_asked_all_at_once_are_all_answered() {
-    let home = Home::new();
-    let server = home.start();
-    let mut alice = rpc(&home, &server, "/rpc", "alice", "desk").await;
-    let mut bob = binary(&home, &server, "bob").await;
+    let server = Home::new().start();
+    let mut alice = rpc(&server, "/rpc", "alice", "desk").await;
+    let mut bob = server.binary("bob").await;
     for number in 0..20 {
         let fields = [
             ("client_msg_id", text(&format!("m-{number}"))),
@@ -287,10 +278,9 @@ async fn requests_asked_all_at_once_are_all_answered() {
         ];
         bob.send_with(&fields, &[]).await;
     }
-    let (_, alice_again) =
-        read_rpc(std::mem::replace(&mut alice, rpc(&home, &server, "/rpc", "alice", "other").await), 20)
-            .await
-            .expect("it reads");
+    let (_, alice_again) = read_rpc(std::mem::replace(&mut alice, rpc(&server, "/rpc", "alice", "other").await), 20)
+        .await
+        .expect("it reads");
     let mut alice = alice_again;
     let mut asked = Vec::new();
     for number in 0..60 {
@@ -320,10 +310,9 @@ fn anonymous_kib(server: &Server) -> u64 {
 #[tokio::test]
 async fn what_a_burst_needed_is_given_back_when_it_is_over() {
     const GROWN_KIB: u64 = 30 << 10;
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let tokens: Vec<(String, String)> =
-        (0..20).map(|number| format!("user-{number}")).map(|user| (home.token(&user), user)).collect();
+        (0..20).map(|number| format!("user-{number}")).map(|user| (server.token(&user), user)).collect();
     let mut least = anonymous_kib(&server);
     for round in 0..2 {
         let sessions = begin_large_messages(&server, &tokens);

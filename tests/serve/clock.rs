@@ -1,18 +1,16 @@
 //! A server that is stopped for longer than its clients may be silent.
 
 use crate::common::Home;
-use crate::common::binary::{BinaryClient, SUCCESS, command};
-use crate::common::rpc::RpcClient;
+use crate::common::binary::{SUCCESS, command};
 use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test]
 async fn a_server_that_was_paused_reads_what_its_clients_said_meanwhile_before_it_calls_them_idle() {
-    let home = Home::new().with_limits("idle_binary_ms = 3000\nidle_json_rpc_ms = 3000\n").with_shards(2);
-    let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
-    let (mut silent, _) = BinaryClient::login(server.address, "silent", &home.token("silent")).await;
+    let server = Home::new().with_limits("idle_binary_ms = 3000\nidle_json_rpc_ms = 3000\n").with_shards(2).start();
+    let mut alice = server.binary("alice").await;
+    let mut bob = server.rpc("bob").await;
+    let mut silent = server.binary("silent").await;
     server.signal("STOP");
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let beat = alice.ask(command::HEARTBEAT, &[]).await;

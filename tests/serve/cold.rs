@@ -1,6 +1,5 @@
 //! History that the kernel has let go of: a shard never stops for it, however often pages leave while it reads.
 
-use crate::common::rpc::RpcClient;
 use crate::common::{Home, Server, wait_for};
 use rustix::fs::Advice;
 use serde_json::json;
@@ -92,7 +91,7 @@ fn fetches(home: &Home) -> u64 {
 async fn a_whole_inbox_is_read_while_its_pages_leave_memory_and_the_shard_never_waits_for_a_disk() {
     let home = Home::new().with_config(SMALL_SEGMENTS).with_shards(1);
     let server = home.start();
-    let mut ann = RpcClient::login(server.address, "/rpc", "ann", &home.token("ann")).await;
+    let mut ann = server.rpc("ann").await;
     for number in 0..MESSAGES {
         let text = format!("{number} {}", "x".repeat(TEXT_BYTES));
         let answer = ann.send("ben", &format!("m-{number}"), json!({"type": 1, "text": text})).await;
@@ -107,7 +106,7 @@ async fn a_whole_inbox_is_read_while_its_pages_leave_memory_and_the_shard_never_
     segments.iter().for_each(|path| evict(path));
 
     let server = home.start();
-    let mut ben = RpcClient::login(server.address, "/rpc", "ben", &home.token("ben")).await;
+    let mut ben = server.rpc("ben").await;
     let before = major_faults(&server);
     let evictor = Evictor::start(segments[..cold].to_vec());
     let inbox = ben.inbox().await;

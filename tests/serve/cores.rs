@@ -38,7 +38,7 @@ async fn three_shards_are_served_on_one_core_and_on_all_with_the_same_inboxes() 
             }
         }
         for user in users {
-            let (mut client, _) = BinaryClient::login(server.address, user, &home.token(user)).await;
+            let mut client = server.binary(user).await;
             let inbox = client.inbox().await;
             // Five sent, one of them to oneself, and four received, each round.
             assert_eq!(inbox.len(), 9 * (round + 1), "{user} in round {round}");

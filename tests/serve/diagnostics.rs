@@ -1,6 +1,5 @@
 //! What a server says on its standard streams, and that nothing about these ends it or holds it up.
 
-use crate::common::rpc::RpcClient;
 use crate::common::{Home, Server, mushan, run, wait_for};
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Write};
@@ -12,7 +11,7 @@ async fn serves_and_stops(errors: Stdio) {
     let mut command = home.serve("127.0.0.1:0");
     command.args(["--log-level", "trace"]);
     let server = Server::try_start_with(command, errors).expect("it starts");
-    let mut client = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    let mut client = server.rpc("alice").await;
     for number in 0..20 {
         let params = serde_json::json!({"clientMsgNo": format!("m{number}"), "channelId": "bob", "channelType": 1,
             "payload": {"type": 1, "content": "hello"}});

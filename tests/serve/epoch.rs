@@ -33,9 +33,9 @@ async fn epoch_of(home: &Home) -> i64 {
 }
 
 /// Everybody writes to everybody.
-async fn talk(home: &Home, server: &Server, round: usize) {
+async fn talk(server: &Server, round: usize) {
     for author in USERS {
-        let (mut client, _) = BinaryClient::login(server.address, author, &home.token(author)).await;
+        let mut client = server.binary(author).await;
         for peer in USERS {
             let answer = client.send(peer, &format!("{round}: {author}, {peer}"), b"content").await;
             assert_eq!(answer.number("error_code"), SUCCESS, "{}", answer.text("error_msg"));
@@ -44,8 +44,8 @@ async fn talk(home: &Home, server: &Server, round: usize) {
 }
 
 /// Dave's device, which acknowledges what it is pushed; what that is, by client id.
-async fn read_as_dave(home: &Home, server: &Server) -> Vec<String> {
-    let mut dave = RpcClient::login(server.address, "/rpc", "dave", &home.token("dave")).await;
+async fn read_as_dave(server: &Server) -> Vec<String> {
+    let mut dave = server.rpc("dave").await;
     let messages = dave.messages_until_now().await;
     for message in &messages {
         dave.result("recvack", json!({"messageId": message["messageId"]})).await;
@@ -75,12 +75,12 @@ fn beside(home: &Home, name: &str) -> PathBuf {
 async fn a_restored_directory_is_in_another_epoch_and_a_restarted_one_in_its_own() {
     let home = Home::new();
     let server = home.start();
-    talk(&home, &server, 0).await;
-    assert_eq!(read_as_dave(&home, &server).await.len(), 7);
+    talk(&server, 0).await;
+    assert_eq!(read_as_dave(&server).await.len(), 7);
     let (backup, first) = (beside(&home, "backup"), epoch(&home, &server).await);
     succeed(&["backup"], &[("--data-dir", &home.data_dir()), ("--to", &backup)]);
-    talk(&home, &server, 1).await;
-    assert_eq!(read_as_dave(&home, &server).await.len(), 7);
+    talk(&server, 1).await;
+    assert_eq!(read_as_dave(&server).await.len(), 7);
     server.kill();
     assert_eq!(epoch_of(&home).await, first, "killed and started again");
     assert_eq!(epoch_of(&home).await, first, "stopped and started again");
@@ -99,8 +99,8 @@ async fn a_restored_directory_is_in_another_epoch_and_a_restarted_one_in_its_own
     // Dave's device had seen as many entries as there will be now.
     let [other, _] = restored;
     let server = other.start();
-    talk(&other, &server, 2).await;
-    let pushed = read_as_dave(&other, &server).await;
+    talk(&server, 2).await;
+    let pushed = read_as_dave(&server).await;
     // Its last acknowledgement may not have been in the log when the backup was taken.
     let new: Vec<&String> = pushed.iter().filter(|id| !id.starts_with("0: ")).collect();
     assert!(new.len() == 7 && new.iter().all(|id| id.starts_with("2: ")), "{pushed:?}");
@@ -110,13 +110,13 @@ async fn a_restored_directory_is_in_another_epoch_and_a_restarted_one_in_its_own
 async fn a_start_on_an_older_log_of_one_shard_is_in_another_epoch_once() {
     let home = Home::new();
     let server = home.start();
-    talk(&home, &server, 0).await;
+    talk(&server, 0).await;
     let first = epoch(&home, &server).await;
     assert!(server.stop().status.success());
     let (shard, older) = (home.data_dir().join("shard-001"), beside(&home, "older"));
     copy(&shard, &older);
     let server = home.start();
-    talk(&home, &server, 1).await;
+    talk(&server, 1).await;
     assert!(server.stop().status.success());
     std::fs::remove_dir_all(&shard).expect("removed");
     copy(&older, &shard);
@@ -129,7 +129,7 @@ async fn a_start_on_an_older_log_of_one_shard_is_in_another_epoch_once() {
 async fn a_reshard_keeps_the_epoch_and_a_repair_changes_it() {
     let home = Home::new();
     let server = home.start();
-    talk(&home, &server, 0).await;
+    talk(&server, 0).await;
     let first = epoch(&home, &server).await;
     assert!(server.stop().status.success());
     succeed(&["log", "repair"], &[("--data-dir", &home.data_dir())]);

@@ -106,10 +106,9 @@ async fn the_easy_sdk_may_send_the_same_message_again() {
 
 #[tokio::test]
 async fn the_easy_sdk_is_refused_with_a_bad_token() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let url = format!("ws://{}/wukong", server.address);
-    let mallory = Client::new(url, Auth::new("alice", home.token("mallory")), Options::default()).expect("valid");
+    let mallory = Client::new(url, Auth::new("alice", server.token("mallory")), Options::default()).expect("valid");
     assert_eq!(mallory.connect().await, Err(wukong_easy_sdk::Error::Server { code: 1001 }));
 }
 
@@ -159,11 +158,10 @@ async fn the_easy_sdk_comes_back_after_a_restart() {
 
 #[tokio::test]
 async fn a_binary_client_does_all_that_the_specification_shows() {
-    let home = Home::new();
-    let server = home.start();
-    let (mut alice, max_seq) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let server = Home::new().start();
+    let (mut alice, max_seq) = BinaryClient::login(server.address, "alice", &server.token("alice")).await;
     assert_eq!(max_seq, 0);
-    let (mut bob, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
+    let mut bob = server.binary("bob").await;
     assert!(alice.heartbeat().await > 1_700_000_000_000, "milliseconds");
 
     let sent = alice.send("bob", "id-1", b"hello").await;
@@ -191,17 +189,16 @@ async fn a_binary_client_does_all_that_the_specification_shows() {
     assert_eq!((page.list("messages").len(), page.flag("has_more")), (1, false));
     assert_eq!(page.list("messages")[0].text("message_id"), answered.text("message_id"));
 
-    let (_again, max_seq) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let (_again, max_seq) = BinaryClient::login(server.address, "alice", &server.token("alice")).await;
     assert_eq!(max_seq, 2);
 }
 
 #[tokio::test]
 async fn a_users_other_sessions_see_what_one_of_them_sends() {
-    let home = Home::new();
-    let server = home.start();
-    let (mut phone, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let server = Home::new().start();
+    let mut phone = server.binary("alice").await;
     let mut laptop = BinaryClient::connect(server.address).await;
-    let auth = crate::common::binary::auth_body("alice", &home.token("alice"), "Web");
+    let auth = crate::common::binary::auth_body("alice", &server.token("alice"), "Web");
     assert_eq!(laptop.request(command::AUTH, &auth, "AuthResponse").await.number("error_code"), SUCCESS);
 
     let sent = phone.send("bob", "id-1", b"from the phone").await;
@@ -216,10 +213,9 @@ async fn a_users_other_sessions_see_what_one_of_them_sends() {
 
 #[tokio::test]
 async fn a_message_sent_twice_is_answered_twice_and_delivered_once() {
-    let home = Home::new();
-    let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-    let (mut bob, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
+    let server = Home::new().start();
+    let mut alice = server.binary("alice").await;
+    let mut bob = server.binary("bob").await;
     let body = crate::common::binary::send_body("bob", "same", b"once");
     let mut answers = Vec::new();
     for _ in 0..3 {
@@ -236,12 +232,11 @@ async fn a_message_sent_twice_is_answered_twice_and_delivered_once() {
 
 #[tokio::test]
 async fn a_failed_authentication_is_answered_and_then_closed() {
-    let home = Home::new();
-    let server = home.start();
-    let good = home.token("alice");
+    let server = Home::new().start();
+    let good = server.token("alice");
     let altered = format!("{}x", &good[..good.len() - 1]);
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMH0.".to_owned();
-    let of_another = home.token("bob");
+    let of_another = server.token("bob");
     for token in [altered, unsigned, of_another, String::new(), "nonsense".to_owned()] {
         let mut client = BinaryClient::connect(server.address).await;
         let answer = client.authenticate("alice", &token).await;
@@ -252,8 +247,7 @@ async fn a_failed_authentication_is_answered_and_then_closed() {
 
 #[tokio::test]
 async fn a_request_before_authentication_is_answered_and_then_closed() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let mut early = BinaryClient::connect(server.address).await;
     assert!(early.heartbeat().await > 0, "a heartbeat is allowed");
     let answer = early.send("bob", "id", b"too early").await;
@@ -267,9 +261,8 @@ async fn a_request_before_authentication_is_answered_and_then_closed() {
 
 #[tokio::test]
 async fn a_wrong_send_is_refused_and_the_session_goes_on() {
-    let home = Home::new();
-    let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let server = Home::new().start();
+    let mut alice = server.binary("alice").await;
     let id = || ("client_msg_id", text("id"));
     let to_bob = || ("receiver_id", text("bob"));
     let kind = || ("message_type", 1_i32.into());
@@ -296,9 +289,8 @@ async fn a_wrong_send_is_refused_and_the_session_goes_on() {
 
 #[tokio::test]
 async fn an_unknown_command_is_answered_as_unknown() {
-    let home = Home::new();
-    let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let server = Home::new().start();
+    let mut alice = server.binary("alice").await;
     for unknown in [7, 204, 9999, -1] {
         let sequence = alice.ask(unknown, b"").await;
         let answer = alice.answer(sequence).await.expect("an answer");
@@ -310,9 +302,8 @@ async fn an_unknown_command_is_answered_as_unknown() {
 
 #[tokio::test]
 async fn who_sends_too_fast_is_told_so() {
-    let home = Home::new().with_config("[limits]\nsends_per_second = 1\nsends_burst = 3\n");
-    let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let server = Home::new().with_config("[limits]\nsends_per_second = 1\nsends_burst = 3\n").start();
+    let mut alice = server.binary("alice").await;
     let mut codes = Vec::new();
     for number in 0..50 {
         codes.push(alice.send("bob", &format!("id-{number}"), b"quick").await.number("error_code"));
@@ -339,11 +330,10 @@ async fn an_expired_token_is_told_apart() {
 
 #[tokio::test]
 async fn only_the_idle_are_closed() {
-    let home = Home::new().with_limits("idle_binary_ms = 3000\n");
-    let server = home.start();
-    let (mut idle, _) = BinaryClient::login(server.address, "idle", &home.token("idle")).await;
-    let (mut lively, _) = BinaryClient::login(server.address, "lively", &home.token("lively")).await;
-    let (mut pinging, _) = BinaryClient::login(server.address, "pinging", &home.token("pinging")).await;
+    let server = Home::new().with_limits("idle_binary_ms = 3000\n").start();
+    let mut idle = server.binary("idle").await;
+    let mut lively = server.binary("lively").await;
+    let mut pinging = server.binary("pinging").await;
     let busy = async {
         loop {
             lively.heartbeat().await;
@@ -363,10 +353,9 @@ async fn only_the_idle_are_closed() {
 async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
     // More than the sockets' buffers and the budget take together.
     const MESSAGES: usize = 300;
-    let home = Home::new();
-    let server = home.start();
-    let (mut deaf, _) = BinaryClient::login(server.address, "deaf", &home.token("deaf")).await;
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let server = Home::new().start();
+    let mut deaf = server.binary("deaf").await;
+    let mut alice = server.binary("alice").await;
     let content = vec![b'x'; 60_000];
     for number in 0..MESSAGES {
         let sent = alice.send("deaf", &format!("id-{number}"), &content).await;
@@ -384,7 +373,7 @@ async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
             }
         }
     }
-    let (mut back, max_seq) = BinaryClient::login(server.address, "deaf", &home.token("deaf")).await;
+    let (mut back, max_seq) = BinaryClient::login(server.address, "deaf", &server.token("deaf")).await;
     assert_eq!(max_seq, MESSAGES as i64);
     assert_eq!(back.inbox().await.len(), MESSAGES);
 }
@@ -393,7 +382,7 @@ async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
 async fn a_binary_client_and_the_easy_sdk_converse() {
     let home = Home::new();
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     let mut bob = Sdk::login(&home, &server, "bob", Options::default()).await;
     let mut conversation = Vec::new();
     for round in 0..5 {
@@ -428,7 +417,7 @@ async fn a_binary_client_and_the_easy_sdk_converse() {
 async fn bytes_that_are_no_json_reach_the_easy_sdk_as_base64() {
     let home = Home::new();
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     let mut bob = Sdk::login(&home, &server, "bob", Options::default()).await;
     alice.send("bob", "id", &[0xff, 0x00, 0x7b]).await;
     assert_eq!(bob.next_message().await.payload, json!("/wB7"));

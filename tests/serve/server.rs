@@ -1,6 +1,6 @@
 //! The real process on real sockets: how it starts, refuses, hands over, closes and stops.
 
-use crate::common::binary::{BinaryClient, Envelope, SUCCESS, auth_body, command, envelope, send_body};
+use crate::common::binary::{Envelope, SUCCESS, auth_body, command, envelope, send_body};
 use crate::common::binary_fields::Fields;
 use crate::common::raw::{Raw, frame, opcode};
 use crate::common::rpc::RpcClient;
@@ -47,9 +47,8 @@ fn data_and_secret_are_the_owners_alone() {
 
 #[test]
 fn the_tokens_last_line_is_the_token_alone() {
-    let home = Home::new();
-    let _server = home.start();
-    let token = home.token("alice");
+    let server = Home::new().start();
+    let token = server.token("alice");
     assert_eq!(token.split('.').count(), 3, "{token}");
     assert!(token.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter)), "{token}");
 }
@@ -57,9 +56,7 @@ fn the_tokens_last_line_is_the_token_alone() {
 #[test]
 fn a_token_without_a_server_before_it_is_an_error_that_says_so() {
     let home = Home::new();
-    let mut command = mushan();
-    command.args(["token", "--user", "alice", "--data-dir"]).arg(home.data_dir());
-    let output = run(command);
+    let output = home.run(&["token", "--user", "alice"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("serve"), "says what to do: {output:?}");
     assert!(!home.data_dir().exists(), "and makes nothing");
@@ -68,11 +65,10 @@ fn a_token_without_a_server_before_it_is_an_error_that_says_so() {
 #[tokio::test]
 async fn a_stop_tells_every_session_and_exits_with_0() {
     for signal in ["TERM", "INT"] {
-        let home = Home::new();
-        let server = home.start();
-        let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
-        let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
-        let mut carol = RpcClient::login(server.address, "/wukong", "carol", &home.token("carol")).await;
+        let server = Home::new().start();
+        let mut alice = server.binary("alice").await;
+        let mut bob = server.rpc("bob").await;
+        let mut carol = RpcClient::login(server.address, "/wukong", "carol", &server.token("carol")).await;
         server.signal(signal);
         let farewell = alice.receive().await.expect("a farewell before the close");
         assert_eq!(farewell.command, command::KICK_OUT);
@@ -89,7 +85,7 @@ async fn a_stop_tells_every_session_and_exits_with_0() {
 async fn what_is_answered_before_a_stop_is_there_after_it() {
     let home = Home::new();
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     for number in 0..50 {
         alice.ask(command::SEND, &send_body("bob", &format!("id-{number}"), b"on the way")).await;
     }
@@ -103,7 +99,7 @@ async fn what_is_answered_before_a_stop_is_there_after_it() {
     }
     assert_eq!(server.wait().status.code(), Some(0));
     let server = home.start();
-    let (mut bob, _) = BinaryClient::login(server.address, "bob", &home.token("bob")).await;
+    let mut bob = server.binary("bob").await;
     assert!(bob.inbox().await.len() >= answered, "{answered} were answered");
 }
 
@@ -186,8 +182,7 @@ fn a_check_shows_each_value_and_where_it_comes_from() {
 
 #[test]
 fn a_wrong_path_or_no_upgrade_is_told_in_http() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     for (request, status) in [
         (crate::common::raw::upgrade_request("/nowhere"), " 404 "),
@@ -208,8 +203,7 @@ fn a_wrong_path_or_no_upgrade_is_told_in_http() {
 
 #[test]
 fn who_does_not_finish_the_handshake_is_let_go() {
-    let home = Home::new().with_limits("handshake_ms = 300\n");
-    let server = home.start();
+    let server = Home::new().with_limits("handshake_ms = 300\n").start();
     let mut silent = Raw::connect(server.address);
     let mut slow = Raw::connect(server.address);
     slow.write(b"GET /ws HTTP/1.1\r\n");
@@ -219,8 +213,7 @@ fn who_does_not_finish_the_handshake_is_let_go() {
 
 #[test]
 fn authentication_too_late_closes_with_4002() {
-    let home = Home::new().with_limits("auth_binary_ms = 300\nauth_json_rpc_ms = 300\n");
-    let server = home.start();
+    let server = Home::new().with_limits("auth_binary_ms = 300\nauth_json_rpc_ms = 300\n").start();
     for path in ["/ws", "/rpc", "/", "/wukong"] {
         let mut raw = Raw::upgrade(server.address, path);
         assert_eq!(raw.read_close(), Some(4002), "{path}");
@@ -229,9 +222,8 @@ fn authentication_too_late_closes_with_4002() {
 
 #[tokio::test]
 async fn a_connect_after_2_seconds_is_refused() {
-    let home = Home::new();
-    let server = home.start();
-    let token = home.token("alice");
+    let server = Home::new().start();
+    let token = server.token("alice");
     let mut late = RpcClient::connect(server.address, "/rpc").await;
     let upgraded = Instant::now();
     tokio::time::sleep(Duration::from_millis(3_500)).await;
@@ -242,16 +234,14 @@ async fn a_connect_after_2_seconds_is_refused() {
 
 #[tokio::test]
 async fn an_idle_json_rpc_session_closes_with_4003() {
-    let home = Home::new().with_limits("idle_json_rpc_ms = 500\n");
-    let server = home.start();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let server = Home::new().with_limits("idle_json_rpc_ms = 500\n").start();
+    let mut bob = server.rpc("bob").await;
     assert_eq!(bob.socket.ending().await, Some(4003));
 }
 
 #[test]
 fn a_frame_of_the_wrong_kind_closes_with_1003() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let mut binary = Raw::upgrade(server.address, "/ws");
     binary.write(&frame(opcode::TEXT, b"{}"));
     assert_eq!(binary.read_close(), Some(1003));
@@ -267,8 +257,7 @@ fn a_frame_of_the_wrong_kind_closes_with_1003() {
 
 #[test]
 fn a_frame_too_big_closes_with_1009_before_it_has_come() {
-    let home = Home::new().with_limits("frame_bytes_max = 100000\n");
-    let server = home.start();
+    let server = Home::new().with_limits("frame_bytes_max = 100000\n").start();
     for path in ["/ws", "/rpc"] {
         let mut raw = Raw::upgrade(server.address, path);
         let whole = frame(if path == "/ws" { opcode::BINARY } else { opcode::TEXT }, &[b'x'; 100_001]);
@@ -279,8 +268,7 @@ fn a_frame_too_big_closes_with_1009_before_it_has_come() {
 
 #[test]
 fn bad_frames_close_as_rfc_6455_says() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let mut unmasked = Raw::upgrade(server.address, "/ws");
     unmasked.write(&[0x82, 0x01, 0x00]);
     assert_eq!(unmasked.read_close(), Some(1002));
@@ -310,10 +298,9 @@ fn handed_over(output: &str) -> u64 {
 #[tokio::test]
 async fn a_connection_that_came_to_another_core_works_from_the_first_frame() {
     const CONNECTIONS: usize = 32;
-    let home = Home::new().with_shards(2);
-    let server = home.start();
+    let server = Home::new().with_shards(2).start();
     let users: Vec<String> = (0..8).map(|user| format!("user-{user}")).collect();
-    let tokens: Vec<String> = users.iter().map(|user| home.token(user)).collect();
+    let tokens: Vec<String> = users.iter().map(|user| server.token(user)).collect();
     let mut halves = Vec::new();
     for connection in 0..CONNECTIONS {
         let user = connection % users.len();
@@ -351,7 +338,7 @@ async fn a_connection_that_came_to_another_core_works_from_the_first_frame() {
         assert_eq!((answer.command, answer.sequence), (command::SEND + 1, 8));
         assert_eq!(Fields::decode("SendMessageResponse", &answer.body).number("error_code"), SUCCESS);
     }
-    let (mut sink, _) = BinaryClient::login(server.address, "sink", &home.token("sink")).await;
+    let mut sink = server.binary("sink").await;
     let mut ids: Vec<String> = sink.inbox().await.iter().map(|entry| entry.text("client_msg_id")).collect();
     ids.sort();
     let mut expected: Vec<String> = (0..CONNECTIONS).map(|connection| format!("id-{connection}")).collect();
@@ -363,10 +350,9 @@ async fn a_connection_that_came_to_another_core_works_from_the_first_frame() {
 
 #[tokio::test]
 async fn ids_come_back_as_they_went() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let mut bob = RpcClient::connect(server.address, "/").await;
-    let connect = json!({"uid": "bob", "token": home.token("bob"), "clientTimestamp": 1});
+    let connect = json!({"uid": "bob", "token": server.token("bob"), "clientTimestamp": 1});
     bob.tell(json!({"method": "connect", "params": connect, "id": 17})).await;
     let answer = bob.receive().await.expect("an answer");
     assert_eq!(answer["id"], 17);
@@ -384,10 +370,9 @@ async fn ids_come_back_as_they_went() {
 
 #[tokio::test]
 async fn a_ping_is_answered_in_both_ways() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     for (path, result) in [("/rpc", json!({})), ("/", json!({})), ("/wukong", Value::Null)] {
-        let mut bob = RpcClient::login(server.address, path, "bob", &home.token("bob")).await;
+        let mut bob = RpcClient::login(server.address, path, "bob", &server.token("bob")).await;
         bob.tell(json!({"method": "ping", "id": "req-ping-1"})).await;
         let expected = json!({"jsonrpc": "2.0", "id": "req-ping-1", "result": result});
         assert_eq!(bob.receive().await.expect("the answer"), expected, "{path}");
@@ -397,9 +382,8 @@ async fn a_ping_is_answered_in_both_ways() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_in_json() {
-    let home = Home::new();
-    let server = home.start();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let server = Home::new().start();
+    let mut bob = server.rpc("bob").await;
     let cases = [
         ("{", Value::Null, -32700),
         ("[]", Value::Null, -32600),
@@ -434,9 +418,8 @@ async fn what_is_wrong_with_a_request_is_told_in_json() {
 
 #[tokio::test]
 async fn sixteen_parse_errors_in_a_row_close_with_4006() {
-    let home = Home::new();
-    let server = home.start();
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let server = Home::new().start();
+    let mut bob = server.rpc("bob").await;
     for _ in 0..15 {
         bob.socket.send_text("{").await;
         assert_eq!(bob.receive().await.expect("an answer")["error"]["code"], -32700);
@@ -450,8 +433,7 @@ async fn sixteen_parse_errors_in_a_row_close_with_4006() {
 
 #[tokio::test]
 async fn a_json_rpc_request_before_connect_is_refused_and_closed() {
-    let home = Home::new();
-    let server = home.start();
+    let server = Home::new().start();
     let mut early = RpcClient::connect(server.address, "/rpc").await;
     let answer = early.send("bob", "1", json!({"type": 1})).await;
     assert_eq!(answer["error"]["code"], 1003);
@@ -460,10 +442,9 @@ async fn a_json_rpc_request_before_connect_is_refused_and_closed() {
 
 #[tokio::test]
 async fn two_json_rpc_clients_converse() {
-    let home = Home::new();
-    let server = home.start();
-    let mut alice = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
-    let mut bob = RpcClient::login(server.address, "/", "bob", &home.token("bob")).await;
+    let server = Home::new().start();
+    let mut alice = server.rpc("alice").await;
+    let mut bob = RpcClient::login(server.address, "/", "bob", &server.token("bob")).await;
     let payload = json!({"type": 1, "content": "Hello!", "nested": {"list": [1, 2.5, null, "x"]}});
     let sent = alice.send("bob", "uuid-1", payload.clone()).await;
     let result = &sent["result"];

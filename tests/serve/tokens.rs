@@ -39,7 +39,7 @@ async fn a_session_ends_with_its_token_unless_it_shows_a_fresh_one() {
 #[tokio::test]
 async fn a_token_that_is_not_good_leaves_the_session_as_it_is() {
     let (home, server) = with_little_grace();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     for (body, code) in [
         (auth_body("alice", &home.token("mallory"), ""), 100),
         (auth_body("mallory", &home.token("mallory"), ""), 100),
@@ -49,7 +49,7 @@ async fn a_token_that_is_not_good_leaves_the_session_as_it_is() {
         assert_eq!(answer.number("error_code"), code);
         assert_eq!(alice.send("alice", "note", b"I am still here").await.number("error_code"), SUCCESS);
     }
-    let mut bob = RpcClient::login(server.address, "/rpc", "bob", &home.token("bob")).await;
+    let mut bob = server.rpc("bob").await;
     let answer = bob.call("reauth", json!({"token": home.token("alice")})).await;
     assert_eq!(answer["error"]["code"], 1001);
     assert_eq!(bob.call("ping", json!({})).await["result"], json!({}));
@@ -57,8 +57,7 @@ async fn a_token_that_is_not_good_leaves_the_session_as_it_is() {
 
 #[tokio::test]
 async fn sessions_with_keys_prove_every_message_whichever_core_they_are_on() {
-    let home = Home::new().with_shards(3);
-    let server = home.start();
+    let server = Home::new().with_shards(3).start();
     let payload = r#"{"content":"hello","type":1}"#;
     // Enough users that all shards have some, and that some arrive at the wrong core.
     for number in 0..6_u8 {
@@ -66,10 +65,10 @@ async fn sessions_with_keys_prove_every_message_whichever_core_they_are_on() {
         let private = [number + 1; 32];
         let public = public_key(private);
         let mut keyed = RpcClient::connect(server.address, "/rpc").await;
-        let params = json!({"uid": alice, "token": home.token(&alice), "deviceId": "d", "clientKey": public});
+        let params = json!({"uid": alice, "token": server.token(&alice), "deviceId": "d", "clientKey": public});
         let welcome = keyed.call("connect", params).await;
         let key = agreed(private, &welcome["result"]);
-        let mut plain = RpcClient::login(server.address, "/rpc", &bob, &home.token(&bob)).await;
+        let mut plain = server.rpc(&bob).await;
 
         let send = |id: &str, key: String| {
             let object: Value = serde_json::from_str(payload).expect("JSON");
@@ -106,13 +105,13 @@ async fn a_session_on_one_platform_takes_no_fresh_token_for_another() {
     let home = Home::new();
     let server = home.start();
     let on = |platform: &str| signed(&home, &json!({"sub": "alice", "exp": now_s() + 3_600.0, "platform": platform}));
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     for (platform, code) in [("iOS", 100), ("Linux", SUCCESS)] {
         let answer = alice.request(command::REAUTH, &auth_body("alice", &on(platform), ""), "AuthResponse").await;
         assert_eq!(answer.number("error_code"), code, "{platform}");
         assert!(alice.heartbeat().await > 0, "the session goes on");
     }
-    let mut bob = RpcClient::login(server.address, "/rpc", "alice", &home.token("alice")).await;
+    let mut bob = server.rpc("alice").await;
     let answer = bob.call("reauth", json!({"token": on("iOS")})).await;
     assert_eq!(answer["result"]["reasonCode"], 0, "JSON-RPC has no platforms: {answer}");
 }
