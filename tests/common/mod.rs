@@ -85,9 +85,15 @@ impl Home {
         Self { directory: Arc::new(directory), config: CONFIG.to_owned(), shards: 2 }
     }
 
-    /// More lines for the section `[limits]`.
+    /// More lines for the section `[limits]`, and for sections after it.
     pub fn with_limits(mut self, lines: &str) -> Self {
         self.config.push_str(lines);
+        self
+    }
+
+    /// Segments of another size.
+    pub fn with_segment_bytes(mut self, bytes: u32) -> Self {
+        self.config = self.config.replace("segment_bytes = 1048576", &format!("segment_bytes = {bytes}"));
         self
     }
 

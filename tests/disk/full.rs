@@ -25,17 +25,7 @@ const LARGE: usize = 8 << 10;
 const RECORD_BYTES_MIN: usize = 128;
 /// A small reserve, for a small disk: as in the configuration.
 const RESERVE_BYTES: u64 = 262_144;
-const CONFIG: &str = "
-[server]
-segment_bytes = 1048576
-[log]
-reserve_bytes = 262144
-[limits]
-sends_per_second = 1000000
-sends_burst = 1000000
-queries_per_second = 1000000
-queries_burst = 1000000
-";
+const RESERVE: &str = "[log]\nreserve_bytes = 262144\n";
 /// Server's codes for what it has no room for now (proto/im.proto, proto/jsonrpc.md).
 const FULL_BINARY: i64 = 1;
 const FULL_JSON_RPC: i64 = 1500;
@@ -167,7 +157,7 @@ async fn send_when_there_is_room(ledger: &mut Ledger, client: &mut BinaryClient,
 #[test]
 fn a_full_disk_refuses_sends_and_nothing_else() {
     with_own_mounts("full::a_full_disk_refuses_sends_and_nothing_else", async {
-        let home = Home::new().with_config(CONFIG).with_shards(1);
+        let home = Home::new().with_limits(RESERVE).with_shards(1);
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
         let mut ledger = Ledger::default();
@@ -197,7 +187,7 @@ fn a_full_disk_refuses_sends_and_nothing_else() {
 #[test]
 fn a_restart_on_a_full_disk_changes_nothing() {
     with_own_mounts("full::a_restart_on_a_full_disk_changes_nothing", async {
-        let home = Home::new().with_config(CONFIG).with_shards(1);
+        let home = Home::new().with_limits(RESERVE).with_shards(1);
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
         let mut ledger = Ledger::default();
@@ -284,7 +274,7 @@ fn owner_of(a: &str, b: &str) -> ShardId {
 #[test]
 fn a_shard_without_room_gets_what_it_is_owed_when_there_is_room() {
     with_own_mounts("full::a_shard_without_room_gets_what_it_is_owed_when_there_is_room", async {
-        let home = Home::new().with_config(CONFIG);
+        let home = Home::new().with_limits(RESERVE);
         let mut disk = SmallDisk::mount(&home);
         let server = home.start();
         let mut ledger = Ledger::default();
@@ -346,11 +336,8 @@ async fn owe_an_answer(author: &mut BinaryClient, elsewhere: &mut BinaryClient, 
 #[test]
 fn retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before() {
     with_own_mounts("full::retention_gives_a_full_disk_room_again_though_no_checkpoint_was_written_before", async {
-        let config = CONFIG.replace(
-            "[limits]",
-            "checkpoint_bytes = 1073741824\nretention_bytes = 2097152\n[limits]\ndedupe_window_ms = 1000",
-        );
-        let home = Home::new().with_config(&config).with_shards(1);
+        let retention = format!("{RESERVE}checkpoint_bytes = 1073741824\nretention_bytes = 2097152\n");
+        let home = Home::new().with_limits("dedupe_window_ms = 1000\n").with_limits(&retention).with_shards(1);
         let mut disk = SmallDisk::mount(&home);
         (0..2).for_each(|_| disk.make_room());
         let server = home.start();

@@ -13,18 +13,11 @@ use std::path::{Path, PathBuf};
 /// Owned by shard 1 of 2 and by shard 0.
 const USERS: [&str; 2] = ["alice", "bob"];
 const MESSAGES: usize = 900;
-const CONFIG: &str = "
-[server]
-segment_bytes = 65536
-[log]
-checkpoint_bytes = 65536
-[limits]
+const SMALL: &str = "
 content_bytes_max = 8192
 extra_bytes_max = 1024
-sends_per_second = 1000000
-sends_burst = 1000000
-queries_per_second = 1000000
-queries_burst = 1000000
+[log]
+checkpoint_bytes = 65536
 ";
 
 /// By user and seq: message id and content.
@@ -130,7 +123,7 @@ fn flips() -> usize {
 
 #[tokio::test]
 async fn a_flipped_bit_or_a_lost_tail_in_any_file_never_shows_wrong_data() {
-    let home = Home::new().with_config(CONFIG);
+    let home = Home::new().with_segment_bytes(65_536).with_limits(SMALL);
     let expected = fill(&home).await;
     let pristine = home.data_dir().with_file_name("pristine");
     copy(&home.data_dir(), &pristine);
@@ -175,7 +168,7 @@ async fn a_flipped_bit_or_a_lost_tail_in_any_file_never_shows_wrong_data() {
 /// Chance may pass over the few bytes that would be believed if nobody checked them.
 #[tokio::test]
 async fn a_digit_of_the_manifest_is_missed_and_a_flipped_checkpoint_is_set_aside() {
-    let home = Home::new().with_config(CONFIG);
+    let home = Home::new().with_segment_bytes(65_536).with_limits(SMALL);
     let expected = fill(&home).await;
     let pristine = home.data_dir().with_file_name("pristine");
     copy(&home.data_dir(), &pristine);

@@ -23,7 +23,7 @@ fn with(mut message: Value, name: &str, value: Value) -> Value {
 }
 
 fn post(api: &Api, message: &Value) -> Answer {
-    api.post("/v1/messages", &message)
+    api.post("/v1/messages", message)
 }
 
 /// The answer to a message that is sent now.

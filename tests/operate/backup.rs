@@ -334,24 +334,17 @@ async fn acknowledged_data_that_is_damaged_is_not_backed_up_as_if_it_were_sound(
 
 /// A log whose oldest segments are gone, as soon as retention can drop any.
 const FORGETFUL: &str = "
-[server]
-segment_bytes = 65536
-[log]
-checkpoint_bytes = 65536
-retention_bytes = 131072
-[limits]
 content_bytes_max = 8192
 extra_bytes_max = 1024
 dedupe_window_ms = 1000
-sends_per_second = 1000000
-sends_burst = 1000000
-queries_per_second = 1000000
-queries_burst = 1000000
+[log]
+checkpoint_bytes = 65536
+retention_bytes = 131072
 ";
 
 #[tokio::test]
 async fn a_log_that_retention_has_shortened_comes_back_with_the_checkpoint_that_it_needs() {
-    let home = Home::new().with_shards(1).with_config(FORGETFUL);
+    let home = Home::new().with_shards(1).with_segment_bytes(65_536).with_limits(FORGETFUL);
     let server = home.start();
     let mut client = Client::login(&server, 0, &home.token(&name(0))).await;
     let first = home.data_dir().join("shard-000/00000001.log");
@@ -372,7 +365,7 @@ async fn a_log_that_retention_has_shortened_comes_back_with_the_checkpoint_that_
     assert!(server.stop().status.success());
     assert!(!target.join("shard-000/00000001.log").exists());
 
-    let other = Home::new().with_shards(1).with_config(FORGETFUL);
+    let other = Home::new().with_shards(1).with_segment_bytes(65_536).with_limits(FORGETFUL);
     report_of(&restore(&target, &other.data_dir()));
     let server = other.start();
     let newest = newest.expect("something was sent");

@@ -57,9 +57,7 @@ impl Told {
     }
 
     pub fn start(&self) -> (Server, Api) {
-        let server = self.home.start();
-        let api = self.home.api();
-        (server, api)
+        self.home.start_with_api()
     }
 
     pub fn wait_for_ids(&self, ids: &BTreeSet<String>) {
@@ -72,8 +70,7 @@ impl Told {
 
 pub fn sent(api: &Api, from: &str, to: &str, id: &str) {
     let body = json!({"from": from, "to": {"user": to}, "client_msg_id": id, "payload": {"text": id}});
-    let answer = api.post("/v1/messages", &body);
-    assert_eq!(answer.status, 201, "{answer:?}");
+    api.post("/v1/messages", &body).expect(201);
 }
 
 pub fn shown(api: &Api) -> Value {

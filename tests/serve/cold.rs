@@ -9,17 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-const SMALL_SEGMENTS: &str = "
-[server]
-segment_bytes = 1048576
-[log]
-checkpoint_bytes = 1048576
-[limits]
-sends_per_second = 1000000
-sends_burst = 1000000
-queries_per_second = 1000000
-queries_burst = 1000000
-";
 const MESSAGES: usize = 1_500;
 const TEXT_BYTES: usize = 4_000;
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
@@ -89,7 +78,7 @@ fn fetches(home: &Home) -> u64 {
 
 #[tokio::test]
 async fn a_whole_inbox_is_read_while_its_pages_leave_memory_and_the_shard_never_waits_for_a_disk() {
-    let home = Home::new().with_config(SMALL_SEGMENTS).with_shards(1);
+    let home = Home::new().with_limits("[log]\ncheckpoint_bytes = 1048576\n").with_shards(1);
     let server = home.start();
     let mut ann = server.rpc("ann").await;
     for number in 0..MESSAGES {

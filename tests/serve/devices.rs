@@ -7,11 +7,6 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 
 const SMALL_OUTBOX: &str = "
-[server]
-segment_bytes = 1048576
-[limits]
-sends_per_second = 1000000
-sends_burst = 1000000
 content_bytes_max = 8192
 extra_bytes_max = 1024
 sync_bytes_max = 32768
@@ -35,7 +30,7 @@ async fn write(author: &mut RpcClient, number: i64) {
 
 #[tokio::test]
 async fn a_backlog_larger_than_the_outbox_reaches_a_new_session_in_order_with_what_is_new_behind_it() {
-    let home = Home::new().with_config(SMALL_OUTBOX);
+    let home = Home::new().with_limits(SMALL_OUTBOX);
     let server = home.start();
     let mut alice = device(&home, server.address, "alice", "desk").await;
     for number in 0..BACKLOG {

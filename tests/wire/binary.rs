@@ -35,8 +35,7 @@ fn a_binary_client_logs_in_as_the_specification_prints_it() {
 
 #[test]
 fn binary_sends_are_read_and_answered_as_the_specification_prints_them() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let to_bob = Send {
         conversation_name: Some(name("my bob")),
         message_type: 3,
@@ -54,8 +53,7 @@ fn binary_sends_are_read_and_answered_as_the_specification_prints_them() {
 
 #[test]
 fn binary_pushes_and_acks_are_as_the_specification_prints_them() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let to_bob = to_bob(b"\x00\xff");
     let pushed = Event::Entry(entry(8, to_bob.clone()));
     assert_eq!(client.push("bob", &pushed), [vectors.one("push message")]);
@@ -77,8 +75,7 @@ fn binary_pushes_and_acks_are_as_the_specification_prints_them() {
 
 #[test]
 fn binary_syncs_are_as_the_specification_prints_them() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let forward = Sync { direction: SyncDirection::After(Seq(7)), limit: 50 };
     assert_eq!(client.say(&vectors.one("sync request forward")), request(4, Command::Sync(forward)));
     let synced = Reply::Synced { entries: vec![entry(8, to_bob(b"\x00\xff"))], server_max_seq: Seq(9), has_more: true };
@@ -110,8 +107,7 @@ fn binary_syncs_are_as_the_specification_prints_them() {
 
 #[test]
 fn an_unknown_command_and_a_farewell_are_as_protocol_2_1_has_them() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     assert_eq!(client.say(&vectors.one("unknown request")), None);
     assert_eq!(client.heard(), [vectors.one("unknown response")]);
     client.connection.close(Closing::Stopping, NOW, &client.context);
@@ -121,8 +117,7 @@ fn an_unknown_command_and_a_farewell_are_as_protocol_2_1_has_them() {
 
 #[test]
 fn a_fresh_token_is_read_and_answered_as_an_auth() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let tag = RequestTag::Sequence(6, Verb::Reauthenticate);
     let expected = Incoming::Reauthenticate { tag: tag.clone(), token: "fresh".into() };
     assert_eq!(client.say(&vectors.one("reauth request")), Some(expected));
@@ -133,8 +128,7 @@ fn a_fresh_token_is_read_and_answered_as_an_auth() {
 
 /// A request that names my bob's conversation, its answer and a refusal.
 fn exchanged(what: &str, sequence: u32, command: Command, reply: &Reply, refusal: Refusal) {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let tag = RequestTag::Sequence(sequence, command.verb());
     let named = |kind: &str| vectors.one(&format!("{what} {kind}"));
     assert_eq!(client.say(&named("request")), request(sequence, command));
@@ -165,16 +159,14 @@ fn who_is_online_is_asked_and_told_as_the_contract_has_it() {
     // "presence request", "presence response", "presence response that refuses"
     let presence = Presence { action: PresenceAction::Subscribe, users: vec![user("bob"), user("carol")] };
     exchanged("presence", 10, Command::Presence(presence), &Reply::Presence(states()), Refusal::InvalidParam);
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let carol = states().remove(1);
     assert_eq!(client.push("alice", &Event::Presence(carol)), [vectors.one("presence push")]);
 }
 
 #[test]
 fn what_happened_is_pushed_as_the_specification_prints_it() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let [revoked, read, group] = facts().map(Event::Entry);
     assert_eq!(client.push("bob", &revoked), [vectors.one("revoke push")]);
     assert_eq!(client.push("bob", &read), [vectors.one("receipt push")]);
@@ -186,8 +178,7 @@ fn what_happened_is_pushed_as_the_specification_prints_it() {
 
 #[test]
 fn typing_is_answered_only_when_it_is_refused() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let typing = Command::Typing(Typing { conversation: my_bob(), status: 1 });
     assert_eq!(client.say(&vectors.one("typing request")), request(9, typing));
     client.reply(&RequestTag::Sequence(9, Verb::Typing), &Reply::Done);
@@ -212,8 +203,7 @@ fn lists_of_conversations_are_as_the_contract_has_them() {
 
 #[test]
 fn history_is_as_the_contract_has_it() {
-    let vectors = Vectors::binary();
-    let (mut client, _, _) = Client::welcomed("/ws", &vectors.one("auth request"));
+    let (mut client, vectors) = Client::binary();
     let conversation = ConversationRef::Named(name("group_team"));
     for (what, direction, limit, topic) in [
         ("history request up", HistoryDirection::After(ConversationSeq(0)), 50, Some("t".into())),

@@ -67,6 +67,18 @@ impl Client {
         (client, credentials, heard)
     }
 
+    /// Alice in the binary protocol, let in, and its vectors.
+    pub fn binary() -> (Self, Vectors) {
+        let vectors = Vectors::binary();
+        (Self::welcomed("/ws", &vectors.one("auth request")).0, vectors)
+    }
+
+    /// Alice in the JSON-RPC protocol, let in, and its vectors.
+    pub fn json_rpc() -> (Self, Vectors) {
+        let vectors = Vectors::json_rpc();
+        (Self::welcomed("/rpc", &vectors.one("connect request")).0, vectors)
+    }
+
     /// Bob, where the vectors show alice.
     pub fn as_bob(path: &str, vectors: &Vectors) -> Self {
         let connect = String::from_utf8(vectors.one("connect request")).expect("UTF-8");

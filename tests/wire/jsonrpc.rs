@@ -34,8 +34,7 @@ fn json_rpc_clients_connect_as_the_specification_prints_it() {
 
 #[test]
 fn json_rpc_sends_are_read_and_answered_as_the_specification_prints_them() {
-    let vectors = Vectors::json_rpc();
-    let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
+    let (mut client, vectors) = Client::json_rpc();
     let to_bob = Send {
         message_type: 3,
         annotations: Some(Box::new(annotations())),
@@ -57,8 +56,7 @@ fn json_rpc_sends_are_read_and_answered_as_the_specification_prints_them() {
 
 #[test]
 fn json_rpc_pushes_and_acks_are_as_the_specification_prints_them() {
-    let vectors = Vectors::json_rpc();
-    let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
+    let (mut client, vectors) = Client::json_rpc();
     let pushed = Event::Entry(entry(8, to_bob(PAYLOAD)));
     assert_eq!(client.push("bob", &pushed), [vectors.one("recv")]);
     assert_eq!(client.push("alice", &pushed), [vectors.one("recv by the author")]);
@@ -106,8 +104,7 @@ fn json_rpc_ping_sync_and_errors_are_as_protocol_3_has_them() {
 
 #[test]
 fn a_message_that_says_all_that_can_be_said_is_read() {
-    let vectors = Vectors::json_rpc();
-    let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
+    let (mut client, vectors) = Client::json_rpc();
     let incoming = client.say(&vectors.one("send request with everything"));
     let Some(Incoming::Request { tag: _, command: Command::Send(send) }) = incoming else { panic!("{incoming:?}") };
     let mut expected = everything();
@@ -173,8 +170,7 @@ fn what_happened_is_notified_as_the_binary_specification_prints_it_in_camel_case
 
 #[test]
 fn extension_methods_are_read_and_answered_as_the_contract_has_them() {
-    let vectors = Vectors::json_rpc();
-    let (mut client, _, _) = Client::welcomed("/rpc", &vectors.one("connect request"));
+    let (mut client, vectors) = Client::json_rpc();
     let bob = || ConversationRef::With(Recipient::User(user("bob")));
     let team = || ConversationRef::With(Recipient::Group(GroupId::new("team").expect("well formed")));
     let history = |direction, limit, topic| Command::History(History { conversation: team(), direction, limit, topic });

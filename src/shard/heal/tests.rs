@@ -10,6 +10,7 @@ use crate::shard::audit::audit;
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
 use crate::shard::*;
+use std::ops::Range;
 use std::sync::Arc;
 
 const SEGMENT_BYTES: u32 = 1 << 14;
@@ -24,6 +25,13 @@ fn cluster_of(shards: u16) -> Cluster {
 
 fn disks_of(cluster: &Cluster) -> Vec<MemoryStorage> {
     cluster.shards.iter().map(|shard| shard.journal().storage().clone()).collect()
+}
+
+/// The disks as they are now, but for that of one shard, which is as it was before.
+fn set_back(cluster: &Cluster, before: &[MemoryStorage], shard: usize) -> Vec<MemoryStorage> {
+    let mut disks = disks_of(cluster);
+    disks[shard] = before[shard].clone();
+    disks
 }
 
 /// The server starts on these disks, each shard's with its checkpoints, and is sound once it has.
@@ -70,6 +78,13 @@ fn say_to(cluster: &mut Cluster, author: &str, peer: &str, id: &str) -> MessageI
     id_of(&cluster.say(author, id, Recipient::User(user(peer))))
 }
 
+/// Alice says these numbers to bob.
+fn say_numbers(cluster: &mut Cluster, numbers: Range<u32>) {
+    for n in numbers {
+        say_to(cluster, ALICE, BOB, &n.to_string());
+    }
+}
+
 fn places(entries: &[Entry]) -> Vec<(u64, u64)> {
     entries.iter().map(|entry| (entry.message.conversation_seq.0, entry.message.id.0)).collect()
 }
@@ -103,9 +118,7 @@ fn whichever_shard_is_older_the_messages_of_a_pair_come_back() {
             say_to(&mut cluster, author, peer, &n.to_string());
             expected.push(n.to_string());
         }
-        let mut disks = disks_of(&cluster);
-        disks[older] = before[older].clone();
-        let mut next = start_on(&cluster, disks);
+        let mut next = start_on(&cluster, set_back(&cluster, &before, older));
         let owner = next.home(ALICE).min(next.home(BOB));
         let (returned, sent_again) = (sum(&next, |it| it.given_back), sum(&next, |it| it.redelivered));
         assert_eq!(returned + sent_again, 29, "{returned} given back, {sent_again} sent again");
@@ -127,11 +140,8 @@ fn nothing_is_mended_before_the_epoch_of_the_inboxes_has_changed() {
         let mut cluster = cluster_of(2);
         say_to(&mut cluster, ALICE, BOB, "0");
         let before = disks_of(&cluster);
-        for n in 1..4 {
-            say_to(&mut cluster, ALICE, BOB, &n.to_string());
-        }
-        let mut disks = disks_of(&cluster);
-        disks[older] = before[older].clone();
+        say_numbers(&mut cluster, 1..4);
+        let disks = set_back(&cluster, &before, older);
         let none = vec![Vec::new(); 2];
         let mut next = Cluster::start_unrenewed(narrow(), disks, none, cluster.now);
         let ends = |it: &Cluster| it.shards.iter().map(|shard| shard.journal().end()).collect::<Vec<_>>();
@@ -152,9 +162,7 @@ fn a_repeated_send_is_known_again_by_what_came_back() {
         let mut cluster = cluster_of(2);
         let before = disks_of(&cluster);
         let ids = [say_to(&mut cluster, ALICE, BOB, "a"), say_to(&mut cluster, BOB, ALICE, "b")];
-        let mut disks = disks_of(&cluster);
-        disks[older] = before[older].clone();
-        let mut next = start_on(&cluster, disks);
+        let mut next = start_on(&cluster, set_back(&cluster, &before, older));
         let repeated = [say_to(&mut next, ALICE, BOB, "a"), say_to(&mut next, BOB, ALICE, "b")];
         assert_eq!(repeated, ids);
         assert_eq!(next.inbox(ALICE).len() + next.inbox(BOB).len(), 4);
@@ -176,9 +184,7 @@ fn what_became_of_a_group_comes_back_to_the_shard_that_orders_it() {
         assert_eq!(cluster.ask("bob", Command::Revoke(revoke)), Reply::Done);
         let state = cluster.show("g");
         let histories: Vec<_> = all.map(|id| told(&cluster.history(id, &in_group("g"), 4))).to_vec();
-        let mut disks = disks_of(&cluster);
-        disks[older] = before[older].clone();
-        let mut next = start_on(&cluster, disks);
+        let mut next = start_on(&cluster, set_back(&cluster, &before, older));
         assert_eq!(next.show("g"), state, "shard {older} was older");
         for (id, history) in all.into_iter().zip(histories) {
             assert_eq!(told(&next.history(id, &in_group("g"), 4)), history, "{id}, shard {older} was older");
@@ -201,9 +207,7 @@ fn a_fact_that_takes_no_place_says_how_far_its_conversation_had_got() {
     let message = id_of(&cluster.say_in(member, "b", "g"));
     let revoke = Revoke { conversation: in_group("g"), message };
     assert_eq!(cluster.ask(member, Command::Revoke(revoke)), Reply::Done);
-    let mut disks = disks_of(&cluster);
-    disks[home] = before[home].clone();
-    let mut next = start_on(&cluster, disks);
+    let mut next = start_on(&cluster, set_back(&cluster, &before, home));
     assert_eq!(sum(&next, |it| it.missing_places), 3);
     next.order(create("g", member, &[]));
     next.say_in(member, "c", "g");
@@ -224,8 +228,7 @@ fn a_group_whose_making_is_gone_is_dissolved_however_often_the_start_is_cut_shor
     for n in 0..4 {
         cluster.say_in(second, &n.to_string(), "g");
     }
-    let mut disks = disks_of(&cluster);
-    disks[home] = before[home].clone();
+    let disks = set_back(&cluster, &before, home);
     for inputs in 0..24 {
         let none = || vec![Vec::new(), Vec::new()];
         let mut next = Cluster::start(narrow(), Limits::default(), disks.clone(), none(), cluster.now);
@@ -334,12 +337,9 @@ fn pair() -> Conversation {
 fn a_start_that_ends_while_a_log_is_given_back_what_it_lost_goes_on_where_it_was() {
     let mut cluster = cluster_of(2);
     let before = disks_of(&cluster);
-    for n in 0..20 {
-        say_to(&mut cluster, ALICE, BOB, &n.to_string());
-    }
+    say_numbers(&mut cluster, 0..20);
     let owner = usize::from(Placement::new(2).owner_of_conversation(&pair()).0);
-    let mut disks = disks_of(&cluster);
-    disks[owner] = before[owner].clone();
+    let disks = set_back(&cluster, &before, owner);
     let expected: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     for inputs in 0..40 {
         let none = || vec![Vec::new(), Vec::new()];
@@ -361,8 +361,7 @@ fn logs_that_disagree_are_told_apart_from_sound_ones_before_the_start_that_heals
         cluster.shards.iter_mut().for_each(|shard| shard.storage_mut().set_spares(200));
         let sound = findings_of(&cluster, &[Vec::new(), Vec::new()]);
         assert!(sound.is_sound(), "{:#?}", sound.violations);
-        let mut disks = disks_of(&cluster);
-        disks[older] = before[older].clone();
+        let disks = set_back(&cluster, &before, older);
         let unhealed = Cluster::start(narrow(), Limits::default(), disks, vec![Vec::new(), Vec::new()], cluster.now);
         let findings = findings_of(&unhealed, &[Vec::new(), Vec::new()]);
         assert!(!findings.is_sound(), "shard {older} is older");
@@ -427,9 +426,7 @@ fn a_long_log_is_searched_a_part_a_turn_for_what_another_has_lost() {
         cluster.settle();
         say_to(&mut cluster, ALICE, BOB, "kept");
         let before = disks_of(&cluster);
-        for n in 0..30 {
-            say_to(&mut cluster, ALICE, BOB, &n.to_string());
-        }
+        say_numbers(&mut cluster, 0..30);
         // The other shard's log has much that is nobody else's.
         let author = [ALICE, BOB].into_iter().find(|id| cluster.home(id) != older).expect("one is there");
         cluster.open(1, author);
@@ -440,8 +437,7 @@ fn a_long_log_is_searched_a_part_a_turn_for_what_another_has_lost() {
             }
         }
         cluster.settle();
-        let mut disks = disks_of(&cluster);
-        disks[older] = before[older].clone();
+        let disks = set_back(&cluster, &before, older);
         let next = start_on(&cluster, disks);
         assert_eq!(sum(&next, |it| it.given_back + it.redelivered), 30);
         assert!(next.highest_cost.records <= 1_200, "{:?}", next.highest_cost);

@@ -377,14 +377,11 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn user() -> UserId {
-        UserId::new("alice").expect("well formed")
-    }
+    use crate::model::testing::user;
 
     fn session(device: &str, catch_up: CatchUp) -> Session {
         Session::new(SessionOpening {
-            user: user(),
+            user: user("alice"),
             user_index: UserIndex(0),
             device: DeviceKey { flag: 0, id: device.into() },
             catch_up,
@@ -445,7 +442,7 @@ mod tests {
         let (start, newest) = (Seq(3), Seq(5));
         let user_index = UserIndex(0);
         let mut session =
-            Session::new(SessionOpening { user: user(), user_index, device, catch_up, sizing, start, newest });
+            Session::new(SessionOpening { user: user("alice"), user_index, device, catch_up, sizing, start, newest });
         assert_eq!(
             (session.on_entry(Seq(6), false), session.on_entry(Seq(7), true)),
             (OnEntry::Nothing, OnEntry::Nothing)

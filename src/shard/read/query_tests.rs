@@ -1,19 +1,16 @@
 //! What reading costs, what names mean, and what a client may not say.
 
+use crate::model::testing::name;
 use crate::model::{
-    Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
-    ConversationRow, ConversationSeq, Conversations, Event, Extra, GroupId, HeaderFlags, MarkRead, MessageId, Position,
-    Receipt, Recipient, Refusal, Reply, Revoke, Send, Seq, StreamChunk, Sync, SyncDirection, Typing,
+    Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationRef, ConversationRow, ConversationSeq,
+    Conversations, Event, Extra, GroupId, HeaderFlags, MarkRead, MessageId, Position, Receipt, Recipient, Refusal,
+    Reply, Revoke, Send, Seq, StreamChunk, Sync, SyncDirection, Typing,
 };
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 
 fn expiring(id: &str, to: &str) -> Command {
     noted(id, to, Annotations { expire_s: 1, ..Annotations::default() })
-}
-
-fn name(text: &str) -> ConversationName {
-    ConversationName::new(text).expect("well formed")
 }
 
 fn called(text: &str, id: &str, to: &str) -> Command {

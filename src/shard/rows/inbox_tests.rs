@@ -3,19 +3,16 @@
 use super::*;
 use crate::log::Side;
 use crate::model::Position;
+use crate::model::testing::user;
 use crate::shard::rows::devices::DEVICES_MAX;
 
 fn key(id: &str) -> DeviceKey {
     DeviceKey { flag: 1, id: id.into() }
 }
 
-fn alice() -> UserId {
-    UserId::new("alice").expect("well formed")
-}
-
 #[test]
 fn a_delivered_position_never_goes_back_and_is_logged_once() {
-    let (mut inboxes, alice) = (InboxTable::new(1), alice());
+    let (mut inboxes, alice) = (InboxTable::new(1), user("alice"));
     let place = inboxes.find_or_add(&alice);
     inboxes.deliver(place, &key("phone"), Seq(5));
     inboxes.deliver(place, &key("phone"), Seq(3));
@@ -30,7 +27,7 @@ fn a_delivered_position_never_goes_back_and_is_logged_once() {
 
 #[test]
 fn the_device_that_moved_longest_ago_is_forgotten() {
-    let (mut inboxes, alice) = (InboxTable::new(1), alice());
+    let (mut inboxes, alice) = (InboxTable::new(1), user("alice"));
     (0..=DEVICES_MAX).for_each(|n| inboxes.restore_device(&alice, &key(&n.to_string()), Seq(1)));
     assert_eq!(inboxes.delivered(&alice, &key("0")), None);
     inboxes.restore_device(&alice, &key("1"), Seq(2));
@@ -45,7 +42,7 @@ fn when_a_user_was_seen_comes_back_and_is_no_earlier_than_before() {
     for time in [0, 1, 0xffff, 0x1_0000, 1_700_000_000_000, LastSeen::LAST] {
         assert_eq!(LastSeen::at(Millis(time)).last_seen(), Some(Millis(time)));
     }
-    let (mut inboxes, alice) = (InboxTable::new(1), alice());
+    let (mut inboxes, alice) = (InboxTable::new(1), user("alice"));
     let place = inboxes.find_or_add(&alice);
     assert!(!inboxes.is_known(place));
     [Millis(5), Millis(3)].into_iter().for_each(|time| inboxes.see(place, time));
@@ -54,7 +51,7 @@ fn when_a_user_was_seen_comes_back_and_is_no_earlier_than_before() {
 
 #[test]
 fn whose_buckets_are_not_full_has_them_still_whoever_else_comes() {
-    let (mut inboxes, alice) = (InboxTable::new(1), alice());
+    let (mut inboxes, alice) = (InboxTable::new(1), user("alice"));
     let limits = crate::model::Limits { sends_per_second: 1, sends_burst: 3, ..Default::default() };
     let (at, now) = (inboxes.find_or_add(&alice), Moment::told(Millis(10_000)));
     let mut taken = 0;

@@ -3,9 +3,9 @@
 use super::*;
 use crate::log::MemoryStorage;
 use crate::model::{Answer, Order};
+use crate::shard::CatchUp;
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::duo::*;
-use crate::shard::{CatchUp, Effect, Input, Ticket};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -157,15 +157,9 @@ fn what_the_log_had_no_room_for_it_is_told_at_a_later_tick() {
 #[test]
 fn an_operator_is_told_when_a_user_was_here_last_and_nothing_while_it_is_here() {
     let mut duo = Duo::new();
-    let told = |duo: &mut Duo| {
-        let order = Order::ShowUser { user: user(ALICE) };
-        duo.outputs();
-        duo.input(Duo::home(ALICE), Input::Ordered { ticket: Ticket(1), order });
-        duo.settle();
-        match duo.outputs().into_iter().find(|effect| matches!(effect, Effect::Answer { .. })) {
-            Some(Effect::Answer { answer: Answer::User(state), .. }) => (state.sessions, state.last_seen),
-            other => panic!("an order is answered, not {other:?}"),
-        }
+    let told = |duo: &mut Duo| match duo.order(Order::ShowUser { user: user(ALICE) }) {
+        Answer::User(state) => (state.sessions, state.last_seen),
+        other => panic!("a user is shown, not {other:?}"),
     };
     duo.open(1, ALICE, "desk", CatchUp::Sync);
     duo.tick_after(60_000);

@@ -223,9 +223,7 @@ fn a_block_ends_a_subscription_on_whichever_shard_the_pair_is() {
         duo.connect(1, watcher, "desk", CatchUp::Sync);
         duo.ask(1, watcher, subscribe(&[watched]));
         let order = Order::Block { by: user(watched), other: user(watcher), state: BlockState::Blocked };
-        let at = usize::from(!duo.shards[0].is_addressee(&order));
-        duo.input(at, Input::Ordered { ticket: Ticket(1), order });
-        duo.settle();
+        duo.order(order);
         duo.connect(2, watched, "desk", CatchUp::Sync);
         duo.disconnect(2, watched);
         assert_eq!(told(&mut duo, 1), [], "{watcher} is blocked by {watched}");

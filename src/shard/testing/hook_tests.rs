@@ -47,6 +47,14 @@ fn question(duo: &mut Duo) -> HookQuestion {
     asked.remove(0)
 }
 
+/// Alice has sent this message to bob, and its question is out.
+fn asked_about(id: &str) -> (Duo, HookQuestion) {
+    let mut duo = duo();
+    duo.request(ALICES, ALICE, message(id, BOB));
+    let question = question(&mut duo);
+    (duo, question)
+}
+
 fn answer(duo: &mut Duo, question: &HookQuestion, verdict: HookVerdict) {
     let ticket = question.ticket.clone();
     duo.input(Duo::home(question.author().as_str()), Input::HookAnswered { ticket, verdict });
@@ -87,9 +95,7 @@ fn a_message_is_sent_when_the_hook_allows_it_and_not_before() {
 
 #[test]
 fn a_denial_reaches_the_author_with_its_code_and_text_and_nothing_is_stored() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    let asked = question(&mut duo);
+    let (mut duo, asked) = asked_about("a");
     answer(&mut duo, &asked, HookVerdict::Denied(denied()));
     assert_eq!(duo.replies(ALICES), [Reply::Denied(denied())]);
     assert!(said(&mut duo, BOB).is_empty() && said(&mut duo, ALICE).is_empty());
@@ -154,9 +160,7 @@ fn a_repetition_of_a_replaced_message_that_is_under_way_waits_for_its_answer() {
 
 #[test]
 fn later_sends_of_the_author_wait_in_order_and_pause_their_sessions() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("1", BOB));
-    let first = question(&mut duo);
+    let (mut duo, first) = asked_about("1");
     duo.request(ALICES, ALICE, message("2", BOB));
     duo.request(ALICES_OTHER, ALICE, message("3", "carol"));
     for session in [ALICES, ALICES_OTHER].map(SessionId) {
@@ -179,9 +183,7 @@ fn later_sends_of_the_author_wait_in_order_and_pause_their_sessions() {
 
 #[test]
 fn nobody_waits_for_an_answer_about_somebody_else() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    question(&mut duo);
+    let (mut duo, _) = asked_about("a");
     duo.request(BOBS, BOB, message("b", ALICE));
     let bobs = question(&mut duo);
     answer(&mut duo, &bobs, HookVerdict::Allowed);
@@ -192,17 +194,13 @@ fn nobody_waits_for_an_answer_about_somebody_else() {
 
 #[test]
 fn what_is_no_send_does_not_wait() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    question(&mut duo);
+    let (mut duo, _) = asked_about("a");
     assert!(duo.inbox(ALICE).is_empty(), "a sync is answered");
 }
 
 #[test]
 fn a_repetition_waits_with_its_first_and_has_its_answer() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    let asked = question(&mut duo);
+    let (mut duo, asked) = asked_about("a");
     duo.request(ALICES_OTHER, ALICE, message("a", BOB));
     answer(&mut duo, &asked, HookVerdict::Allowed);
     assert_eq!(duo.replies(ALICES), duo.replies(ALICES_OTHER));
@@ -219,9 +217,7 @@ fn a_repetition_waits_with_its_first_and_has_its_answer() {
 
 #[test]
 fn a_message_whose_session_has_ended_is_sent_and_what_waited_behind_it_is_not() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("1", BOB));
-    let asked = question(&mut duo);
+    let (mut duo, asked) = asked_about("1");
     duo.request(ALICES, ALICE, message("2", BOB));
     duo.request(ALICES_OTHER, ALICE, message("3", BOB));
     duo.close(ALICES, ALICE);
@@ -259,9 +255,7 @@ fn a_chunk_is_numbered_when_it_is_allowed_and_does_not_outlive_its_session() {
 
 #[test]
 fn what_has_changed_meanwhile_counts() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    let asked = question(&mut duo);
+    let (mut duo, asked) = asked_about("a");
     let order = Order::SetAccount { user: user(ALICE), state: AccountState::Disabled };
     duo.input(Duo::home(ALICE), Input::Ordered { ticket: Ticket(1), order });
     answer(&mut duo, &asked, HookVerdict::Allowed);
@@ -269,9 +263,7 @@ fn what_has_changed_meanwhile_counts() {
 
     duo.request(BOBS, BOB, message("b", ALICE));
     let asked = question(&mut duo);
-    let order = Order::Block { by: user(ALICE), other: user(BOB), state: crate::model::BlockState::Blocked };
-    duo.input(Duo::home(ALICE), Input::Ordered { ticket: Ticket(2), order });
-    duo.settle();
+    duo.order(Order::Block { by: user(ALICE), other: user(BOB), state: crate::model::BlockState::Blocked });
     answer(&mut duo, &asked, HookVerdict::Allowed);
     assert_eq!(duo.replies(BOBS).iter().map(refusal).collect::<Vec<_>>(), [Some(Refusal::PermissionDenied)]);
 }
@@ -319,9 +311,7 @@ fn a_message_that_is_never_stored_is_asked_about_too() {
 
 #[test]
 fn an_answer_counts_once() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    let asked = question(&mut duo);
+    let (mut duo, asked) = asked_about("a");
     answer(&mut duo, &asked, HookVerdict::Allowed);
     duo.request(ALICES, ALICE, message("b", BOB));
     question(&mut duo);
@@ -363,9 +353,7 @@ fn an_allowed_message_waits_for_its_window_before_later_ones() {
 
 #[test]
 fn a_question_is_forgotten_by_a_restart() {
-    let mut duo = duo();
-    duo.request(ALICES, ALICE, message("a", BOB));
-    let asked = question(&mut duo);
+    let (duo, asked) = asked_about("a");
     let mut duo = duo.restart();
     log_in(&mut duo);
     answer(&mut duo, &asked, HookVerdict::Allowed);

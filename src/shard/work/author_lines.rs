@@ -85,12 +85,9 @@ impl AuthorLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testing::user;
     use crate::model::{Authority, Recipient};
     use crate::shard::testing::fixtures::send_to;
-
-    fn user(id: &str) -> UserId {
-        UserId::new(id).expect("well formed")
-    }
 
     fn ordered(author: &str) -> AuthoredSend {
         let send = Box::new(send_to("one", Recipient::User(user("peer")), "text"));

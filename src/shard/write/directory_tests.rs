@@ -9,8 +9,7 @@ fn closed() -> Duo {
 }
 
 fn know(duo: &mut Duo, id: &str) {
-    duo.input(Duo::home(id), Input::Ordered { ticket: Ticket(1), order: Order::KnowUser { user: user(id) } });
-    duo.settle();
+    duo.order(Order::KnowUser { user: user(id) });
 }
 
 fn questions(duo: &Duo) -> usize {

@@ -273,22 +273,12 @@ fn an_unstored_message_is_pushed_and_has_no_place() {
 fn in_a_closed_directory_the_author_must_be_known_unless_the_system_writes() {
     let policies = Policies { directory: Directory::Closed, ..Policies::default() };
     let mut duo = Duo::with(|settings| settings.policies = policies);
-    let mut ask = |author: &str, order: Order| {
-        duo.outputs();
-        duo.input(Duo::home(author), Input::Ordered { ticket: Ticket(1), order });
-        duo.settle();
-        let answer = duo.outputs().into_iter().find_map(|effect| match effect {
-            Effect::Answer { answer, .. } => Some(answer),
-            _ => None,
-        });
-        answer.expect("each order is answered")
-    };
-    assert_eq!(ask(BOB, Order::KnowUser { user: user(BOB) }), Answer::Done);
-    assert_eq!(refused(&ask(ALICE, as_author(ALICE, "one", to(BOB)))), Some(Refusal::UserNotExist));
-    assert!(!sent(ask(ALICE, as_system(ALICE, "one", to(BOB)))).is_repeated);
-    assert_eq!(refused(&ask(ALICE, as_system(ALICE, "two", to("nobody")))), Some(Refusal::UserNotExist));
-    assert_eq!(ask(ALICE, Order::KnowUser { user: user(ALICE) }), Answer::Done);
-    assert!(!sent(ask(ALICE, as_author(ALICE, "three", to(BOB)))).is_repeated);
+    assert_eq!(duo.order(Order::KnowUser { user: user(BOB) }), Answer::Done);
+    assert_eq!(refused(&duo.order(as_author(ALICE, "one", to(BOB)))), Some(Refusal::UserNotExist));
+    assert!(!sent(duo.order(as_system(ALICE, "one", to(BOB)))).is_repeated);
+    assert_eq!(refused(&duo.order(as_system(ALICE, "two", to("nobody")))), Some(Refusal::UserNotExist));
+    assert_eq!(duo.order(Order::KnowUser { user: user(ALICE) }), Answer::Done);
+    assert!(!sent(duo.order(as_author(ALICE, "three", to(BOB)))).is_repeated);
 }
 
 #[test]
