@@ -6,7 +6,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
 use crate::admin::people::{devices, erasure, export, groups, profiles, sessions, users};
-use crate::admin::watch::{health, metrics};
+use crate::admin::watch::{drain, health, metrics};
 use crate::admin::webhooks::handlers as webhooks;
 use crate::server::MetricsAccess;
 use axum::Router;
@@ -81,6 +81,7 @@ pub static ROUTES: &[Route] = &[
     route(Method::GET, "/v1/webhooks", Access::Token, || get(webhooks::list)),
     route(Method::POST, "/v1/webhooks/{webhook}/test", Access::Token, || post(webhooks::test)),
     route(Method::POST, "/v1/webhooks/{webhook}/replay", Access::Token, || post(webhooks::replay)),
+    route(Method::POST, "/v1/drain", Access::Token, || post(drain::drain)),
     route(Method::GET, "/v1/openapi.json", Access::Token, || get(describe)),
     route(Method::GET, "/metrics", Access::Metrics, || get(metrics::show)),
     route(Method::GET, "/healthz", Access::Everybody, || get(health::live)),

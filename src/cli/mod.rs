@@ -44,6 +44,7 @@ enum CliCommand {
     Group(commands::group::Arguments),
     User(commands::user::Arguments),
     Webhook(commands::webhook::Arguments),
+    Drain(commands::drain::Arguments),
     Push(push::Arguments),
     #[cfg(feature = "bench")]
     Bench(bench::Arguments),
@@ -72,6 +73,7 @@ pub fn run() -> ExitCode {
         CliCommand::Chat(arguments) => chat::run(&arguments),
         CliCommand::Group(arguments) => commands::group::run(&arguments),
         CliCommand::User(arguments) => commands::user::run(&arguments),
+        CliCommand::Drain(arguments) => commands::drain::run(&arguments),
         CliCommand::Webhook(arguments) => commands::webhook::run(&arguments),
         CliCommand::Push(arguments) => push::run(&arguments),
         #[cfg(feature = "bench")]

@@ -51,7 +51,7 @@ pub use outbound::client::{OutboundAnswer, OutboundClient, OutboundError};
 pub use outbound::endpoint::Endpoint;
 pub use outbound::pool::{OfferedHttp, OutboundPool};
 pub use outbound::signature::SigningSecret;
-pub use start::{Operator, Server, Stopper, serve, serve_with_operator};
+pub use start::{DrainStarted, Operator, Server, Stopper, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]
 pub use state::control::{ControlEndpoint, ControlTestBench};

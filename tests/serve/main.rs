@@ -13,6 +13,7 @@ mod cold;
 mod cores;
 mod devices;
 mod diagnostics;
+mod drain;
 mod epoch;
 mod examples;
 mod first_start;

@@ -40,6 +40,7 @@ fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
 /// Readiness: whether the server accepts clients and orders.
 pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     match api.orders.lanes.phase() {
+        ServerPhase::Ready if api.orders.lanes.is_draining() => Err(ApiError::Stopping),
         ServerPhase::Ready => {
             let is_full = api.orders.lanes.snapshots().iter().flatten().any(|shown| shown.log.is_full);
             Ok(json(StatusCode::OK, &Health { status: "ready", storage: is_full.then_some("full") }))

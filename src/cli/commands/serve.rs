@@ -3,7 +3,9 @@
 use crate::admin::{self, AdminToken};
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::config::Config;
-use crate::server::{Identities, KeySource, Reload, Server, Stopper, read_certificate_again, serve_with_operator};
+use crate::server::{
+    DrainStarted, Identities, KeySource, Reload, Server, Stopper, read_certificate_again, serve_with_operator,
+};
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;
 use crate::terminal::sources::ConfigurationFlags;
@@ -127,21 +129,32 @@ fn quoted(path: &Path) -> String {
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// SIGHUP reads keys and certificates again; the first SIGTERM or SIGINT stops the server, the second one ends it at once.
+/// SIGHUP reads keys and certificates again. The first SIGTERM or SIGINT drains the server, where it has time for that; the
+/// next stops it, and one more ends it at once.
 fn handle_signals(mut signals: Signals, stopper: Stopper, reloaded: Reloaded) {
     std::thread::spawn(move || {
-        let mut is_stopping = false;
+        let mut signal_count = 0;
+        let mut begun = DrainStarted::Stopping;
         for signal in signals.forever() {
             if signal == SIGHUP {
                 reloaded.read_again();
-            } else if is_stopping {
-                console::say(ConsoleStream::Errors, "mushan: second signal: ending at once");
-                console::finish();
-                std::process::exit(128 + signal);
-            } else {
-                is_stopping = true;
-                tracing::info!("stopping");
-                stopper.stop();
+                continue;
+            }
+            signal_count += 1;
+            match (signal_count, begun) {
+                (1, _) => {
+                    begun = stopper.drain();
+                    match begun {
+                        DrainStarted::Stopping => tracing::info!("stopping"),
+                        DrainStarted::Draining { length_ms } => announce(&format!("draining: {length_ms} ms")),
+                    }
+                }
+                (2, DrainStarted::Draining { .. }) => stopper.stop(),
+                _ => {
+                    console::say(ConsoleStream::Errors, "mushan: another signal: ending at once");
+                    console::finish();
+                    std::process::exit(128 + signal);
+                }
             }
         }
     });

@@ -156,6 +156,7 @@ pub static KNOBS: &[Knob] = &[
     number!("server.listen_backlog", 1, 65_536, U32, listen_backlog, "connections per shard that wait to be accepted; bounded by the host's somaxconn"),
     special("server.huge_pages", KnobKind::Choice { show: knob_parsers::show_huge_pages, set: knob_parsers::set_huge_pages }, "transparent huge pages in this process: host, never or advise"),
     number!("server.allocator_purge_ms", 0, 60 * MINUTE_MS, U64, allocator_purge_ms, "how long freed memory is kept before it is returned to the kernel"),
+    number!("server.drain_ms", 0, DAY_MS, U64, drain_ms, "how long SIGTERM and SIGINT ask sessions to go, evenly spread, before the stop; 0 = all end at once with the stop"),
     number!("server.stop_deadline_ms", 0, 10 * MINUTE_MS, U64, stop_deadline_ms, "how long a graceful stop may take"),
     number!("server.token_leeway_ms", 0, 10 * MINUTE_MS, U64, token_leeway_ms, "how long after its expiry a token still opens a session"),
     number!("limits.handshake_ms", 100, 10 * MINUTE_MS, U64, limits.handshake_ms, "time from accept to the end of the WebSocket handshake"),

@@ -276,6 +276,8 @@ pub struct Options {
     pub huge_pages: HugePages,
     /// How long the allocator keeps freed memory before it returns it to the kernel.
     pub allocator_purge_ms: u64,
+    /// How long sessions are asked to go before a graceful stop; 0: they all end with the stop.
+    pub drain_ms: u64,
     /// How long a graceful stop may take.
     pub stop_deadline_ms: u64,
     /// Added to a token's expiry, because clocks differ.
@@ -322,6 +324,7 @@ impl Default for Options {
             listen_backlog: 4_096,
             huge_pages: HugePages::Host,
             allocator_purge_ms: 1_000,
+            drain_ms: 0,
             stop_deadline_ms: 5_000,
             token_leeway_ms: 5_000,
         }

@@ -34,7 +34,7 @@ impl Reactor {
                 opened(result);
             }
         }
-        if self.stopping.is_some() || self.accepting.is_armed {
+        if self.stopping.is_some() || self.draining.is_some() || self.accepting.is_armed {
             return;
         }
         if self.accepting.again_at.is_some_and(|at| now.steady < at) {
@@ -55,7 +55,7 @@ impl Reactor {
             // The client has closed the connection already, or the accept was cancelled.
             Err(_) => {}
         }
-        if self.stopping.is_some() && !self.accepting.is_armed {
+        if (self.stopping.is_some() || self.draining.is_some()) && !self.accepting.is_armed {
             self.accepting.listener = None;
         }
     }

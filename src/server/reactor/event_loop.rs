@@ -17,6 +17,7 @@ use crate::server::state::accepting::Accepting;
 use crate::server::state::complaints::Complaints;
 use crate::server::state::control::ControlEndpoint;
 use crate::server::state::counters::Counters;
+use crate::server::state::draining::Draining;
 use crate::server::state::group_commit::GroupCommit;
 use crate::server::state::judging::Judging;
 use crate::server::state::mesh::Mesh;
@@ -53,6 +54,7 @@ pub struct Reactor {
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     pub(super) stopping: Option<Stopping>,
+    pub(super) draining: Option<Draining>,
     pub(super) failure: Option<RunError>,
     /// Connections to which something has happened in this turn.
     pub(super) touched: VecDeque<LinkKey>,
@@ -114,6 +116,7 @@ impl Reactor {
             counters: Counters::default(),
             clock: parts.clock,
             stopping: None,
+            draining: None,
             failure: None,
             touched: VecDeque::new(),
             backlogged: Vec::new(),
@@ -176,6 +179,7 @@ impl Reactor {
     }
 
     fn gather(&mut self, now: Moment) {
+        self.observe_drain(now);
         self.observe_stop(now);
         self.turn.storage_mut().begin_turn();
         if self.turn.storage_mut().wants_spares() {
@@ -349,8 +353,12 @@ impl Reactor {
             || self.endpoint.has_orders()
             || !self.backlogged.is_empty()
             || self.shared.is_stopping() && self.stopping.is_none()
+            || self.shared.drain_ms().is_some() && self.draining.is_none() && self.stopping.is_none()
             || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()
-            || self.stopping.is_none() && !self.accepting.is_open && self.shared.are_all_ready()
+            || self.stopping.is_none()
+                && self.draining.is_none()
+                && !self.accepting.is_open
+                && self.shared.are_all_ready()
     }
 
     fn set_timer(&mut self, now: Moment) {
@@ -366,6 +374,7 @@ impl Reactor {
             self.accepting.again_at,
             self.commit.due(),
             self.stopping.as_ref().map(crate::server::state::stopping::Stopping::due),
+            self.draining.as_ref().map(|draining| draining.due(now)),
         ];
         due = others.into_iter().flatten().fold(due, Steady::min);
         if !self.ring.is_timer_set() || due < self.timer {

@@ -4,6 +4,7 @@ mod accept;
 mod alerts;
 mod clock_watch;
 mod connections;
+pub(super) mod drain;
 pub(super) mod event_loop;
 mod group_commit;
 mod jobs;

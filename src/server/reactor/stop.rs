@@ -49,7 +49,7 @@ impl Reactor {
         }
     }
 
-    fn stop_listening(&mut self) {
+    pub(super) fn stop_listening(&mut self) {
         if self.accepting.is_armed {
             self.ring.cancel_accept();
         } else {

@@ -65,14 +65,38 @@ pub struct Operator {
     pub thread: JoinHandle<()>,
 }
 
+/// What a request to stop began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainStarted {
+    Draining { length_ms: u64 },
+    Stopping,
+}
+
 /// Stops a server, from any thread.
 #[derive(Clone)]
 pub struct Stopper {
     shared: Arc<Shared>,
     wakers: Arc<[Waker]>,
+    drain_ms: u64,
 }
 
 impl Stopper {
+    fn new(directory: &DataDir, drain_ms: u64) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared::new(directory.manifest.shards));
+        Ok(Self { shared, wakers: wakers(directory)?, drain_ms })
+    }
+
+    /// Begins to drain the server for `server.drain_ms`, and then the graceful stop; without that time, the stop.
+    pub fn drain(&self) -> DrainStarted {
+        if self.drain_ms == 0 {
+            self.stop();
+            return DrainStarted::Stopping;
+        }
+        self.shared.drain(self.drain_ms);
+        self.wakers.iter().for_each(Waker::wake);
+        DrainStarted::Draining { length_ms: self.drain_ms }
+    }
+
     /// Begins the graceful stop. Further calls do nothing.
     pub fn stop(&self) {
         self.shared.stop();
@@ -158,7 +182,7 @@ pub fn serve_with_operator(
     let spare_core = cores.free.first().copied();
     let hook = asker::start(&options, spare_core, u64::from_ne_bytes(secret::random()?))?;
     let (queues, mut helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
-    let stopper = Stopper { shared: Arc::new(Shared::new(directory.manifest.shards)), wakers: wakers(&directory)? };
+    let stopper = Stopper::new(&directory, options.drain_ms)?;
     let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let hook = hook.map(|hook| attach(hook, &mut control, &mut helpers));
     control.tls.clone_from(&identities.admin);

@@ -152,6 +152,17 @@ impl ControlLanes {
         self.placement.owner_of(user)
     }
 
+    /// Begins to drain the server.
+    pub fn drain(&self, length_ms: u64) {
+        self.shared.drain(length_ms);
+        self.wakers.iter().for_each(Waker::wake);
+    }
+
+    /// Whether the server accepts no more clients, before it stops.
+    pub fn is_draining(&self) -> bool {
+        self.shared.drain_ms().is_some()
+    }
+
     pub fn phase(&self) -> ServerPhase {
         if self.shared.is_stopping() {
             ServerPhase::Stopping

@@ -6,6 +6,7 @@ pub(super) mod accepting;
 pub(super) mod complaints;
 pub(super) mod control;
 pub(super) mod counters;
+pub(super) mod draining;
 pub(super) mod group_commit;
 pub(super) mod half_open;
 pub(super) mod handshakes;

@@ -2,13 +2,17 @@
 //!
 //! Every change is followed by waking all shards.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 #[derive(Debug)]
 pub struct Shared {
     is_stopping: AtomicBool,
     has_failed: AtomicBool,
+    /// The length of the drain in milliseconds, and one more; 0: nobody drains.
+    drain: AtomicU64,
+    /// Shards with connections, while the server drains.
+    undrained: AtomicUsize,
     /// Wakes the control thread, which does not sleep on a `Waker`.
     stop_told: Notify,
     /// Shards that have not yet completed the deliveries from before the start.
@@ -25,6 +29,8 @@ impl Shared {
         Self {
             is_stopping: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
+            drain: AtomicU64::new(0),
+            undrained: AtomicUsize::new(shards),
             stop_told: Notify::new(),
             unready: AtomicUsize::new(shards),
             unsettled: AtomicUsize::new(shards),
@@ -34,6 +40,28 @@ impl Shared {
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.stop_told.notify_one();
+    }
+
+    /// Begins a drain, unless one is under way; a stop follows it.
+    pub fn drain(&self, length_ms: u64) {
+        let began = self.drain.compare_exchange(0, length_ms.saturating_add(1), Ordering::SeqCst, Ordering::SeqCst);
+        if let Err(earlier) = began {
+            tracing::info!(length_ms = earlier - 1, "the server drains already");
+        }
+    }
+
+    /// How long the drain that has begun takes, in milliseconds.
+    pub fn drain_ms(&self) -> Option<u64> {
+        self.drain.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    /// To be called once for each shard.
+    pub fn count_drained(&self) {
+        self.undrained.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub fn are_all_drained(&self) -> bool {
+        self.undrained.load(Ordering::SeqCst) == 0
     }
 
     /// Marks the server as failed: nobody waits for a failed shard.

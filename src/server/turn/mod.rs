@@ -474,7 +474,7 @@ impl<S: Storage> Turn<S> {
     }
 
     /// Completes an input: serves links again, and closes the sessions of a stopping server.
-    fn settle(&mut self, now: Moment) {
+    pub(super) fn settle(&mut self, now: Moment) {
         self.perform(now);
         while let Some(key) = self.resumed.pop_front() {
             if self.links.contains(key) {
