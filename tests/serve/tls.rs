@@ -160,6 +160,8 @@ fn a_certificate_is_replaced_by_a_signal_and_by_its_files_alone() {
 fn plaintext_garbage_and_old_versions_are_refused_and_others_are_served() {
     let secured = Secured::new("min_version = \"1.3\"\n");
     let server = secured.home.start();
+    let greeting = server.output();
+    assert!(greeting.contains("wss://") && !greeting.contains("mushan chat"), "{greeting}");
     for wrong in [&b"GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 64], &[0x16, 3, 1, 0, 2, 1, 0]] {
         let mut stream = TcpStream::connect(server.address).expect("accepted");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -175,17 +177,10 @@ fn plaintext_garbage_and_old_versions_are_refused_and_others_are_served() {
     assert!(shake_hands(server.address, &Arc::new(old)).is_err(), "no protocol in common");
     let mut stream = shake_hands(server.address, &secured.client()).expect("a handshake");
     assert!(ask(&mut stream).starts_with("HTTP/1.1 404 "));
+    let api = server.api();
     wait_for("the count of failures", || {
-        let exit = std::fs::read_to_string(secured.home.data_dir().join("admin-url")).ok()?;
-        let token = std::fs::read_to_string(secured.home.data_dir().join("admin-token")).ok()?;
-        let address: SocketAddr = exit.trim().strip_prefix("http://")?.parse().ok()?;
-        let mut api = TcpStream::connect(address).ok()?;
-        let request =
-            format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\r\n", token.trim());
-        api.write_all(request.as_bytes()).ok()?;
-        let mut text = String::new();
-        api.read_to_string(&mut text).ok()?;
-        let failed = text.lines().filter(|line| line.contains("tls_failed"));
+        let text = api.get("/metrics").body;
+        let failed = text.lines().filter(|line| line.contains("closing=\"tls_failed\""));
         let sum: u64 = failed.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
         (sum >= 2).then_some(())
     });

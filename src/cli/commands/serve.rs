@@ -77,10 +77,6 @@ fn announce(text: &str) {
 fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
     let cores: Vec<String> = server.cores.iter().map(usize::to_string).collect();
     let flag = if is_default_dir { String::new() } else { format!(" --data-dir {}", quoted(&server.data_dir)) };
-    let url = match server.address.port() {
-        8081 => String::new(),
-        port => format!(" --url ws://127.0.0.1:{port}"),
-    };
     let durability = format!("{}: {}", server.durability.name(), server.durability.promise());
     format!(
         "{LISTENING_ON}{} (WebSocket: /ws binary, /rpc and /wukong JSON-RPC)\n\
@@ -90,8 +86,7 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
          {:<12} {}\n\
          {:<12} {profile}\n\
          {:<12} {}\n\
-         {:<12} mushan chat --user alice --to bob{flag}{url}\n\
-         {:<12} mushan token --user alice{flag}",
+         {}",
         server.address,
         "shards",
         server.shards(),
@@ -106,9 +101,19 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         "profile",
         "admin",
         operated(server),
-        "try",
-        "or",
+        first_steps(server, &flag),
     )
+}
+
+/// Commands that work with this server: `mushan chat` speaks no TLS.
+fn first_steps(server: &Server, flag: &str) -> String {
+    let port = server.address.port();
+    let token = format!("mushan token --user alice{flag}");
+    if server.identities().clients.is_some() {
+        return format!("{:<12} wss://, port {port}\n{:<12} {token}", "clients", "try");
+    }
+    let url = if port == 8081 { String::new() } else { format!(" --url ws://127.0.0.1:{port}") };
+    format!("{:<12} mushan chat --user alice --to bob{flag}{url}\n{:<12} {token}", "try", "or")
 }
 
 fn operated(server: &Server) -> String {

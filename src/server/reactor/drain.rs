@@ -11,7 +11,8 @@ impl Reactor {
             self.draining = None;
             return;
         }
-        let Some(length_ms) = self.shared.drain_ms() else { return };
+        // A drain that is asked for during the start begins after it: the start waits until the shards listen.
+        let Some(length_ms) = self.shared.drain_ms().filter(|_length_ms| self.accepting.is_open) else { return };
         if self.draining.is_none() {
             self.has_worked = true;
             self.draining = Some(Draining::new(now.steady, length_ms, self.sockets.len()));

@@ -353,7 +353,10 @@ impl Reactor {
             || self.endpoint.has_orders()
             || !self.backlogged.is_empty()
             || self.shared.is_stopping() && self.stopping.is_none()
-            || self.shared.drain_ms().is_some() && self.draining.is_none() && self.stopping.is_none()
+            || self.shared.drain_ms().is_some()
+                && self.accepting.is_open
+                && self.draining.is_none()
+                && self.stopping.is_none()
             || self.stopping.is_some() && self.shared.are_all_settled() && self.sockets.is_empty()
             || self.stopping.is_none()
                 && self.draining.is_none()
