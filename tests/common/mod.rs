@@ -239,6 +239,15 @@ impl Server {
         Exit { status, output: self.output(), errors }
     }
 
+    /// Kills it in even rounds, and stops it in the others.
+    pub fn end_in_turn(self, round: usize) {
+        if round.is_multiple_of(2) {
+            self.kill();
+        } else {
+            drop(self.stop());
+        }
+    }
+
     /// Asks it to stop, and waits.
     pub fn stop(self) -> Exit {
         self.signal("TERM");

@@ -119,12 +119,7 @@ fn nobody_is_told_twice_or_not_at_all_over_kills_and_restarts() {
             cursor = cursor_of(&event);
             events.push(event);
         }
-        let running = server.take().expect("it runs");
-        if round % 2 == 0 {
-            running.kill()
-        } else {
-            drop(running.stop())
-        }
+        server.take().expect("it runs").end_in_turn(round);
         server = Some(home.start());
         api = home.api();
     }

@@ -251,12 +251,7 @@ fn no_event_is_missed_or_doubled_over_kills_and_restarts() {
             acknowledged.extend(sending.join().expect("it sends"));
         });
         assert!(is_done.load(Ordering::SeqCst));
-        let running = server.take().expect("it runs");
-        if round % 2 == 0 {
-            running.kill()
-        } else {
-            drop(running.stop())
-        }
+        server.take().expect("it runs").end_in_turn(round);
         server = Some(home.start());
         api = home.api();
     }

@@ -2,7 +2,7 @@
 
 use crate::common::binary::{BinaryClient, SUCCESS};
 use crate::common::rpc::RpcClient;
-use crate::common::{Home, Server, mushan, run, wait_for};
+use crate::common::{Home, Server, wait_for};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,11 @@ struct Crowd {
 
 const EACH: usize = 10;
 
-async fn crowd(home: &Home, server: &Server) -> Crowd {
+async fn crowd(server: &Server) -> Crowd {
     let (mut binary, mut rpc) = (Vec::new(), Vec::new());
     for number in 0..EACH {
-        let (alice, bob) = (format!("alice-{number}"), format!("bob-{number}"));
-        binary.push(BinaryClient::login(server.address, &alice, &home.token(&alice)).await.0);
-        rpc.push(RpcClient::login(server.address, "/rpc", &bob, &home.token(&bob)).await);
+        binary.push(server.binary(&format!("alice-{number}")).await);
+        rpc.push(server.rpc(&format!("bob-{number}")).await);
     }
     Crowd { binary, rpc }
 }
@@ -48,7 +47,7 @@ async fn farewells(crowd: Crowd) -> Vec<Duration> {
 async fn a_signal_drains_a_server_that_has_time_for_it() {
     let home = Home::new().with_config("[server]\ndrain_ms = 3000\n");
     let server = home.start();
-    let mut crowd = crowd(&home, &server).await;
+    let mut crowd = crowd(&server).await;
     server.signal("TERM");
     wait_for("the drain", || server.output().contains("draining: 3000 ms").then_some(()));
     wait_for("the listener to close", || TcpStream::connect(server.address).is_err().then_some(()));
@@ -66,14 +65,10 @@ async fn a_signal_drains_a_server_that_has_time_for_it() {
 async fn an_operator_drains_a_server_and_it_is_not_ready_meanwhile() {
     let home = Home::new();
     let server = home.start();
-    let crowd = crowd(&home, &server).await;
-    let drain = |over: &str| {
-        let mut command = mushan();
-        command.args(["drain", "--over", over, "--data-dir"]).arg(home.data_dir());
-        run(command)
-    };
+    let crowd = crowd(&server).await;
+    let drain = |over: &str| home.run(&["drain", "--over", over]);
     assert!(!drain("0s").status.success());
-    let api = home.api();
+    let api = server.api();
     assert_eq!(api.get("/readyz").status, 200);
     let output = drain("2s");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -87,7 +82,7 @@ async fn an_operator_drains_a_server_and_it_is_not_ready_meanwhile() {
 async fn a_second_signal_ends_a_drain_and_an_empty_server_does_not_wait() {
     let home = Home::new().with_config("[server]\ndrain_ms = 600000\n");
     let server = home.start();
-    let (mut alice, _) = BinaryClient::login(server.address, "alice", &home.token("alice")).await;
+    let mut alice = server.binary("alice").await;
     server.signal("TERM");
     wait_for("the drain", || server.output().contains("draining").then_some(()));
     server.signal("TERM");

@@ -4,9 +4,9 @@ pub use crate::model::testing::{client_message_id, group, name, plain_send, user
 use crate::vectors::Vectors;
 use bytes::Bytes;
 use mushan::model::{
-    Annotations, ChunkPhase, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact, GroupChange,
-    HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply, RequestTag, Seq,
-    SettingFlags, StreamChunk,
+    Annotations, ChunkPhase, Command, Conversation, ConversationRow, ConversationSeq, Entry, Event, Extra, Fact,
+    GroupChange, HeaderFlags, Limits, Message, MessageId, Millis, Moment, PresenceState, ReadMessage, Reply,
+    RequestTag, Seq, SettingFlags, StreamChunk,
 };
 use mushan::wire::{
     Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, SessionGrant,
@@ -255,4 +255,17 @@ pub fn rows(last: Message) -> Vec<ConversationRow> {
         newest_seq: ConversationSeq(0),
     };
     vec![row, silent]
+}
+
+/// The vector "WHAT request" of the JSON-RPC protocol, whose id is 7, is this command, and the reply to it is the vector
+/// "WHAT response".
+pub fn expect_exchange(vectors: &Vectors, what: &str, command: Command, reply: Option<Reply>) {
+    let tag = RequestTag::Number("7".into());
+    let mut client = Client::as_bob("/rpc", vectors);
+    let expected = Some(Incoming::Request { tag: tag.clone(), command });
+    assert_eq!(client.say(&vectors.one(&format!("{what} request"))), expected, "{what}");
+    if let Some(reply) = reply {
+        client.reply(&tag, &reply);
+        assert_eq!(client.heard(), [vectors.one(&format!("{what} response"))], "{what}");
+    }
 }

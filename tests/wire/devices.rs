@@ -50,18 +50,11 @@ fn devices_in_binary_are_as_the_contract_has_them() {
 fn devices_in_json_rpc_are_as_the_contract_has_them() {
     // "register device request", "unregister device request", "devices request", "devices response"
     let vectors = Vectors::json_rpc();
-    let tag = RequestTag::Number("7".into());
     for (what, command, reply) in [
         ("register device", register(), None),
         ("unregister device", Command::UnregisterDevice("phone".into()), None),
         ("devices", Command::ShowDevices, Some(devices())),
     ] {
-        let mut client = Client::as_bob("/rpc", &vectors);
-        let expected = Some(Incoming::Request { tag: tag.clone(), command });
-        assert_eq!(client.say(&vectors.one(&format!("{what} request"))), expected, "{what}");
-        if let Some(reply) = reply {
-            client.reply(&tag, &reply);
-            assert_eq!(client.heard(), [vectors.one(&format!("{what} response"))], "{what}");
-        }
+        expect_exchange(&vectors, what, command, reply);
     }
 }

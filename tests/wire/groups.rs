@@ -128,7 +128,6 @@ fn groups_and_profiles_in_json_rpc_are_as_the_contract_has_them() {
     // "group requests request", "group requests response", "group answer request",
     // "profile request", "profile response", "set profile request"
     let vectors = Vectors::json_rpc();
-    let tag = RequestTag::Number("7".into());
     for (what, command, reply) in [
         ("group info", show(), Some(team())),
         ("group members", change_members(), None),
@@ -142,12 +141,6 @@ fn groups_and_profiles_in_json_rpc_are_as_the_contract_has_them() {
         ("profile", Command::ShowProfile(user("bob")), Some(bobs())),
         ("set profile", Command::SetProfile(Box::new(crew())), None),
     ] {
-        let mut client = Client::as_bob("/rpc", &vectors);
-        let expected = Some(Incoming::Request { tag: tag.clone(), command });
-        assert_eq!(client.say(&vectors.one(&format!("{what} request"))), expected, "{what}");
-        if let Some(reply) = reply {
-            client.reply(&tag, &reply);
-            assert_eq!(client.heard(), [vectors.one(&format!("{what} response"))], "{what}");
-        }
+        expect_exchange(&vectors, what, command, reply);
     }
 }

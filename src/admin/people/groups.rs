@@ -106,18 +106,28 @@ pub async fn create(State(api): State<Arc<Api>>, body: Body) -> Result<Response,
     }
 }
 
+/// After whom a page of users begins, and how many it has at the most.
+fn page_of(
+    page: Result<Query<PageQuery>, QueryRejection>,
+    default: usize,
+    most: usize,
+) -> Result<(Option<UserId>, usize), ApiError> {
+    let PageQuery { after, limit } = intake::query(page)?;
+    let after = after.map(|after| intake::user("after", &after)).transpose()?;
+    let limit = limit.unwrap_or(default);
+    if !(1..=most).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit must be from 1 to {most}")));
+    }
+    Ok((after, limit))
+}
+
 pub async fn show(
     State(api): State<Arc<Api>>,
     path: PathSegments<String>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let group = intake::group(&intake::segments(path)?)?;
-    let PageQuery { after, limit } = intake::query(page)?;
-    let after = after.map(|after| intake::user("after", &after)).transpose()?;
-    let limit = limit.unwrap_or(MEMBERS_SHOWN_DEFAULT);
-    if !(1..=MEMBERS_SHOWN_MAX).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit must be from 1 to {MEMBERS_SHOWN_MAX}")));
-    }
+    let (after, limit) = page_of(page, MEMBERS_SHOWN_DEFAULT, MEMBERS_SHOWN_MAX)?;
     // One more than is shown, to know whether there is a next page.
     match api.orders.ask(Order::ShowGroup { group, after, limit: limit + 1 }).await? {
         Answer::Group(state) => Ok(json(StatusCode::OK, &shown(&state, limit))),
@@ -198,12 +208,8 @@ pub async fn requests(
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let group = intake::group(&intake::segments(path)?)?;
-    let PageQuery { after, limit } = intake::query(page)?;
-    let after = after.map(|after| intake::user("after", &after)).transpose()?;
-    let limit = limit.unwrap_or(GroupRequest::SHOWN_MEMBERS_DEFAULT);
-    if !(1..=GroupRequest::SHOWN_MEMBERS_MAX).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit must be from 1 to {}", GroupRequest::SHOWN_MEMBERS_MAX)));
-    }
+    let (default, most) = (GroupRequest::SHOWN_MEMBERS_DEFAULT, GroupRequest::SHOWN_MEMBERS_MAX);
+    let (after, limit) = page_of(page, default, most)?;
     match api.orders.ask(Order::ShowRequests { group, after, limit }).await? {
         Answer::JoinRequests(page) => Ok(json(StatusCode::OK, &shown_requests(&page))),
         _ => Err(ApiError::Internal),

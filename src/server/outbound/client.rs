@@ -4,8 +4,9 @@ use crate::server::outbound::addresses::{AddressPolicy, CheckedResolver};
 use crate::server::outbound::endpoint::Endpoint;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -39,6 +40,19 @@ pub struct OutboundAnswer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+impl OutboundAnswer {
+    /// Reads an answer of bounded size.
+    pub(super) async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Self, OutboundError> {
+        let (head, body) = response.into_parts();
+        let body =
+            Limited::new(body, bytes_max).collect().await.map_err(|error| match error.is::<LengthLimitError>() {
+                true => OutboundError::TooLarge(bytes_max),
+                false => OutboundError::Body(error),
+            })?;
+        Ok(Self { status: head.status, headers: head.headers, body: body.to_bytes() })
+    }
 }
 
 /// Why there is no answer.
@@ -91,13 +105,6 @@ impl OutboundClient {
             OutboundTransport::Plain(client) => client.request(request).await?,
             OutboundTransport::Encrypted(client) => client.request(request).await?,
         };
-        let (head, body) = answered.into_parts();
-        let body = Limited::new(body, answer_bytes_max).collect().await.map_err(|error| {
-            match error.is::<LengthLimitError>() {
-                true => OutboundError::TooLarge(answer_bytes_max),
-                false => OutboundError::Body(error),
-            }
-        })?;
-        Ok(OutboundAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        OutboundAnswer::read(answered, answer_bytes_max).await
     }
 }

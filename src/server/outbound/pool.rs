@@ -6,7 +6,7 @@
 use crate::server::outbound::addresses::{AddressPolicy, CheckedResolver};
 use crate::server::outbound::client::{OutboundAnswer, OutboundError};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -62,14 +62,7 @@ impl OutboundPool {
         request: Request<Full<Bytes>>,
         answer_bytes_max: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
-        let (head, body) = self.open(request).await?.into_parts();
-        let body = Limited::new(body, answer_bytes_max).collect().await.map_err(|error| {
-            match error.is::<LengthLimitError>() {
-                true => OutboundError::TooLarge(answer_bytes_max),
-                false => OutboundError::Body(error),
-            }
-        })?;
-        Ok(OutboundAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        OutboundAnswer::read(self.open(request).await?, answer_bytes_max).await
     }
 
     /// Sends a request whose answer the caller reads as it comes.

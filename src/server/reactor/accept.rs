@@ -10,7 +10,6 @@ use crate::server::state::listener::peer_of;
 use crate::server::state::socket::{PeerIdentity, Socket, SocketPhase};
 use crate::server::tls::record_layer::RecordLayer;
 use crate::server::turn::LinkKey;
-use crate::wire::SERVICE_UNAVAILABLE;
 use rustix::net::{SendFlags, Shutdown};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -177,18 +176,16 @@ impl Reactor {
     fn back_off(&mut self, now: Moment) {
         self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
         self.complain(now.steady, Turned::FilesExhausted);
+        let answer = self.accepting.answer_at_once();
         if let Some(listener) = self.accepting.listener.as_mut() {
-            // A client that speaks TLS cannot read this answer.
-            listener.turn_one_away(if self.accepting.tls.is_some() { b"" } else { SERVICE_UNAVAILABLE.as_bytes() });
+            listener.turn_one_away(answer);
         }
     }
 
     /// Refuses a connection that may not even linger: writes as much of the answer as the socket takes at once.
     fn turn_away_at_once(&self, descriptor: &OwnedFd) {
-        if self.accepting.tls.is_none() {
-            let answer = SERVICE_UNAVAILABLE.as_bytes();
-            let _ = rustix::net::send(descriptor, answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-        }
+        let answer = self.accepting.answer_at_once();
+        let _ = rustix::net::send(descriptor, answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         let _ = rustix::net::shutdown(descriptor, Shutdown::Write);
     }
 }

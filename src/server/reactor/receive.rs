@@ -49,21 +49,21 @@ impl Reactor {
 
     /// Feeds a received chunk, or keeps it for the next turn if the socket has used up its budget.
     fn take_in(&mut self, now: Moment, key: LinkKey, buffer: ReceivedBuffer) {
+        let must_wait = self.must_wait(key);
         let Some(socket) = self.sockets.of(key) else { return self.ring.give_back(buffer) };
         let bytes = self.ring.bytes_mut(&buffer);
         self.counters.received_bytes += bytes.len() as u64;
         if socket.fed_turn != self.turn_number {
             (socket.fed_turn, socket.fed_bytes) = (self.turn_number, 0);
         }
-        let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max
-            && !(self.turn.is_handshaking(key) && self.accepting.handshakes.is_spent(self.turn_number));
+        let has_budget = socket.fed_bytes < self.options.receive_bytes_per_turn_max && !must_wait;
         match socket.phase {
             SocketPhase::Ending(_) => {}
             SocketPhase::Open | SocketPhase::Departing(_) if socket.waiting.is_empty() && has_budget => {
                 socket.fed_bytes += bytes.len();
-                let is_handshaking = self.turn.is_handshaking(key).then(Instant::now);
+                let began = self.turn.is_handshaking(key).then(Instant::now);
                 self.turn.received(now, key, bytes);
-                self.accepting.handshakes.spend(self.turn_number, is_handshaking);
+                self.accepting.handshakes.spend(self.turn_number, began);
                 self.note_authenticated(key);
             }
             SocketPhase::Open | SocketPhase::Departing(_) => socket.waiting.extend_from_slice(bytes),
@@ -76,12 +76,16 @@ impl Reactor {
         for key in std::mem::take(&mut self.backlogged) {
             let Some(socket) = self.sockets.of(key) else { continue };
             socket.is_backlogged = false;
-            let must_wait = self.turn.is_handshaking(key) && self.accepting.handshakes.is_spent(self.turn_number);
-            if socket.phase == SocketPhase::Open && !must_wait {
+            if socket.phase == SocketPhase::Open && !self.must_wait(key) {
                 self.feed_waiting(now, key, self.options.receive_bytes_per_turn_max);
             }
             self.touch(key);
         }
+    }
+
+    /// Whether the bytes belong to a TLS handshake, and this turn has spent the share of handshakes.
+    fn must_wait(&self, key: LinkKey) -> bool {
+        self.accepting.handshakes.is_spent(self.turn_number) && self.turn.is_handshaking(key)
     }
 
     /// Feeds at most `bytes_max` of the waiting bytes.
@@ -90,9 +94,9 @@ impl Reactor {
         let length = socket.waiting.len().min(bytes_max);
         socket.fed_turn = self.turn_number;
         socket.fed_bytes = length;
-        let is_handshaking = self.turn.is_handshaking(key).then(Instant::now);
+        let began = self.turn.is_handshaking(key).then(Instant::now);
         self.turn.received(now, key, &mut socket.waiting[..length]);
-        self.accepting.handshakes.spend(self.turn_number, is_handshaking);
+        self.accepting.handshakes.spend(self.turn_number, began);
         socket.waiting.drain(..length);
         if socket.waiting.is_empty() {
             socket.waiting = Vec::new();

@@ -8,6 +8,7 @@ use crate::server::state::half_open::HalfOpen;
 use crate::server::state::handshakes::HandshakeShare;
 use crate::server::state::listener::Listener;
 use crate::server::tls::identity::TlsIdentity;
+use crate::wire::SERVICE_UNAVAILABLE;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -57,5 +58,10 @@ impl Accepting {
             lingering_count: 0,
             opened: Some(opened),
         }
+    }
+
+    /// What a refused connection is told before anything is read of it. A client that speaks TLS could not read it.
+    pub fn answer_at_once(&self) -> &'static [u8] {
+        if self.tls.is_some() { b"" } else { SERVICE_UNAVAILABLE.as_bytes() }
     }
 }

@@ -79,16 +79,6 @@ mod tests {
     use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
     use crate::shard::{CatchUp, Input, Ticket};
 
-    fn order(duo: &mut Duo, order: Order) -> Answer {
-        duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order });
-        duo.settle();
-        let answered = |effect: &Effect| match effect {
-            Effect::Answer { answer, .. } => Some(answer.clone()),
-            _ => None,
-        };
-        duo.outputs().iter().find_map(answered).expect("each order is answered")
-    }
-
     fn account(state: AccountState) -> Order {
         Order::SetAccount { user: user(BOB), state }
     }
@@ -104,26 +94,26 @@ mod tests {
         let (bobs, right) = (Duo::home(BOB), duo.now);
         let ahead = Moment { wall: right.wall.plus(100 * DAY_MS), ..right };
         duo.now = ahead;
-        assert_eq!(order(&mut duo, revoke(None)), Answer::Done);
+        assert_eq!(duo.order(revoke(None)), Answer::Done);
         duo.now = right.plus(1_000);
         let fresh = duo.now.wall;
-        assert_eq!(order(&mut duo, revoke(None)), Answer::Done, "a revocation alone never makes a token valid");
+        assert_eq!(duo.order(revoke(None)), Answer::Done, "a revocation alone never makes a token valid");
         assert_eq!(duo.shards[bobs].admits(&user(BOB), fresh), Err(Refusal::TokenRevoked));
         let too_late = revoke(Some(duo.now.wall.plus(2)));
-        assert!(matches!(order(&mut duo, too_late), Answer::Refused(it) if it.refusal == Refusal::InvalidParam));
+        assert!(matches!(duo.order(too_late), Answer::Refused(it) if it.refusal == Refusal::InvalidParam));
 
         let time = right.wall.plus(500);
-        assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Done);
-        assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Unchanged);
+        assert_eq!(duo.order(revoke(Some(time))), Answer::Done);
+        assert_eq!(duo.order(revoke(Some(time))), Answer::Unchanged);
         let mut duo = duo.restart();
         assert_eq!(duo.shards[bobs].admits(&user(BOB), right.wall), Err(Refusal::TokenRevoked));
         assert_eq!(duo.shards[bobs].admits(&user(BOB), fresh), Ok(()));
 
         // Sessions end only where their tokens may have become invalid.
         duo.connect(2, BOB, "b", CatchUp::Sync);
-        assert_eq!(order(&mut duo, revoke(Some(right.wall))), Answer::Done);
+        assert_eq!(duo.order(revoke(Some(right.wall))), Answer::Done);
         assert_eq!(duo.shards[bobs].stats().sessions, 1);
-        assert_eq!(order(&mut duo, revoke(Some(time))), Answer::Done);
+        assert_eq!(duo.order(revoke(Some(time))), Answer::Done);
         assert_eq!(duo.shards[bobs].stats().sessions, 0);
     }
 
@@ -135,8 +125,8 @@ mod tests {
         duo.connect(3, BOB, "c", CatchUp::Backlog);
         let bobs = Duo::home(BOB);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
-        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
-        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Unchanged);
+        assert_eq!(duo.order(account(AccountState::Disabled)), Answer::Done);
+        assert_eq!(duo.order(account(AccountState::Disabled)), Answer::Unchanged);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Err(Refusal::AccountDisabled));
         assert!(matches!(duo.ask(1, ALICE, message("while away", BOB)), Reply::Sent { .. }));
         duo.settle();
@@ -144,7 +134,7 @@ mod tests {
         let mut duo = duo.restart();
         assert_eq!(duo.shards[bobs].admits(&user(BOB), duo.now.wall), Err(Refusal::AccountDisabled), "after a start");
         assert_eq!(duo.shards[Duo::home(ALICE)].admits(&user(ALICE), Millis(0)), Ok(()), "nobody else");
-        assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
+        assert_eq!(duo.order(account(AccountState::Enabled)), Answer::Done);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), Millis(0)), Ok(()));
         assert_eq!(duo.inbox(BOB).len(), 1);
     }
@@ -171,13 +161,13 @@ mod tests {
         let bobs = Duo::home(BOB);
         let before = duo.now.wall;
         duo.tick_after(5_000);
-        assert_eq!(order(&mut duo, revoke(None)), Answer::Done);
+        assert_eq!(duo.order(revoke(None)), Answer::Done);
         let mut duo = duo.restart();
         assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked));
         assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_000)), Err(Refusal::TokenRevoked));
         assert_eq!(duo.shards[bobs].admits(&user(BOB), before.plus(5_001)), Ok(()));
-        assert_eq!(order(&mut duo, account(AccountState::Disabled)), Answer::Done);
-        assert_eq!(order(&mut duo, account(AccountState::Enabled)), Answer::Done);
+        assert_eq!(duo.order(account(AccountState::Disabled)), Answer::Done);
+        assert_eq!(duo.order(account(AccountState::Enabled)), Answer::Done);
         assert_eq!(duo.shards[bobs].admits(&user(BOB), before), Err(Refusal::TokenRevoked), "the other mark stays");
     }
 }

@@ -3,8 +3,8 @@
 use crate::model::{
     Answer, Command, GivenToken, Order, PushChange, PushSettings, PushToken, QuietHours, Refusal, Reply, ShardId,
 };
+use crate::shard::CatchUp;
 use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
-use crate::shard::{CatchUp, Effect, Input, Ticket};
 
 fn change(device: &str, token: Option<&str>) -> PushChange {
     let made =
@@ -18,18 +18,8 @@ fn register(device: &str, token: Option<&str>) -> Command {
     Command::RegisterDevice(Box::new(change(device, token)))
 }
 
-fn order(duo: &mut Duo, order: Order) -> Answer {
-    duo.input(Duo::home(BOB), Input::Ordered { ticket: Ticket(1), order });
-    duo.settle();
-    let answered = |effect: &Effect| match effect {
-        Effect::Answer { answer, .. } => Some(answer.clone()),
-        _ => None,
-    };
-    duo.outputs().iter().rev().find_map(answered).expect("each order is answered")
-}
-
 fn devices(duo: &mut Duo) -> (Vec<String>, u64) {
-    match order(duo, Order::ShowDevices { user: user(BOB) }) {
+    match duo.order(Order::ShowDevices { user: user(BOB) }) {
         Answer::Devices { devices, unread, .. } => (devices.iter().map(|it| it.id.to_string()).collect(), unread),
         other => panic!("{other:?}"),
     }
@@ -65,12 +55,12 @@ fn a_dead_token_is_removed_only_while_the_device_has_it() {
     let mut duo = Duo::new();
     let ordered = |token: &str| Order::RegisterDevice { user: user(BOB), change: Box::new(change("p", Some(token))) };
     let remove = |only: &str| Order::UnregisterDevice { user: user(BOB), device: "p".into(), only: Some(only.into()) };
-    assert_eq!(order(&mut duo, ordered("old")), Answer::Done);
-    assert_eq!(order(&mut duo, ordered("old")), Answer::Unchanged);
-    assert_eq!(order(&mut duo, ordered("new")), Answer::Done);
-    assert_eq!(order(&mut duo, remove("old")), Answer::Unchanged);
+    assert_eq!(duo.order(ordered("old")), Answer::Done);
+    assert_eq!(duo.order(ordered("old")), Answer::Unchanged);
+    assert_eq!(duo.order(ordered("new")), Answer::Done);
+    assert_eq!(duo.order(remove("old")), Answer::Unchanged);
     assert_eq!(devices(&mut duo).0, ["p"]);
-    assert_eq!(order(&mut duo, remove("new")), Answer::Done);
+    assert_eq!(duo.order(remove("new")), Answer::Done);
     assert!(devices(&mut duo).0.is_empty());
 }
 
@@ -78,12 +68,12 @@ fn a_dead_token_is_removed_only_while_the_device_has_it() {
 fn an_erased_user_has_no_device_and_gets_none() {
     let mut duo = Duo::new();
     let ordered = || Order::RegisterDevice { user: user(BOB), change: Box::new(change("p", Some("t"))) };
-    assert_eq!(order(&mut duo, ordered()), Answer::Done);
+    assert_eq!(duo.order(ordered()), Answer::Done);
     let shard = ShardId(Duo::home(BOB) as u16);
-    assert_eq!(order(&mut duo, Order::EraseUser { shard, user: user(BOB) }), Answer::Done);
+    assert_eq!(duo.order(Order::EraseUser { shard, user: user(BOB) }), Answer::Done);
     for _start in 0..2 {
         assert!(devices(&mut duo).0.is_empty());
-        let refused = order(&mut duo, ordered());
+        let refused = duo.order(ordered());
         assert!(matches!(&refused, Answer::Refused(it) if it.refusal == Refusal::UserNotExist), "{refused:?}");
         duo = duo.restart();
     }
