@@ -2,10 +2,11 @@
 
 use crate::admin::base::orders::Orders;
 use crate::admin::base::token::AdminToken;
+use crate::admin::events::places::StreamPlaces;
 use crate::admin::webhooks::webhook::Webhook;
-use crate::model::Millis;
+use crate::model::{Histogram, Millis};
 use crate::server::follow::erased_users::ErasedUsers;
-use crate::server::{HookMeters, Options};
+use crate::server::{HookMeters, Options, TlsIdentity};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -22,12 +23,17 @@ pub struct Api {
     pub erased: Arc<ErasedUsers>,
     pub webhooks: Vec<Arc<Webhook>>,
     pub events_sent: AtomicU64,
+    pub places: Arc<StreamPlaces>,
+    /// The certificates of the listeners that speak TLS.
+    pub certificates: Vec<(&'static str, TlsIdentity)>,
     /// The numbers of the operator's hook, if there is one.
     pub hook: Option<Arc<HookMeters>>,
     /// The wall-clock time at which this run of the server began: it tells cursors of different runs apart.
     pub began: Millis,
     /// Number of responses by status.
     pub answered: Mutex<BTreeMap<u16, u64>>,
+    /// Times from requests to the beginning of their responses, in microseconds.
+    pub requests_us: Mutex<Histogram>,
     /// Messages that were to be sent, by whose permissions counted and what became of it.
     pub messages: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }

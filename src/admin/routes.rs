@@ -17,6 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 pub struct Route {
     pub method: Method,
@@ -105,8 +106,9 @@ async fn serve(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
     {
         caller.has_borne_token();
     }
+    let began = Instant::now();
     let response = if api.admits(&request) { next.run(request).await } else { ApiError::Unauthorized.into_response() };
-    api.count(response.status());
+    api.count(response.status(), began.elapsed());
     response
 }
 
@@ -126,7 +128,9 @@ impl Api {
         is_open || self.token.is_borne_by(request.headers())
     }
 
-    fn count(&self, status: StatusCode) {
+    fn count(&self, status: StatusCode, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.requests_us.lock().unwrap_or_else(PoisonError::into_inner).note(took_us);
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         *answered.entry(status.as_u16()).or_default() += 1;
     }

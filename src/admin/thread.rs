@@ -49,7 +49,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         .enable_time()
         .build()
         .map_err(HostError::system("start the control thread"))?;
-    let Control { core, lanes, answers, keep_serving, hook, .. } = control;
+    let Control { core, lanes, answers, keep_serving, hook, certificates, .. } = control;
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let streams = Arc::new(Semaphore::new(options.admin.event_streams_max));
     let api = Arc::new(Api {
@@ -60,9 +60,12 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         erased: Arc::new(ErasedUsers::default()),
         webhooks,
         events_sent: AtomicU64::new(0),
+        places: Arc::default(),
+        certificates,
         hook,
         began: wall_now(),
         answered: Mutex::default(),
+        requests_us: Mutex::default(),
         messages: Mutex::default(),
     });
     let work = move || run(&runtime, Listening { listener, tls, written }, api, answers, keep_serving);

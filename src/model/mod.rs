@@ -11,6 +11,7 @@ mod command;
 mod content;
 mod fact;
 mod group;
+mod histogram;
 mod hook;
 mod ids;
 mod limits;
@@ -39,6 +40,7 @@ pub use group::{
     GroupAct, GroupProfile, GroupRequest, GroupState, JoinPolicy, JoinRequest, JoinRequests, JoinVerdict, Member,
     Profile, ProfileChange, Role,
 };
+pub use histogram::Histogram;
 pub use hook::{Denial, DenialCode, HookPolicy, HookVerdict, OnHookFailure, Replacement, SendKind, SendKinds};
 pub use ids::{
     ClientMessageId, ConversationName, ConversationSeq, GroupId, IdError, MessageId, Millis, Position, Seq, SessionId,

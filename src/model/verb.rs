@@ -87,4 +87,36 @@ impl Verb {
         Self::UnregisterDevice,
         Self::ShowDevices,
     ];
+
+    /// The stable name in metrics and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Reauthenticate => "reauthenticate",
+            Self::Send => "send",
+            Self::Sync => "sync",
+            Self::Ack => "ack",
+            Self::Revoke => "revoke",
+            Self::Receipt => "receipt",
+            Self::Typing => "typing",
+            Self::History => "history",
+            Self::Conversations => "conversations",
+            Self::MarkRead => "mark_read",
+            Self::Presence => "presence",
+            Self::ShowGroup => "show_group",
+            Self::ChangeMembers => "change_members",
+            Self::ChangeMember => "change_member",
+            Self::ChangeGroup => "change_group",
+            Self::LeaveGroup => "leave_group",
+            Self::JoinGroup => "join_group",
+            Self::ListRequests => "list_requests",
+            Self::AnswerRequest => "answer_request",
+            Self::DissolveGroup => "dissolve_group",
+            Self::ShowProfile => "show_profile",
+            Self::SetProfile => "set_profile",
+            Self::RegisterDevice => "register_device",
+            Self::UnregisterDevice => "unregister_device",
+            Self::ShowDevices => "show_devices",
+        }
+    }
 }

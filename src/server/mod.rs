@@ -24,6 +24,7 @@ pub mod turn;
 
 pub use auth::keyring::{KeySource, Keyring, PublicKeys};
 pub use auth::secret::{Secret, hex};
+pub use backup::last_backup;
 pub use backup::restore::{Restore, RestoreReport};
 pub use backup::watch::Watched;
 pub use backup::{Backup, BackupReport, ShardReport};
@@ -56,12 +57,13 @@ pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhas
 #[cfg(test)]
 pub use state::control::{ControlEndpoint, ControlTestBench};
 pub use state::counters::{Counters, Summary};
+pub use state::histograms::ShardHistograms;
 pub use state::listener::refused as refused_to_listen;
 pub use state::mesh;
 pub use state::mesh::LaneLoad;
 #[cfg(test)]
 pub use state::shared::Shared;
-pub use state::snapshot::{LogShape, Snapshot};
+pub use state::snapshot::{LogRecovery, LogShape, Snapshot};
 pub use tls::identity::{TlsFileError, TlsIdentity};
 pub use tls::watch::{Identities, Reload, read_again as read_certificate_again};
 

@@ -2,7 +2,7 @@
 
 use super::{Shard, Stats, Unfinished};
 use crate::log::{Journal, Storage};
-use crate::model::{DeviceKey, Limits, Position, Seq, SessionId, UserId};
+use crate::model::{DeviceKey, Histogram, Limits, Position, Seq, SessionId, UserId};
 use crate::shard::table::cost::{self, Cost};
 
 impl<S: Storage> Shard<S> {
@@ -74,6 +74,22 @@ impl<S: Storage> Shard<S> {
             hook_waiting: self.state.live.hook_lines.waiting() as u64,
             ..self.meters.stats
         }
+    }
+
+    /// From the acceptance of messages to their pushes to live sessions, in milliseconds.
+    pub fn push_ms(&self) -> &Histogram {
+        &self.meters.push_ms
+    }
+
+    /// How many messages this shard has accepted, and how many of other shards it has put into inboxes.
+    #[inline]
+    pub fn messages_written(&self) -> (u64, u64) {
+        (self.meters.stats.committed, self.meters.stats.taken)
+    }
+
+    /// Records for which somebody waited.
+    pub fn records_awaited(&self) -> u64 {
+        self.meters.stats.records
     }
 
     /// The inbox seq up to which a device has acknowledged; `None` if the device is unknown here.

@@ -137,7 +137,7 @@ impl Stage {
             at(99),
             at(100)
         );
-        let longest = Duration::from_micros(self.metric("mushan_turn_us_max"));
+        let longest = Duration::from_secs_f64(self.highest("mushan_turn_longest_seconds"));
         let [turns, slow] = ["turns", "slow_turns"].map(|name| self.metric(&format!("mushan_{name}_total")));
         println!("{name}: {slow} of {turns} turns of a shard longer than 1 ms, the longest {longest:?}");
         assert!(waits.len() >= 20, "{name}: bystanders sent only {} messages", waits.len());
@@ -160,9 +160,13 @@ impl Stage {
 
     /// The largest value of this name, of all shards.
     pub fn metric(&self, name: &str) -> u64 {
+        self.highest(name) as u64
+    }
+
+    fn highest(&self, name: &str) -> f64 {
         let text = self.api().get("/metrics").body;
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix('{')?.rsplit(' ').next()?.parse::<f64>().ok();
-        text.lines().filter_map(value).map(|value| value as u64).max().unwrap_or_else(|| panic!("no {name} in {text}"))
+        text.lines().filter_map(value).reduce(f64::max).unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 }
 

@@ -23,6 +23,6 @@ mod reading;
 mod rebuild;
 mod secured;
 mod tune;
-mod watching;
+mod watch;
 mod webhook_faults;
 mod webhooks;

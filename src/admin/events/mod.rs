@@ -1,3 +1,4 @@
 //! The stream of events.
 
+pub mod places;
 pub mod stream;

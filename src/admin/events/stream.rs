@@ -10,6 +10,7 @@ use crate::admin::base::answer::StreamBody;
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::base::intake;
+use crate::admin::events::places::StreamPlace;
 use crate::model::ShardId;
 use crate::server::ServerPhase;
 use crate::server::event::filter::{EventFilter, event_type};
@@ -29,7 +30,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 /// Bytes of events of all shards together, roughly, that are made before the next ones wait for the client.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -85,7 +86,7 @@ pub async fn follow(
         ServerPhase::Stopping => return Err(ApiError::Stopping),
         ServerPhase::Ready => api.erased.until_known().await,
     }
-    let place = api.streams.clone().try_acquire_owned().map_err(|_taken| ApiError::TooManyStreams)?;
+    let permit = api.streams.clone().try_acquire_owned().map_err(|_taken| ApiError::TooManyStreams)?;
     let format = format_of(&headers);
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let (after, filter) = (resumed.or_else(|| query.after.clone()), filter_of(&query)?);
@@ -105,6 +106,7 @@ pub async fn follow(
     let (stream, first) = opened.await??;
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
     caller.has_begun_a_stream();
+    let place = api.places.begin(stream.reader.cursor(), permit);
     tokio::spawn(run(api, stream, first, sender, place));
     let content_type = match format {
         Format::ServerSent => "text/event-stream",
@@ -115,13 +117,7 @@ pub async fn follow(
 }
 
 /// Sends what the stream has, until the client goes, the server stops, or the stream cannot go on.
-async fn run(
-    api: Arc<Api>,
-    mut stream: EventStream,
-    first: Chunk,
-    sender: mpsc::Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
-) {
+async fn run(api: Arc<Api>, mut stream: EventStream, first: Chunk, sender: mpsc::Sender<Bytes>, place: StreamPlace) {
     let mut chunk = first;
     let mut told_at = Instant::now();
     loop {
@@ -150,6 +146,7 @@ async fn run(
         });
         let Ok(returned) = looked.await else { return };
         (stream, chunk) = returned;
+        place.moved(stream.reader.cursor());
     }
 }
 

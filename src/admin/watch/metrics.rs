@@ -5,9 +5,12 @@
 
 use crate::admin::api::Api;
 use crate::admin::base::error::ApiError;
+use crate::admin::watch::histograms::{encode_admin_requests, encode_histograms};
 use crate::admin::watch::hook::encode_hook;
+use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::watch::process::Process;
 use crate::admin::watch::webhooks::WebhookNumbersShown;
+use crate::model::Histogram;
 use crate::server::{Durability, HookNumbers, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,6 +26,7 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// One number of each shard, labelled with the shard. Counters get the suffix `_total`.
 struct Series {
@@ -40,7 +44,6 @@ static COUNTERS: &[Series] = &[
     series("mushan_connections_accepted", "Connections accepted by the shard's core", |it| it.counters.accepted),
     series("mushan_connections_handed_over", "Connections handed over to the shard of their user: about (shards - 1) / shards of those that log in", |it| it.counters.handed_over),
     series("mushan_tls_handshakes", "TLS handshakes completed with clients", |it| it.counters.tls_handshakes),
-    series("mushan_sessions_opened", "Sessions opened", |it| it.counters.opened),
     series("mushan_received_bytes", "Bytes received from sockets", |it| it.counters.received_bytes),
     series("mushan_sent_bytes", "Bytes written to sockets", |it| it.counters.sent_bytes),
     series("mushan_socket_sends", "Writes to sockets: bytes per write show how well pushes are batched", |it| it.counters.sends),
@@ -82,7 +85,6 @@ static GAUGES: &[Series] = &[
     series("mushan_input_bytes_max", "Most bytes of the log that one input has read or written since the start", |it| it.stats.highest_cost.bytes.into()),
     series("mushan_input_rows_max", "Most rows in memory that one input has scanned since the start", |it| it.stats.highest_cost.rows.into()),
     series("mushan_input_effects_max", "Most replies, pushes and shard messages that one input has caused since the start", |it| it.stats.highest_cost.effects.into()),
-    series("mushan_turn_us_max", "Duration of the longest turn since the start in microseconds, including all its inputs and waiting for the core", |it| it.counters.longest_turn.as_micros() as u64),
     series("mushan_outbox_bytes", "Bytes queued for connections, summed over 4 seconds", |it| it.outbox_bytes),
     series("mushan_lane_waiting", "Messages and connections that wait because the lane to another shard is full; normally 0", |it| it.lanes.waiting),
     series("mushan_lane_incoming", "Batches and connections from other shards that the shard has not taken yet: grows when its core is saturated", |it| it.lanes.incoming),
@@ -90,7 +92,18 @@ static GAUGES: &[Series] = &[
     series("mushan_log_full", "1 while the disk has no room for the next segment: sends are refused once this one is full", |it| u64::from(it.log.is_full)),
     series("mushan_log_segments", "Segments of the log", |it| it.log.segments),
     series("mushan_log_bytes", "Bytes of the log's segments on the disk", |it| it.log.bytes),
+    series("mushan_checkpoint_bytes", "Bytes of the newest checkpoint", |it| it.checkpoint_bytes),
+    series("mushan_recovery_records", "Log records that the start read after the checkpoint", |it| it.recovery.records),
     series("mushan_log_durable_lag_bytes", "Bytes appended that are not known to be on stable storage", |it| it.log.lag_bytes),
+];
+
+/// The name, the help and the value of a duration of each shard.
+type DurationSeries = (&'static str, &'static str, fn(&Snapshot) -> Duration);
+
+#[rustfmt::skip]
+static DURATIONS: [DurationSeries; 2] = [
+    ("mushan_turn_longest_seconds", "Duration of the longest turn since the start, including all its inputs and waiting for the core", |it| it.counters.longest_turn),
+    ("mushan_recovery_seconds", "Time that the start took to open the shard's log", |it| it.recovery.took),
 ];
 
 pub async fn show(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
@@ -113,6 +126,8 @@ struct Scrape {
     messages: Vec<(&'static str, &'static str, u64)>,
     process: Process,
     webhooks: WebhookNumbersShown,
+    numbers: ServerNumbers,
+    requests_us: Histogram,
     reserve_bytes: u64,
     hook: Option<HookNumbers>,
 }
@@ -122,8 +137,11 @@ impl Scrape {
         let shown = api.orders.lanes.snapshots().into_iter().enumerate();
         let answered = api.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let messages = api.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards: Vec<_> = shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect();
         Self {
-            shards: shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect(),
+            numbers: ServerNumbers::of(api, &shards),
+            requests_us: *api.requests_us.lock().unwrap_or_else(PoisonError::into_inner),
+            shards,
             durability: api.options.durability,
             orders_under_way: api.orders.count() as u64,
             webhooks: WebhookNumbersShown::of(&api.webhooks),
@@ -187,6 +205,26 @@ impl Scrape {
         Ok(())
     }
 
+    fn encode_protocols(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Sessions opened, by protocol";
+        let mut family = encoder.encode_descriptor("mushan_sessions_opened", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (protocol, count) in shown.counters.opened() {
+                let labels = [("shard", shard.as_str()), ("protocol", protocol)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Requests decoded, by protocol and verb; verbs that were never used have no series";
+        let mut family = encoder.encode_descriptor("mushan_requests", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (protocol, verb, count) in shown.counters.requests().filter(|(_, _, count)| *count > 0) {
+                let labels = [("shard", shard.as_str()), ("protocol", protocol), ("verb", verb.name())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_turned_away(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Connections refused or ended for lack of room, by the reason";
         let mut family =
@@ -219,6 +257,13 @@ impl Scrape {
         for (shard, shown) in &self.shards {
             let age = ConstGauge::new(shown.taken.elapsed().as_secs_f64());
             age.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
+        }
+        for (name, help, read) in DURATIONS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (shard, shown) in &self.shards {
+                let duration = ConstGauge::new(read(shown).as_secs_f64());
+                duration.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
+            }
         }
         let help = "Time since this server last wrote a checkpoint of the shard";
         let mut family = encoder.encode_descriptor("mushan_checkpoint_age_seconds", help, None, MetricType::Gauge)?;
@@ -281,6 +326,10 @@ impl Collector for Scrape {
             encode_hook(hook, &mut encoder)?;
         }
         self.encode_shards(&mut encoder)?;
+        encode_histograms(&self.shards, &mut encoder)?;
+        encode_admin_requests(&self.requests_us, &mut encoder)?;
+        self.numbers.encode(&mut encoder)?;
+        self.encode_protocols(&mut encoder)?;
         self.encode_closings(&mut encoder)?;
         self.encode_turned_away(&mut encoder)?;
         self.encode_refusals(&mut encoder)?;

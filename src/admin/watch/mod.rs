@@ -2,7 +2,9 @@
 
 pub mod drain;
 pub mod health;
+mod histograms;
 mod hook;
 pub mod metrics;
+mod numbers;
 pub mod process;
 pub mod webhooks;

@@ -20,6 +20,7 @@ pub struct Process {
     open_files: u64,
     files_max: u64,
     disk_free_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
 }
 
 impl Process {
@@ -31,6 +32,7 @@ impl Process {
         Self {
             open_files: std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64),
             files_max: files.unwrap_or(u64::MAX),
+            disk_bytes: disk.as_ref().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
             disk_free_bytes: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             ..Self::parse(&read("/proc/self/stat"), &read("/proc/self/status"), &read("/proc/stat"))
         }
@@ -61,6 +63,7 @@ impl Process {
             ("process_resident_memory_bytes", "Resident memory", Some(self.resident_bytes)),
             ("process_open_fds", "Open files", Some(self.open_files)),
             ("process_max_fds", "Limit of open files", Some(self.files_max)),
+            ("mushan_disk_bytes", "Size of the file system of the data directory", self.disk_bytes),
             ("mushan_disk_free_bytes", "Bytes free on the disk of the data directory", self.disk_free_bytes),
         ] {
             let Some(value) = value else { continue };

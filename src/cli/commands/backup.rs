@@ -1,6 +1,6 @@
 //! `mushan backup`: a consistent copy of a data directory, while its server runs.
 
-use crate::server::{Backup, BackupReport, ShardReport};
+use crate::server::{Backup, BackupReport, ShardReport, last_backup};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::progress::Progress;
@@ -32,6 +32,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let progress = if arguments.json { Progress::none() } else { Progress::of_bytes("backup", backup.bytes()?) };
     let report = backup.write(&arguments.to, now, &|bytes| progress.advance(bytes))?;
     drop(progress);
+    if let Err(error) = last_backup::note(&data_dir, now) {
+        tracing::warn!(%error, "the data directory cannot be told of its backup: mushan_backup_last_timestamp_seconds stays as it was");
+    }
     if arguments.json {
         return print(&serde_json::to_string(&report).expect("numbers and texts always encode"));
     }

@@ -6,6 +6,7 @@
 //! in the copy.
 
 pub(super) mod cut;
+pub mod last_backup;
 pub(super) mod list;
 pub(super) mod restore;
 pub(super) mod source;

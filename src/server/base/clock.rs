@@ -13,6 +13,11 @@ pub fn wall_now() -> Millis {
     Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Whole microseconds.
+pub fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,

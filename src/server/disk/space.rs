@@ -63,6 +63,11 @@ impl Space {
         (sizes.through, sizes.newest) = (through, bytes);
     }
 
+    /// The bytes of a shard's newest checkpoint; 0 if there is none.
+    pub fn checkpoint_bytes(&self, directory: &Path) -> u64 {
+        self.claims().sizes_of(directory).newest
+    }
+
     /// Records the estimated bytes of a shard's next checkpoint.
     pub fn expect_checkpoint(&self, directory: &Path, bytes: u64) {
         self.claims().sizes_of(directory).expected = bytes;

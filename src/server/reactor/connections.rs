@@ -200,7 +200,9 @@ impl Reactor {
         let mut stalled = Vec::new();
         let mut queued_bytes = 0;
         for socket in self.sockets.next_part(SWEEP_PARTS) {
-            queued_bytes += self.turn.queued_bytes(socket.place.key) as u64;
+            let queued = self.turn.queued_bytes(socket.place.key) as u64;
+            queued_bytes += queued;
+            self.counters.histograms.outbox_bytes.note(queued);
             let is_stalled = socket.sending.is_some_and(|since| now.steady >= since.plus(stalled_ms));
             if is_stalled {
                 stalled.push(socket.place.key);

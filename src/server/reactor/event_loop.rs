@@ -4,7 +4,7 @@
 //! a pass go to the kernel in one system call; the core sleeps only after looking for work everywhere once more.
 
 use crate::model::ShardId;
-use crate::model::{Moment, Steady};
+use crate::model::{Moment, Position, Steady};
 use crate::server::base::clock::Clock;
 use crate::server::base::error::RunError;
 use crate::server::config::options::Options;
@@ -19,9 +19,11 @@ use crate::server::state::control::ControlEndpoint;
 use crate::server::state::counters::Counters;
 use crate::server::state::draining::Draining;
 use crate::server::state::group_commit::GroupCommit;
+use crate::server::state::histograms::UnacknowledgedTurns;
 use crate::server::state::judging::Judging;
 use crate::server::state::mesh::Mesh;
 use crate::server::state::shared::Shared;
+use crate::server::state::snapshot::LogRecovery;
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::Sockets;
 use crate::server::state::stopping::Stopping;
@@ -50,8 +52,12 @@ pub struct Reactor {
     pub(super) hook: Option<HookSender>,
     pub(super) endpoint: ControlEndpoint,
     epoch: Arc<Epoch>,
+    pub(super) recovery: LogRecovery,
     pub(super) commit: GroupCommit,
     pub(super) counters: Counters,
+    unacknowledged: UnacknowledgedTurns,
+    /// Where the log ended when the turn had gathered its inputs, and the messages that were written until then.
+    appended: (Position, (u64, u64)),
     pub(super) clock: Clock,
     pub(super) stopping: Option<Stopping>,
     pub(super) draining: Option<Draining>,
@@ -95,6 +101,7 @@ pub struct Parts {
     pub hook: Option<HookSender>,
     pub endpoint: ControlEndpoint,
     pub epoch: Arc<Epoch>,
+    pub recovery: LogRecovery,
 }
 
 impl Reactor {
@@ -113,7 +120,10 @@ impl Reactor {
             hook: parts.hook,
             endpoint: parts.endpoint,
             epoch: parts.epoch,
+            recovery: parts.recovery,
             counters: Counters::default(),
+            unacknowledged: UnacknowledgedTurns::default(),
+            appended: (Position::NONE, (0, 0)),
             clock: parts.clock,
             stopping: None,
             draining: None,
@@ -148,8 +158,9 @@ impl Reactor {
         loop {
             let (now, at) = self.clock.read_finely();
             if let Some(since) = working_since.take() {
-                self.counters.note_turn(at.saturating_sub(since));
+                self.measure_turn(since, at);
             }
+            self.mesh.begin_turn(at);
             self.run_turn(now);
             if self.is_done(now) {
                 return self.finish();
@@ -172,10 +183,21 @@ impl Reactor {
         self.judging.turn(now.steady);
         self.has_worked = false;
         self.gather(now);
+        let shard = self.turn.shard();
+        self.appended = (shard.journal().end(), shard.messages_written());
         self.commit(now);
         self.perform(now);
         self.publish();
         self.flush();
+    }
+
+    /// Measures a turn that had work, from its beginning to the reading of the clock after it.
+    fn measure_turn(&mut self, began: Duration, ended: Duration) {
+        self.counters.note_turn(ended.saturating_sub(began));
+        let (end, written) = self.appended;
+        self.unacknowledged.wrote(began, end, written);
+        let acknowledged = self.turn.shard().acknowledged();
+        self.unacknowledged.acknowledged(ended, acknowledged, &mut self.counters.histograms);
     }
 
     fn gather(&mut self, now: Moment) {

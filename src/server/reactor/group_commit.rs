@@ -5,6 +5,7 @@
 
 use crate::model::Moment;
 use crate::model::Position;
+use crate::server::base::clock::micros;
 use crate::server::base::error::RunError;
 use crate::server::config::options::Durability;
 use crate::server::reactor::event_loop::Reactor;
@@ -70,7 +71,9 @@ impl Reactor {
             self.ring.sync(self.turn.storage_mut().file(segment));
             files += 1;
         }
-        self.commit.in_flight = Some(SyncInFlight { files, end, since: Instant::now() });
+        let awaited = self.turn.shard().records_awaited();
+        let records = awaited - std::mem::replace(&mut self.commit.records_sealed, awaited);
+        self.commit.in_flight = Some(SyncInFlight { files, end, records, since: Instant::now() });
     }
 
     pub(in crate::server) fn synced(&mut self, now: Moment, result: io::Result<()>) {
@@ -87,7 +90,10 @@ impl Reactor {
             return;
         }
         self.counters.syncs += 1;
-        self.commit.usual = (7 * self.commit.usual + in_flight.since.elapsed()) / 8;
+        let took = in_flight.since.elapsed();
+        self.counters.histograms.sync_us.note(micros(took));
+        self.counters.histograms.sync_records.note(in_flight.records);
+        self.commit.usual = (7 * self.commit.usual + took) / 8;
         self.turn.synced(now, in_flight.end);
     }
 }

@@ -11,6 +11,8 @@ impl Reactor {
         let mut counters = self.counters.clone();
         counters.add_traffic(&self.turn.traffic());
         counters.records = stats.records;
+        counters.histograms.lane_us = *self.mesh.hops_us();
+        counters.histograms.push_ms = *self.turn.shard().push_ms();
         let journal = self.turn.shard().journal();
         let (durable, end) = (journal.durable(), journal.end());
         Snapshot {
@@ -23,6 +25,8 @@ impl Reactor {
             checkpointed: self.checkpointed,
             outbox_bytes: self.outboxes.iter().sum(),
             lanes: self.mesh.load(),
+            recovery: self.recovery,
+            checkpoint_bytes: self.jobs.queues.space.checkpoint_bytes(&self.jobs.directory),
             log: LogShape {
                 is_full: journal.storage().is_full(),
                 ..LogShape::new(journal.segments().len(), self.jobs.segment_bytes, durable, end)

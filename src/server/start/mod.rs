@@ -186,6 +186,7 @@ pub fn serve_with_operator(
     let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let hook = hook.map(|hook| attach(hook, &mut control, &mut helpers));
     control.tls.clone_from(&identities.admin);
+    control.certificates = identities.named().map(|(name, identity)| (name, identity.clone())).collect();
     let watching = identities.watch(spare_core, &mut helpers).map_err(HostError::system("start a thread"))?;
     let operator = serve(control)?;
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);

@@ -28,6 +28,7 @@ use crate::server::state::half_open::HalfOpen;
 use crate::server::state::listener::{self, Listener};
 use crate::server::state::mesh::Mesh;
 use crate::server::state::shared::Shared;
+use crate::server::state::snapshot::LogRecovery;
 use crate::server::tls::identity::TlsIdentity;
 use crate::server::turn::{Common, Turn};
 use crate::shard::{Placement, Shard, ShardSettings};
@@ -150,7 +151,7 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
     };
     let (answers, answered) = unbounded();
     let reply_sender = ReplySender { me: spec.me, answers, wakers: spec.mesh.wakers() };
-    let (mut turn, found) = open(&spec, settings, clock, reply_sender.clone())?;
+    let ShardOpening { mut turn, found, recovery } = open(&spec, settings, clock, reply_sender.clone())?;
     // Before anything is accepted.
     spec.descriptors.note_log(spec.me, turn.storage_mut().files() * (1 + spec.options.fetch_threads));
     let jobs = Jobs {
@@ -186,8 +187,16 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         hook: spec.hook,
         endpoint: spec.endpoint,
         epoch: spec.epoch,
+        recovery,
     });
     Ok((reactor, found))
+}
+
+/// A shard whose log is open.
+struct ShardOpening {
+    turn: Turn<Disk>,
+    found: LogEnd,
+    recovery: LogRecovery,
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.
@@ -196,7 +205,7 @@ fn open(
     settings: ShardSettings,
     clock: Clock,
     reply_sender: ReplySender,
-) -> Result<(Turn<Disk>, LogEnd), StartError> {
+) -> Result<ShardOpening, StartError> {
     let began = Instant::now();
     let Queues { segments: jobs, space, .. } = spec.queues.clone();
     let disk =
@@ -206,7 +215,8 @@ fn open(
     let (shard, survey) = opened.map_err(|error| refused(spec, error))?;
     let OpenedLog { found, records, cut_bytes, .. } = survey.log;
     let through = survey.begun_with.map(|at| numbers[at]);
-    let took_ms = began.elapsed().as_millis() as u64;
+    let recovery = LogRecovery { took: began.elapsed(), records };
+    let took_ms = recovery.took.as_millis() as u64;
     tracing::info!(
         shard = spec.me.0,
         epoch = found.epoch,
@@ -220,7 +230,7 @@ fn open(
         .map_err(|error| StartError::disk("set aside a checkpoint in", &spec.directory, error))?;
     let (context, keyring) = (spec.context.clone(), spec.keyring.clone());
     let common = Common { me: spec.me, placement: settings.placement, context, keyring };
-    Ok((Turn::new(shard, common, salt), found))
+    Ok(ShardOpening { turn: Turn::new(shard, common, salt), found, recovery })
 }
 
 /// Newest first: the segment that each ends with, and its bytes.

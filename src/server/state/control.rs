@@ -33,6 +33,8 @@ pub struct Control {
     pub hook: Option<Arc<HookMeters>>,
     /// The certificate of the HTTP API, if it speaks TLS.
     pub tls: Option<TlsIdentity>,
+    /// The certificates of all listeners that speak TLS, by the listener.
+    pub certificates: Vec<(&'static str, TlsIdentity)>,
 }
 
 /// The control thread's channels to the shards.
@@ -124,7 +126,9 @@ pub fn connect(
     let (shared, wakers) = (shared.clone(), wakers.clone());
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
     let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone() };
-    (Control { options, core, lanes, answers: Answers(answered), keep_serving, hook: None, tls: None }, endpoints)
+    let answers = Answers(answered);
+    let (hook, tls, certificates) = (None, None, Vec::new());
+    (Control { options, core, lanes, answers, keep_serving, hook, tls, certificates }, endpoints)
 }
 
 impl ControlLanes {

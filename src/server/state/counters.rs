@@ -1,8 +1,10 @@
 //! A shard's counters, with one writer, and their sum over all shards.
 
-use crate::model::{Closing, RefusalCounts};
+use crate::model::{Closing, RefusalCounts, Verb};
+use crate::server::base::clock::micros;
+use crate::server::state::histograms::ShardHistograms;
 use crate::server::turn::Traffic;
-use crate::wire::TokenFault;
+use crate::wire::{Encoding, TokenFault};
 use std::time::Duration;
 
 /// Why a connection is refused before authentication.
@@ -49,8 +51,10 @@ pub struct Counters {
     turned_away: [u64; Turned::ALL.len()],
     pub handed_over: u64,
     pub tls_handshakes: u64,
-    /// Sessions opened.
-    pub opened: u64,
+    /// Sessions opened, by index in `Encoding::NAMES`.
+    opened: [u64; Encoding::NAMES.len()],
+    /// By indexes in `Encoding::NAMES` and `Verb::ALL`.
+    requests: [[u64; Verb::ALL.len()]; Encoding::NAMES.len()],
     pub refused: RefusalCounts,
     pub logins_refused: RefusalCounts,
     /// By index in `Closing::ALL`.
@@ -71,6 +75,7 @@ pub struct Counters {
     pub slow_turns: u64,
     pub longest_turn: Duration,
     pub sleeps: u64,
+    pub histograms: ShardHistograms,
 }
 
 /// A turn that takes longer counts as slow. No single input takes that long, so a slow turn had many inputs or waited
@@ -82,11 +87,34 @@ impl Counters {
         self.accepted += traffic.accepted;
         self.handed_over += traffic.handed_over;
         self.tls_handshakes += traffic.tls_handshakes;
-        self.opened += traffic.opened;
+        self.add_protocols(&traffic.opened, &traffic.requests);
         self.refused.add(&traffic.refused);
         self.logins_refused.add(&traffic.logins_refused);
         self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
         self.refused_tokens.iter_mut().zip(traffic.refused_tokens).for_each(|(sum, count)| *sum += count);
+    }
+
+    fn add_protocols(
+        &mut self,
+        opened: &[u64; Encoding::NAMES.len()],
+        requests: &[[u64; Verb::ALL.len()]; Encoding::NAMES.len()],
+    ) {
+        self.opened.iter_mut().zip(opened).for_each(|(sum, count)| *sum += count);
+        let sums = self.requests.iter_mut().flatten();
+        sums.zip(requests.iter().flatten()).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// Sessions opened, by protocol.
+    pub fn opened(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Encoding::NAMES.into_iter().zip(self.opened)
+    }
+
+    /// Decoded requests by protocol and verb.
+    pub fn requests(&self) -> impl Iterator<Item = (&'static str, Verb, u64)> {
+        let of_verbs = |(name, counts): (&'static str, [u64; Verb::ALL.len()])| {
+            Verb::ALL.into_iter().zip(counts).map(move |(verb, count)| (name, verb, count))
+        };
+        Encoding::NAMES.into_iter().zip(self.requests).flat_map(of_verbs)
     }
 
     /// Records a turn that had work; `took` ends where the next turn begins.
@@ -94,6 +122,7 @@ impl Counters {
         self.turns += 1;
         self.slow_turns += u64::from(took > SLOW_TURN);
         self.longest_turn = self.longest_turn.max(took);
+        self.histograms.turn_us.note(micros(took));
     }
 
     pub fn turn_away(&mut self, reason: Turned) {
@@ -117,7 +146,7 @@ impl Counters {
         self.turned_away.iter_mut().zip(other.turned_away).for_each(|(sum, count)| *sum += count);
         self.handed_over += other.handed_over;
         self.tls_handshakes += other.tls_handshakes;
-        self.opened += other.opened;
+        self.add_protocols(&other.opened, &other.requests);
         self.refused.add(&other.refused);
         self.logins_refused.add(&other.logins_refused);
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
@@ -133,6 +162,7 @@ impl Counters {
         self.slow_turns += other.slow_turns;
         self.longest_turn = self.longest_turn.max(other.longest_turn);
         self.sleeps += other.sleeps;
+        self.histograms.add(&other.histograms);
     }
 }
 

@@ -13,6 +13,8 @@ pub struct GroupCommit {
     pub due: Option<Steady>,
     /// The recent duration of a sync.
     pub usual: Duration,
+    /// Records that somebody waited for, as of the last sync's start.
+    pub records_sealed: u64,
 }
 
 pub struct SyncInFlight {
@@ -20,12 +22,14 @@ pub struct SyncInFlight {
     pub files: u32,
     /// The log position that becomes durable with this sync.
     pub end: Position,
+    /// Records that somebody waits for.
+    pub records: u64,
     pub since: Instant,
 }
 
 impl GroupCommit {
     pub fn new(durability: Durability, delay_ms: u64) -> Self {
-        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO }
+        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO, records_sealed: 0 }
     }
 
     pub fn is_idle(&self) -> bool {

@@ -5,7 +5,8 @@
 //! count everything under way between two shards, connections by the shard's limit. A receiver takes equally many
 //! messages of each lane in a pass, however many one of them holds, and begins with another lane each time.
 
-use crate::model::ShardId;
+use crate::model::{Histogram, ShardId};
+use crate::server::base::clock::micros;
 use crate::server::base::descriptors::Descriptor;
 use crate::server::base::waker::Waker;
 use crate::server::turn::MigratingConnection;
@@ -13,6 +14,7 @@ use crate::shard::{ShardMessage, Windows};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most batches in one lane; a sender adds one in each turn. A lane's memory is touched when it is created, and the
 /// number of lanes grows with the square of the shards.
@@ -37,10 +39,19 @@ pub struct Mesh {
     first_lane: usize,
     /// The lane from which the next connection is taken.
     next_lane: usize,
+    /// When the turn began, by the clock that all shards share.
+    turn_began: Duration,
+    hops_us: Histogram,
+}
+
+/// The messages of one turn for one shard, and when that turn began.
+struct LaneBatch {
+    sent: Duration,
+    messages: Vec<ShardMessage>,
 }
 
 struct Outgoing {
-    messages: Sender<Vec<ShardMessage>>,
+    messages: Sender<LaneBatch>,
     handovers: Sender<Handover>,
     /// Messages of this turn for the other shard, and those of earlier turns that found the lane full.
     batch: Vec<ShardMessage>,
@@ -49,7 +60,7 @@ struct Outgoing {
 
 struct IncomingLanes {
     from: ShardId,
-    messages: Receiver<Vec<ShardMessage>>,
+    messages: Receiver<LaneBatch>,
     /// The messages of the batch that was taken last, without those that an earlier pass has passed on.
     begun: std::vec::IntoIter<ShardMessage>,
     handovers: Receiver<Handover>,
@@ -76,6 +87,8 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
             incoming: Vec::new(),
             first_lane: 0,
             next_lane: 0,
+            turn_began: Duration::ZERO,
+            hops_us: Histogram::default(),
         })
         .collect();
     for from in 0..usize::from(shards) {
@@ -97,6 +110,17 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
 }
 
 impl Mesh {
+    /// To be called once in each turn: batches carry this time, by which their way is measured.
+    #[inline]
+    pub fn begin_turn(&mut self, at: Duration) {
+        self.turn_began = at;
+    }
+
+    /// From the turn that sent a batch to the one that took it, in microseconds.
+    pub fn hops_us(&self) -> &Histogram {
+        &self.hops_us
+    }
+
     pub fn waker(&self) -> &Waker {
         &self.wakers[usize::from(self.me.0)]
     }
@@ -126,7 +150,7 @@ impl Mesh {
     /// Sends everything that the turn has gathered: one push and at most one wake-up for each lane that was used.
     pub fn flush(&mut self) {
         for (outgoing, waker) in self.outgoing.iter_mut().zip(self.wakers.iter()) {
-            let sent_messages = outgoing.send_messages();
+            let sent_messages = outgoing.send_messages(self.turn_began);
             let sent_handovers = outgoing.send_handovers();
             if sent_messages || sent_handovers {
                 waker.wake();
@@ -156,7 +180,7 @@ impl Mesh {
         self.first_lane = if from_first.len() > 1 { self.first_lane + 1 } else { 0 };
         for incoming in from_first.iter_mut().chain(before) {
             for _taken in 0..messages_max {
-                let Some(shard_message) = incoming.next_message() else { break };
+                let Some(shard_message) = incoming.next_message(self.turn_began, &mut self.hops_us) else { break };
                 take(incoming.from, shard_message);
             }
         }
@@ -173,16 +197,16 @@ impl Mesh {
 }
 
 impl IncomingLanes {
-    fn next_message(&mut self) -> Option<ShardMessage> {
+    fn next_message(&mut self, now: Duration, hops_us: &mut Histogram) -> Option<ShardMessage> {
         loop {
             if let Some(shard_message) = self.begun.next() {
                 return Some(shard_message);
             }
             // An idle lane keeps no batch's memory.
-            self.begun = self.messages.try_recv().unwrap_or_default().into_iter();
-            if self.begun.len() == 0 {
-                return None;
-            }
+            self.begun = Vec::new().into_iter();
+            let batch = self.messages.try_recv().ok()?;
+            hops_us.note(micros(now.saturating_sub(batch.sent)));
+            self.begun = batch.messages.into_iter();
         }
     }
 
@@ -196,16 +220,16 @@ impl IncomingLanes {
 }
 
 impl Outgoing {
-    fn send_messages(&mut self) -> bool {
+    fn send_messages(&mut self, sent: Duration) -> bool {
         if self.batch.is_empty() {
             return false;
         }
-        match self.messages.try_send(std::mem::take(&mut self.batch)) {
+        match self.messages.try_send(LaneBatch { sent, messages: std::mem::take(&mut self.batch) }) {
             Ok(()) => true,
             // The other shard has stopped: no deliveries between the two are unfinished, or its deadline has passed.
             Err(TrySendError::Disconnected(_)) => false,
             Err(TrySendError::Full(batch)) => {
-                self.batch = batch;
+                self.batch = batch.messages;
                 false
             }
         }
@@ -265,6 +289,21 @@ mod tests {
         ];
         assert_eq!(received(&mut meshes[2], 100), expected);
         assert!(!meshes[2].has_incoming() && received(&mut meshes[1], 100).is_empty());
+    }
+
+    #[test]
+    fn the_way_of_a_batch_is_measured_from_turn_to_turn() {
+        let mut meshes = meshes(2);
+        meshes[0].begin_turn(Duration::from_micros(100));
+        meshes[0].forward(ShardId(1), ShardMessage::Replayed);
+        meshes[0].forward(ShardId(1), ShardMessage::Replayed);
+        meshes[0].flush();
+        meshes[1].begin_turn(Duration::from_micros(107));
+        assert_eq!(received(&mut meshes[1], 1).len(), 1);
+        meshes[1].begin_turn(Duration::from_micros(900));
+        assert_eq!(received(&mut meshes[1], 1).len(), 1);
+        let hops = meshes[1].hops_us();
+        assert_eq!((hops.count(), hops.sum()), (1, 7), "one batch, however many turns take its messages");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(super) mod draining;
 pub(super) mod group_commit;
 pub(super) mod half_open;
 pub(super) mod handshakes;
+pub(super) mod histograms;
 pub(super) mod judging;
 pub(super) mod listener;
 pub mod mesh;

@@ -4,7 +4,7 @@ use crate::model::Position;
 use crate::server::state::counters::Counters;
 use crate::server::state::mesh::LaneLoad;
 use crate::shard::Stats;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -21,6 +21,17 @@ pub struct Snapshot {
     pub outbox_bytes: u64,
     pub lanes: LaneLoad,
     pub log: LogShape,
+    pub recovery: LogRecovery,
+    /// Bytes of the newest checkpoint.
+    pub checkpoint_bytes: u64,
+}
+
+/// What opening a shard's log took at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRecovery {
+    pub took: Duration,
+    /// Records read after the checkpoint.
+    pub records: u64,
 }
 
 /// The size of a shard's log.

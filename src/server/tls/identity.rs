@@ -14,6 +14,7 @@ use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 /// WebSockets and the HTTP API speak HTTP/1.1 only.
@@ -46,6 +47,8 @@ struct IdentityFiles {
     options: TlsOptions,
     tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<ServerConfig>,
+    /// The end of the certificate's validity in seconds since 1970; `NO_EXPIRY` where that cannot be read.
+    expires: AtomicI64,
     /// When the files that are in use were written.
     written: ArcSwap<Vec<Option<SystemTime>>>,
 }
@@ -65,11 +68,12 @@ impl TlsIdentity {
             fault(TlsFileError::Unfit { path: options.certificate_file.clone().unwrap_or_default(), source })
         })?;
         let written = times_of(options);
-        let config = read(options, Arc::clone(&tickets)).map_err(fault)?;
+        let (config, expires) = read(options, Arc::clone(&tickets)).map_err(fault)?;
         Ok(Some(Self(Arc::new(IdentityFiles {
             options: options.clone(),
             tickets,
             current: ArcSwap::from_pointee(config),
+            expires: AtomicI64::new(expires),
             written: ArcSwap::from_pointee(written),
         }))))
     }
@@ -88,9 +92,15 @@ impl TlsIdentity {
         let written = times_of(&self.0.options);
         // Wrong files are reported once, not at every look.
         self.0.written.store(Arc::new(written));
-        let config = read(&self.0.options, Arc::clone(&self.0.tickets))?;
+        let (config, expires) = read(&self.0.options, Arc::clone(&self.0.tickets))?;
         self.0.current.store(Arc::new(config));
+        self.0.expires.store(expires, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The end of the validity of the certificate in use, in seconds since 1970.
+    pub fn expires(&self) -> Option<i64> {
+        Some(self.0.expires.load(Ordering::Relaxed)).filter(|expires| *expires != NO_EXPIRY)
     }
 
     /// Whether a file was written since it was read.
@@ -109,9 +119,13 @@ fn times_of(options: &TlsOptions) -> Vec<Option<SystemTime>> {
     options.files().map(time_of).collect()
 }
 
-fn read(options: &TlsOptions, tickets: Arc<dyn ProducesTickets>) -> Result<ServerConfig, TlsFileError> {
+const NO_EXPIRY: i64 = i64::MAX;
+
+/// The settings, and the end of the certificate's validity.
+fn read(options: &TlsOptions, tickets: Arc<dyn ProducesTickets>) -> Result<(ServerConfig, i64), TlsFileError> {
     let certificate_file = options.certificate_file.clone().unwrap_or_default();
     let chain = certificates(&certificate_file)?;
+    let expires = chain.first().and_then(expiry_of).unwrap_or(NO_EXPIRY);
     let key = private_key(options.key_file.as_deref().unwrap_or_else(|| Path::new("")))?;
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
     let unfit = |source| TlsFileError::Unfit { path: certificate_file.clone(), source };
@@ -137,7 +151,12 @@ fn read(options: &TlsOptions, tickets: Arc<dyn ProducesTickets>) -> Result<Serve
     config.ticketer = tickets;
     // One ticket for each session is enough: a client that reconnects gets another one.
     config.send_tls13_tickets = 1;
-    Ok(config)
+    Ok((config, expires))
+}
+
+fn expiry_of(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(parsed.validity().not_after.timestamp())
 }
 
 static NEWEST_VERSION: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];

@@ -33,7 +33,13 @@ impl Identities {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &TlsIdentity> {
-        self.clients.iter().chain(&self.admin)
+        self.named().map(|(_, identity)| identity)
+    }
+
+    /// The same, with the names of their listeners.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &TlsIdentity)> {
+        let clients = self.clients.iter().map(|identity| ("clients", identity));
+        clients.chain(self.admin.iter().map(|identity| ("admin", identity)))
     }
 
     /// The scheme of the HTTP API's address.

@@ -4,7 +4,7 @@
 //! Invariant: a refused token is counted and reported to the operator with its fault, never with its content.
 
 use crate::log::Storage;
-use crate::model::{Command, Moment, Refusal, Reply, RequestTag, Sizing, UserId};
+use crate::model::{Command, Moment, Refusal, Reply, RequestTag, Sizing, UserId, Verb};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::link::{Authenticated, LinkKey, LinkStage, MigratingConnection};
 use crate::server::turn::{Action, Turn};
@@ -74,6 +74,7 @@ impl<S: Storage> Turn<S> {
     /// on another platform only.
     pub(in crate::server) fn reauthenticate(&mut self, now: Moment, key: LinkKey, tag: RequestTag, token: &str) {
         let (link, context) = (&mut self.links[key], &self.common.context);
+        self.traffic.count_request(link.connection.encoding(), Verb::Reauthenticate);
         let Some(user) = link.connection.user() else { return };
         let (session, shard) = (link.session, &self.shard);
         let device = match link.connection.encoding() {
@@ -111,7 +112,9 @@ impl<S: Storage> Turn<S> {
             self.note_refused_token(&user, fault);
             return self.after(now, key);
         }
-        self.traffic.opened += 1;
+        if let Some(encoding) = link.connection.encoding() {
+            self.traffic.opened[encoding.index()] += 1;
+        }
         link.stage = LinkStage::Open;
         link.opened = now.wall;
         let session = link.session;

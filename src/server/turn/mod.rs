@@ -15,7 +15,7 @@ pub(super) mod traffic;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady};
+use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady, Verb};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
@@ -442,10 +442,14 @@ impl<S: Storage> Turn<S> {
             is_looked_after = false;
             match link.connection.next(&mut chunk, now, &self.common.context, &mut self.decoding) {
                 None => break,
-                Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
+                Some(Incoming::Authenticate(credentials)) => {
+                    self.traffic.count_request(link.connection.encoding(), Verb::Authenticate);
+                    self.authenticate(now, key, credentials);
+                }
                 Some(Incoming::Reauthenticate { tag, token }) => self.reauthenticate(now, key, tag, &token),
                 Some(Incoming::Request { tag, command }) => {
                     let session = link.session;
+                    self.traffic.count_request(link.connection.encoding(), command.verb());
                     self.handle(now, Input::Requested { session, tag, command });
                 }
             }

@@ -27,12 +27,21 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The stable word for the protocol in the operator's HTTP API.
+    /// The names of the protocols.
+    pub const NAMES: [&'static str; 3] = ["binary", "jsonrpc", "wukong"];
+
+    /// The stable word for the protocol in the operator's HTTP API and in metrics.
     pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// The place of its name in `NAMES`.
+    #[inline]
+    pub fn index(self) -> usize {
         match self {
-            Self::Binary => "binary",
-            Self::JsonRpc { .. } => "jsonrpc",
-            Self::Wukong { .. } => "wukong",
+            Self::Binary => 0,
+            Self::JsonRpc { .. } => 1,
+            Self::Wukong { .. } => 2,
         }
     }
 
