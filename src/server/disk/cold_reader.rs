@@ -170,6 +170,7 @@ impl Segments for OpenSegments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::base::fair_queue::fair_queue;
     use crate::server::disk::segment::Segment;
     use crate::server::disk::space::Space;
 
@@ -192,6 +193,32 @@ mod tests {
         segments.show(5..6, Position::new(6, 0));
         assert_eq!(segments.segments(), 5..6);
         assert!(!segments.is_readable(4, 0..10));
+    }
+
+    #[test]
+    fn what_is_dropped_or_not_asked_for_is_not_mapped_any_more() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Arc::new(temporary.path().to_owned());
+        let is_mapped = |number: u32| {
+            let path = crate::server::disk::segment::path(&directory, number);
+            let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+            maps.contains(path.to_str().expect("a plain path"))
+        };
+        let mut segments = OpenSegments::new(directory.clone(), 65_536);
+        segments.show(3..5, Position::new(5, 0));
+        for number in [3, 4] {
+            drop(Segment::prepare(&directory, number, 65_536, &Space::default()).expect("made"));
+            assert!(segments.is_readable(number, 0..10) && is_mapped(number));
+        }
+        segments.show(4..5, Position::new(5, 0));
+        assert!(!is_mapped(3) && is_mapped(4), "retention has dropped the first");
+        let (sender, orders) = fair_queue();
+        drop(sender);
+        let mut open_segments = HashMap::from([(directory.clone(), segments)]);
+        assert!(wait(&orders, &mut open_segments).is_none() && is_mapped(4), "asked for a moment ago");
+        let segments = open_segments.get_mut(&directory).expect("kept");
+        segments.used = segments.used.checked_sub(IDLE).expect("the host has been up for longer");
+        assert!(wait(&orders, &mut open_segments).is_none() && !is_mapped(4), "not asked for since");
     }
 
     #[test]

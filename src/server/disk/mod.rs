@@ -164,20 +164,12 @@ impl Disk {
             Err(error) => {
                 complain(&self.directory, &error);
                 self.room.note_refusal(&error);
-                self.order_spares();
             }
         }
         Ok(())
     }
 
-    /// Whether `gather` will order a spare. The driver first says how large the shard's next checkpoint may be
-    /// (`Space::expect_checkpoint`): a segment that is allocated by what was known earlier may take its room.
-    pub fn wants_spares(&self) -> bool {
-        self.spares.len() + (self.ordered as usize) < self.pace.wanted()
-    }
-
-    /// Takes the spares that the allocator has ready, and orders others for those that were used. Returns whether one
-    /// was ready.
+    /// Takes the spares that the allocator has ready. Returns whether one was ready.
     pub fn gather(&mut self) -> bool {
         let mut has_come = false;
         while self.ordered > 0
@@ -187,8 +179,32 @@ impl Disk {
             self.spares.push_back(spare);
             has_come = true;
         }
-        self.order_spares();
         has_come
+    }
+
+    /// Whether spares are to be ordered for those that were used.
+    pub fn wants_spares(&self) -> bool {
+        self.spares.len() + (self.ordered as usize) < self.pace.wanted()
+    }
+
+    /// Orders spares for those that were used. They leave room for the shard's next checkpoint, which may have so many
+    /// bytes by now: a segment that is allocated by what was known earlier may take its room.
+    pub fn order_spares(&mut self, checkpoint_bytes: u64) {
+        self.supplies.space.expect_checkpoint(&self.directory, checkpoint_bytes);
+        while self.wants_spares() {
+            let order = SegmentOrder {
+                directory: self.directory.clone(),
+                number: self.next_number(),
+                closed: self.segments().end.saturating_sub(2),
+                bytes: self.segment_bytes,
+                since: Instant::now(),
+                ready: self.ready.0.clone(),
+                room: self.room.clone(),
+                reply_sender: self.supplies.reply_sender.clone(),
+            };
+            self.ordered += 1;
+            self.give(AllocatorJob::Prepare(order));
+        }
     }
 
     /// A new turn may read as many cold blocks again as one turn may.
@@ -232,23 +248,6 @@ impl Disk {
     #[inline]
     fn index(&self, segment: u32) -> usize {
         segment.checked_sub(self.first).expect("a segment that exists") as usize
-    }
-
-    fn order_spares(&mut self) {
-        while self.wants_spares() {
-            let order = SegmentOrder {
-                directory: self.directory.clone(),
-                number: self.next_number(),
-                closed: self.segments().end.saturating_sub(2),
-                bytes: self.segment_bytes,
-                since: Instant::now(),
-                ready: self.ready.0.clone(),
-                room: self.room.clone(),
-                reply_sender: self.supplies.reply_sender.clone(),
-            };
-            self.ordered += 1;
-            self.give(AllocatorJob::Prepare(order));
-        }
     }
 
     fn give(&self, job: AllocatorJob) {

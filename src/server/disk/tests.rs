@@ -10,26 +10,25 @@ const BYTES: u32 = 65_536;
 struct Rig {
     directory: tempfile::TempDir,
     jobs: Sender<AllocatorJob>,
+    space: Arc<Space>,
 }
 
 impl Rig {
     fn new() -> Self {
         let (jobs, received) = unbounded();
-        segment_allocator::start(None, Arc::default(), received).expect("a thread");
-        Self { directory: tempfile::tempdir().expect("a directory"), jobs }
+        let space = Arc::<Space>::default();
+        segment_allocator::start(None, space.clone(), received).expect("a thread");
+        Self { directory: tempfile::tempdir().expect("a directory"), jobs, space }
     }
 
     fn open(&self) -> Result<Disk, StartError> {
-        Disk::open(self.directory.path(), BYTES, supplies_of(self.jobs.clone()))
+        let supplies = Supplies { jobs: self.jobs.clone(), space: self.space.clone(), reply_sender: None };
+        Disk::open(self.directory.path(), BYTES, supplies)
     }
 
     fn file(&self, number: u32) -> std::path::PathBuf {
         segment::path(self.directory.path(), number)
     }
-}
-
-fn supplies_of(jobs: Sender<AllocatorJob>) -> Supplies {
-    Supplies { jobs, space: Arc::default(), reply_sender: None }
 }
 
 /// No order is out then: a restart has a preparer of its own, and this one must not be at work in its directory.
@@ -38,8 +37,14 @@ fn wait_for_spare(disk: &mut Disk) {
     while disk.spare_bytes().is_none() || disk.ordered > 0 {
         assert!(Instant::now() < deadline, "no spare came");
         std::thread::sleep(Duration::from_millis(1));
-        let _ = disk.gather();
+        gather(disk);
     }
+}
+
+/// As a shard does in each turn that knows next to nothing.
+fn gather(disk: &mut Disk) {
+    let _ = disk.gather();
+    disk.order_spares(0);
 }
 
 #[test]
@@ -108,7 +113,7 @@ fn a_log_that_fills_fast_has_more_than_one_spare_and_finds_them_again() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while disk.spares.len() < disk.pace.wanted() {
         assert!(Instant::now() < deadline, "no spare came");
-        let _ = disk.gather();
+        gather(&mut disk);
     }
     let (made, end) = (disk.spares.len(), disk.segments().end);
     assert!(made > 1, "segments were taken as fast as they came");
@@ -133,6 +138,26 @@ fn a_start_leaves_the_room_of_the_next_checkpoint_free() {
     checkpoint.set_len(1 << 42).expect("sparse");
     let disk = rig.open().expect("a log stands on a full disk");
     assert!(disk.spare_bytes().is_none() && disk.is_full(), "a segment would have taken that room");
+}
+
+/// The shard has come to know much since a segment was ordered last.
+#[test]
+fn a_segment_is_ordered_with_what_the_shard_knows_by_then() {
+    let rig = Rig::new();
+    let mut disk = rig.open().expect("opened");
+    gather(&mut disk);
+    disk.take_spare();
+    disk.write(1, 0, b"x");
+    assert!(disk.wants_spares() && disk.ordered == 0, "ordered by what was known before");
+    let all_there_is = u64::MAX / 8;
+    disk.order_spares(all_there_is);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !disk.is_full() {
+        assert!(Instant::now() < deadline && disk.ready.1.is_empty(), "a segment takes the room of the checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    disk.order_spares(0);
+    wait_for_spare(&mut disk);
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl Offline {
         const PATIENCE: usize = 60_000;
         for _round in 0..PATIENCE {
             let _ = self.shard.storage_mut().gather();
+            if self.shard.storage_mut().wants_spares() {
+                let checkpoint_bytes = self.shard.checkpoint_bytes_about();
+                self.shard.storage_mut().order_spares(checkpoint_bytes);
+            }
             if self.shard.journal().has_room(ROOM_BYTES) {
                 return true;
             }

@@ -204,10 +204,9 @@ impl Reactor {
         self.observe_drain(now);
         self.observe_stop(now);
         self.turn.storage_mut().begin_turn();
-        if self.turn.storage_mut().wants_spares() {
-            self.expect_checkpoint();
-        }
-        if self.turn.storage_mut().gather() {
+        let has_room = self.turn.storage_mut().gather();
+        self.order_spares();
+        if has_room {
             // Work that waited for room can continue.
             self.turn.continue_background(now);
         }

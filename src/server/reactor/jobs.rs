@@ -63,15 +63,19 @@ impl Reactor {
         }
     }
 
-    /// Segments leave room for a checkpoint of what the shard knows by now.
-    pub(in crate::server) fn expect_checkpoint(&self) {
-        let bytes = self.turn.shard().checkpoint_bytes_about();
-        self.jobs.queues.space.expect_checkpoint(&self.jobs.directory, bytes);
+    /// Orders segments for those that were used.
+    pub(in crate::server) fn order_spares(&mut self) {
+        if self.turn.storage_mut().wants_spares() {
+            let checkpoint_bytes = self.turn.shard().checkpoint_bytes_about();
+            self.turn.storage_mut().order_spares(checkpoint_bytes);
+        }
     }
 
-    /// Orders a checkpoint if one is due and none is under way.
+    /// Orders a checkpoint if one is due and none is under way. Segments that are not allocated yet leave room for what
+    /// the shard knows by now.
     pub(in crate::server) fn order_due_checkpoint(&mut self, now: Moment) {
-        self.expect_checkpoint();
+        let checkpoint_bytes = self.turn.shard().checkpoint_bytes_about();
+        self.jobs.queues.space.expect_checkpoint(&self.jobs.directory, checkpoint_bytes);
         let jobs = &mut self.jobs;
         if self.stopping.is_some() || jobs.checkpoint_at.is_none_or(|at| at > now.steady) {
             return;
