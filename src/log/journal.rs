@@ -131,11 +131,6 @@ impl<S: Storage> Journal<S> {
         self.durable
     }
 
-    /// The end of the newest record that is not a `Mark`: only data before it can be lost.
-    pub fn said(&self) -> Position {
-        self.said
-    }
-
     /// Ends the batch with a `Mark` and returns the range to sync; `None` if no record waits for a sync.
     pub fn seal(&mut self) -> Option<Batch> {
         if !self.is_awaited {
@@ -144,11 +139,6 @@ impl<S: Storage> Journal<S> {
         self.is_awaited = false;
         self.put((&Record::Mark { durable: self.durable }).into(), MARK_BYTES);
         Some(Batch { from: self.durable, to: self.end })
-    }
-
-    /// Requests a sync of what was appended lazily, unless a `Mark` has taken the last room.
-    pub fn want_durable(&mut self) {
-        self.is_awaited |= self.durable < self.said && MARK_BYTES <= self.room_here();
     }
 
     /// Appends a `Mark` if the durable position has moved since the last one, without requesting a sync. So rot in the

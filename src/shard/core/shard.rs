@@ -13,7 +13,7 @@ use crate::shard::table::cost::Cost;
 use crate::shard::table::message_pool::MessagePool;
 use crate::shard::table::stats::Stats;
 use crate::shard::work::healing::Healing;
-use crate::shard::work::retention::{Leaving, RetainedCheckpoints};
+use crate::shard::work::retention::RetainedCheckpoints;
 use std::sync::Arc;
 
 /// One core's share of the users and conversations, without sockets, disks and clocks.
@@ -99,7 +99,6 @@ impl<S: Storage> ShardLog<S> {
 /// The progress of dropping the oldest segments.
 pub(in crate::shard) struct RetentionProgress {
     pub checkpoints: RetainedCheckpoints,
-    pub leaving: Option<Leaving>,
     pub clock: SettledClock,
 }
 

@@ -76,7 +76,7 @@ impl<S: Storage> Shard<S> {
             settings,
             log: ShardLog::new(journal),
             state,
-            retention: RetentionProgress { checkpoints: kept, leaving: None, clock },
+            retention: RetentionProgress { checkpoints: kept, clock },
             healing: Some(Box::default()),
             spares: MessagePool::default(),
             meters: Meters::default(),

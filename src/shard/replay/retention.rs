@@ -1,13 +1,12 @@
 //! Keeps a log short: decides when a checkpoint is due, and which segments retention drops.
 //!
 //! Invariants: nothing is dropped that a start from either of the two newest checkpoints would read, that contains a
-//! delivery without a durable confirmation, or that a repeated send could need; users keep their seqs, which
+//! delivery whose confirmation is not in both of them, or that a repeated send could need; users keep their seqs, which
 //! checkpoints contain.
 
 use crate::log::{Record, Storage};
 use crate::model::{Millis, Moment};
 use crate::shard::rows::conversation::ConversationTable;
-use crate::shard::work::retention::Leaving;
 use crate::shard::{Shard, State};
 
 impl<S: Storage> Shard<S> {
@@ -42,30 +41,18 @@ impl<S: Storage> Shard<S> {
     /// doubt.
     pub(in crate::shard) fn retire(&mut self, now: Moment) {
         let first = self.log.journal.segments().start;
-        if self.retention.leaving.is_none() {
-            if !self.retention.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
-                return;
-            }
-            self.retention.leaving = Some(Leaving { known_at: self.log.journal.said() });
+        if !self.retention.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
+            return;
         }
-        if !self.retention.leaving.is_some_and(|leaving| self.would_be_known(leaving)) {
-            return self.log.journal.want_durable();
-        }
-        self.retention.leaving = None;
         self.log.journal.storage_mut().drop_first();
         self.state.forget_before(first + 1);
         self.meters.stats.dropped_segments += 1;
     }
 
-    /// Whether any start would know that no unconfirmed delivery needs the segment: a power cut may remove
-    /// confirmations that are not durable, and a start refuses a log without a message that it must send again.
-    fn would_be_known(&self, Leaving { known_at }: Leaving) -> bool {
-        let is_in_older_checkpoint = self.retention.checkpoints.older.is_some_and(|older| known_at.segment() < older);
-        known_at <= self.log.journal.durable() || is_in_older_checkpoint
-    }
-
     /// The older checkpoint begins after the last record of its segment, which is therefore still read; so are the
-    /// messages of the jobs in it.
+    /// messages of the jobs in it, and of the deliveries that are unconfirmed in it. What a checkpoint has is durable: a
+    /// power cut may remove a confirmation that no checkpoint has, and a start refuses a log without a message that it
+    /// must send again.
     fn may_drop(&self, segment: u32) -> bool {
         let done_in = self.state.segments.dependencies.done_in(segment);
         let is_covered = self.retention.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);

@@ -2,7 +2,6 @@
 //! segments.
 
 use crate::log::record::bytes::{Put, Reader};
-use crate::model::Position;
 use std::collections::BTreeMap;
 
 /// When checkpoints are made and what retention drops.
@@ -70,13 +69,6 @@ impl SegmentDependencies {
     pub fn forget_before(&mut self, segment: u32) {
         self.0 = self.0.split_off(&segment);
     }
-}
-
-/// The oldest segment, which is dropped once it is durable that no unconfirmed delivery needs it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::shard) struct Leaving {
-    /// A confirmation before this position must be durable first.
-    pub known_at: Position,
 }
 
 #[cfg(test)]
