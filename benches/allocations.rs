@@ -19,7 +19,7 @@ use mushan::model::{Answer, DeviceKey, GroupId, Limits, Millis, Moment, Order, P
 use mushan::server::turn::{Action, Common, LinkKey, Turn};
 use mushan::shard::{Placement, Shard, ShardSettings, Ticket, Upkeep, Windows};
 use mushan::wire::proto::{AuthRequest, CommandType, MessageAck, SendMessageRequest, WebSocketMessage};
-use mushan::wire::{Context, ServerKey, token};
+use mushan::wire::{Context, HandshakePolicy, ServerKey, token};
 use prost::Message as _;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Core {
         let (shard, _) = Shard::open(settings, storage, NO_CHECKPOINTS, NOW).expect("a new log");
         let context = Context {
             limits,
-            subprotocols: Vec::new(),
+            handshake: HandshakePolicy::default(),
             server_version: "bench",
             server_key: ServerKey::of([1; 32]),
             node_id: 1,

@@ -15,7 +15,8 @@ use mushan::model::{
     TypingNotice, Verb,
 };
 use mushan::wire::{
-    Connection, Context, Encoding, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant, encode_event,
+    Connection, Context, Encoding, HandshakePolicy, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant,
+    encode_event,
 };
 use std::hint::black_box;
 use std::sync::Arc;
@@ -177,7 +178,7 @@ fn context() -> Context {
     let server_key = ServerKey::of([7; 32]);
     Context {
         limits: Limits::default(),
-        subprotocols: Vec::new(),
+        handshake: HandshakePolicy::default(),
         server_version: "0.1.0",
         server_key,
         node_id: 1,

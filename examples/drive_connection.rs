@@ -2,7 +2,7 @@
 //! socket come out. Run it with `cargo run --example drive_connection`.
 
 use mushan::model::{Closing, Command, ConversationSeq, Limits, MessageId, Millis, Moment, Reply, Seq};
-use mushan::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant};
+use mushan::wire::{Connection, Context, HandshakePolicy, Incoming, ReceivedBytes, Scratch, ServerKey, SessionGrant};
 
 const UPGRADE: &str = "GET /rpc HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -53,9 +53,8 @@ fn frame(text: &str) -> Vec<u8> {
 
 pub fn main() {
     let now = Moment::told(Millis(1_700_000_000_000));
-    let (limits, server_key) = (Limits::default(), ServerKey::of([7; 32]));
-    let context =
-        Context { limits, subprotocols: Vec::new(), server_version: "0.1.0", server_key, node_id: 1, inbox_epoch: 1 };
+    let (limits, handshake, server_key) = (Limits::default(), HandshakePolicy::default(), ServerKey::of([7; 32]));
+    let context = Context { limits, handshake, server_version: "0.1.0", server_key, node_id: 1, inbox_epoch: 1 };
     let connection = Connection::new(now, &context);
     let mut driver = Driver { connection, context, scratch: Scratch::default(), now };
 

@@ -1,6 +1,7 @@
 //! The table of routes, and the steps of every request: checking the token, counting the response.
 
 use crate::admin::api::Api;
+use crate::admin::base::browsers::{check_host, check_site};
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
 use crate::admin::events::stream;
@@ -107,7 +108,10 @@ async fn serve(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
         caller.has_borne_token();
     }
     let began = Instant::now();
-    let response = if api.admits(&request) { next.run(request).await } else { ApiError::Unauthorized.into_response() };
+    let response = match api.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
     api.count(response.status(), began.elapsed());
     response
 }
@@ -118,14 +122,19 @@ async fn describe() -> Response {
 
 impl Api {
     /// Whether the request may be served. Without the token even the existence of a path is not disclosed.
-    fn admits(&self, request: &Request) -> bool {
+    fn check(&self, request: &Request) -> Result<(), ApiError> {
+        check_site(request.method(), request.headers())?;
+        if self.token.is_borne_by(request.headers()) {
+            return Ok(());
+        }
+        check_host(request.uri(), request.headers(), &self.options.admin.allowed_hosts)?;
         let named = ROUTES.iter().find(|route| route.path == request.uri().path() && route.method == request.method());
         let is_open = match named.map_or(Access::Token, |route| route.access) {
             Access::Everybody => true,
             Access::Metrics => self.options.admin.metrics == MetricsAccess::Everybody,
             Access::Token => false,
         };
-        is_open || self.token.is_borne_by(request.headers())
+        if is_open { Ok(()) } else { Err(ApiError::Unauthorized) }
     }
 
     fn count(&self, status: StatusCode, took: Duration) {

@@ -40,6 +40,10 @@ pub enum Closing {
     Kicked,
     /// The handshake was refused with an HTTP status, or was not finished in time.
     HandshakeRefused,
+    /// A browser connected from a page of an origin that is not allowed.
+    OriginRefused,
+    /// The connection of a proxy does not begin with the PROXY header that it is to send, or with a wrong one.
+    ProxyHeaderMissing,
     /// No room: too many connections, or too many unauthenticated ones of one address. The client should retry later.
     Crowded,
     /// The TLS handshake failed, or a record was wrong.
@@ -50,7 +54,7 @@ pub enum Closing {
 
 impl Closing {
     /// Every reason, in the order of the metrics.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Normal,
         Self::Stopping,
         Self::ProtocolError,
@@ -68,6 +72,8 @@ impl Closing {
         Self::AccountDisabled,
         Self::Kicked,
         Self::HandshakeRefused,
+        Self::OriginRefused,
+        Self::ProxyHeaderMissing,
         Self::Crowded,
         Self::TlsFailed,
         Self::Gone,
@@ -103,7 +109,9 @@ impl Closing {
             Self::TokenExpired | Self::TokenRevoked => Some(4007),
             Self::AccountDisabled => Some(4008),
             Self::Kicked => Some(4009),
-            Self::HandshakeRefused | Self::TlsFailed | Self::Gone => None,
+            Self::HandshakeRefused | Self::OriginRefused | Self::ProxyHeaderMissing | Self::TlsFailed | Self::Gone => {
+                None
+            }
         }
     }
 
@@ -127,6 +135,8 @@ impl Closing {
             Self::AccountDisabled => "account_disabled",
             Self::Kicked => "kicked",
             Self::HandshakeRefused => "handshake_refused",
+            Self::OriginRefused => "origin_refused",
+            Self::ProxyHeaderMissing => "proxy_header_missing",
             Self::Crowded => "crowded",
             Self::TlsFailed => "tls_failed",
             Self::Gone => "gone",
@@ -153,6 +163,8 @@ impl Closing {
             Self::AccountDisabled => "account disabled",
             Self::Kicked => "ended by an operator",
             Self::HandshakeRefused => "handshake refused",
+            Self::OriginRefused => "origin refused",
+            Self::ProxyHeaderMissing => "PROXY header missing",
             Self::Crowded => "no room, try again later",
             Self::TlsFailed => "TLS failed",
             Self::Gone => "gone",

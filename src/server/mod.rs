@@ -15,6 +15,7 @@ mod hook;
 mod host;
 mod offline;
 mod outbound;
+mod peer;
 mod reactor;
 mod ring;
 mod start;

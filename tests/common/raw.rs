@@ -1,8 +1,9 @@
 //! A TCP connection under full control: bytes of HTTP and of WebSocket frames, cut where a test wants them cut.
 
 use super::PATIENCE;
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 pub mod opcode {
     pub const TEXT: u8 = 1;
@@ -43,7 +44,18 @@ pub fn upgrade_request(path: &str) -> String {
 
 impl Raw {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        Self::on(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// Connected from another address of this machine.
+    pub fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
+        socket.connect(&address.into()).expect("the server accepts");
+        Self::on(socket.into())
+    }
+
+    pub fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
         Self { stream }

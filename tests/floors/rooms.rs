@@ -19,8 +19,8 @@ pub(super) const FLOORS: [(&str, &[&str]); 8] = [
     (
         "server",
         &[
-            "base", "outbound", "event", "config", "auth", "tls", "turn", "ring", "disk", "hook", "data", "follow",
-            "host", "state", "reactor", "start", "backup", "offline",
+            "base", "outbound", "event", "peer", "config", "auth", "tls", "turn", "ring", "disk", "hook", "data",
+            "follow", "host", "state", "reactor", "start", "backup", "offline",
         ],
     ),
     ("admin", &["base", "messages", "people", "events", "webhooks", "watch"]),

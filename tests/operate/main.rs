@@ -11,6 +11,7 @@ mod audit;
 mod away;
 mod backend;
 mod backup;
+mod browsers;
 mod chat;
 mod devices;
 mod events;

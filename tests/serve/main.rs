@@ -18,6 +18,7 @@ mod epoch;
 mod examples;
 mod first_start;
 mod issuers;
+mod proxies;
 mod sdk;
 mod server;
 mod tls;

@@ -9,8 +9,8 @@ use mushan::model::{
     RequestTag, Seq, SettingFlags, StreamChunk,
 };
 use mushan::wire::{
-    Connection, Context, Credentials, Incoming, ReceivedBytes as Received, Scratch, ServerKey, SessionGrant,
-    encode_event,
+    Connection, Context, Credentials, HandshakePolicy, Incoming, ReceivedBytes as Received, Scratch, ServerKey,
+    SessionGrant, encode_event,
 };
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Client {
         let server_key = ServerKey::of(SERVER_KEY);
         let context = Context {
             limits: Limits::default(),
-            subprotocols: Vec::new(),
+            handshake: HandshakePolicy::default(),
             server_version: "0.1.2",
             server_key,
             node_id: 1,

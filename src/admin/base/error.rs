@@ -18,6 +18,10 @@ pub enum ApiError {
     Invalid(String),
     #[error("the admin token is missing or wrong: Authorization: Bearer TOKEN")]
     Unauthorized,
+    #[error("this name is not this server's: name it in admin.allowed_hosts, or use an address")]
+    WrongHost,
+    #[error("a page of another site may not change anything here")]
+    CrossSite,
     #[error("unknown path; see GET /v1/openapi.json")]
     NotFound,
     #[error("there is no webhook of that name; see GET /v1/webhooks")]
@@ -63,9 +67,11 @@ pub enum ApiError {
 
 /// Every code that is not the name of a refusal.
 #[cfg(test)]
-pub const CODES: [&str; 15] = [
+pub const CODES: [&str; 17] = [
     "denied",
     "unauthorized",
+    "wrong_host",
+    "cross_site",
     "not_found",
     "method_not_allowed",
     "request_timeout",
@@ -100,6 +106,8 @@ impl ApiError {
             Self::Denied(_) => "denied",
             Self::Invalid(_) => Refusal::InvalidParam.name(),
             Self::Unauthorized => "unauthorized",
+            Self::WrongHost => "wrong_host",
+            Self::CrossSite => "cross_site",
             Self::NotFound | Self::WebhookNotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
@@ -130,6 +138,8 @@ impl ApiError {
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NotFound | Self::WebhookNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

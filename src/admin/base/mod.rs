@@ -1,6 +1,7 @@
 //! Shared by all handlers: connections, the token, decoding of requests, orders under way, refusals.
 
 pub mod answer;
+pub mod browsers;
 pub mod connections;
 pub mod error;
 pub mod intake;

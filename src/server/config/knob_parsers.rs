@@ -117,17 +117,6 @@ pub fn set_subprotocols(options: &mut Options, text: &str) -> Result<(), String>
     Ok(())
 }
 
-pub fn show_trusted_proxies(options: &Options) -> String {
-    options.trusted_proxies.to_string()
-}
-
-pub fn set_trusted_proxies(options: &mut Options, text: &str) -> Result<(), String> {
-    let networks = text.parse();
-    options.trusted_proxies =
-        networks.map_err(|()| format!("\"{text}\" is not a list of networks such as 127.0.0.0/8,10.1.2.3"))?;
-    Ok(())
-}
-
 /// Parses an address with a port. A port alone gets the address `alone`; `localhost` is 127.0.0.1.
 pub fn address_of(text: &str, alone: IpAddr) -> Option<SocketAddr> {
     let text = text.trim();

@@ -3,7 +3,7 @@
 //! A default is the value in `Options::default`, so it is written once. The unit is the last part of the key.
 
 use crate::server::config::options::{Durability, MetricsAccess, Options};
-use crate::server::config::{hook_parsers, knob_parsers, tls_parsers};
+use crate::server::config::{hook_parsers, knob_parsers, peer_parsers, tls_parsers};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -122,6 +122,7 @@ pub static KNOBS: &[Knob] = &[
     number!("admin.order_ms", 1, 10 * MINUTE_MS, U64, admin.order_ms, "how long a shard may take to answer an order"),
     number!("admin.read_ms", 100, 10 * MINUTE_MS, U64, admin.read_ms, "how long a request's head may take to arrive, and how long its body"),
     number!("admin.body_bytes_max", KIB, 64 * MIB, Usize, admin.body_bytes_max, "bytes of a request's body"),
+    special("admin.allowed_hosts", KnobKind::Choice { show: peer_parsers::show_allowed_hosts, set: peer_parsers::set_allowed_hosts }, "names in Host under which the HTTP API answers requests without the token, beside addresses and names without a dot; * = all"),
     special("hook.url", KnobKind::Choice { show: hook_parsers::show_url, set: hook_parsers::set_url }, "https URL that is asked before a message is accepted, or http on this machine; empty = none"),
     special("hook.on_failure", KnobKind::Choice { show: hook_parsers::show_on_failure, set: hook_parsers::set_on_failure }, "what becomes of a message about which the hook gives no answer in time: open (accepted) or closed (refused); no default"),
     special("hook.asked", KnobKind::Choice { show: hook_parsers::show_asked, set: hook_parsers::set_asked }, "kinds of messages about which the hook is asked: stored, unstored, chunk, backend, system"),
@@ -144,7 +145,10 @@ pub static KNOBS: &[Knob] = &[
     number!("server.connections_max", 1, 1_000_000, Usize, connections_max, "connections per shard"),
     special("server.subprotocols", KnobKind::Choice { show: knob_parsers::show_subprotocols, set: knob_parsers::set_subprotocols }, "WebSocket subprotocols, separated by commas, that are accepted if clients request them, in addition to mushan.binary.v1 and mushan.jsonrpc.v1"),
     number!("server.handshakes_per_address_max", 1, 1_000_000, Usize, handshakes_per_address_max, "unauthenticated connections per shard and client address; a further one replaces the oldest"),
-    special("server.trusted_proxies", KnobKind::Choice { show: knob_parsers::show_trusted_proxies, set: knob_parsers::set_trusted_proxies }, "networks without that bound, for example of proxies, such as 127.0.0.0/8,10.1.2.3"),
+    special("server.trusted_proxies", KnobKind::Choice { show: peer_parsers::show_trusted_proxies, set: peer_parsers::set_trusted_proxies }, "networks of proxies, such as 127.0.0.0/8,10.1.2.3: without bounds by address, and believed about their clients"),
+    special("server.forwarded_header", KnobKind::Choice { show: peer_parsers::show_forwarded_header, set: peer_parsers::set_forwarded_header }, "header in which trusted proxies name their clients: x-forwarded-for, forwarded or off"),
+    special("server.proxy_protocol_from", KnobKind::Choice { show: peer_parsers::show_announcing, set: peer_parsers::set_announcing }, "networks whose connections must begin with a PROXY header, version 1 or 2; empty = none"),
+    special("server.allowed_origins", KnobKind::Choice { show: peer_parsers::show_allowed_origins, set: peer_parsers::set_allowed_origins }, "origins of web pages that may connect, beside those of the server's own host, such as https://app.example.org; * = all"),
     number!("server.shard_requests_max", 1, 65_536, Usize, windows.requests_max, "unanswered requests from one shard to another"),
     number!("server.shard_deliveries_max", 1, 65_536, Usize, windows.deliveries_max, "unconfirmed deliveries from one shard to another"),
     number!("server.window_bytes_max", 64 * KIB, KIB * MIB, Usize, windows.bytes_max, "bytes of unanswered requests, and of unconfirmed deliveries, from one shard to another"),

@@ -7,6 +7,7 @@ pub(super) mod hook_parsers;
 pub(super) mod knob_parsers;
 pub(super) mod knobs;
 pub(super) mod options;
+mod peer_parsers;
 mod renamed;
 pub(super) mod tls;
 pub(super) mod tls_parsers;

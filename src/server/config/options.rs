@@ -6,9 +6,10 @@ use crate::server::config::tls::TlsOptions;
 use crate::server::config::webhooks::WebhookOptions;
 use crate::server::outbound::addresses::AddressPolicy;
 use crate::server::outbound::endpoint::Endpoint;
+use crate::server::peer::proxies::Proxies;
 use crate::shard::{SLOTS, Upkeep, Windows};
-use crate::wire::TokenAlgorithm;
 use crate::wire::token::Expiry;
+use crate::wire::{AllowedOrigins, ForwardedHeader, TokenAlgorithm};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -76,6 +77,8 @@ pub struct AdminOptions {
     /// How long a request may take to arrive.
     pub read_ms: u64,
     pub body_bytes_max: usize,
+    /// Names of this API in `Host`, beside addresses and names without a dot.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl AdminOptions {
@@ -104,6 +107,7 @@ impl Default for AdminOptions {
             order_ms: 10_000,
             read_ms: 10_000,
             body_bytes_max: 1 << 20,
+            allowed_hosts: Vec::new(),
         }
     }
 }
@@ -260,8 +264,10 @@ pub struct Options {
     pub connections_max: usize,
     /// The most unauthenticated connections of one address (IPv6: one /64) to one shard.
     pub handshakes_per_address_max: usize,
-    /// Addresses without that bound, from which many clients come, such as a proxy's.
-    pub trusted_proxies: Networks,
+    /// Proxies that are believed.
+    pub proxies: Proxies,
+    /// Pages that may connect.
+    pub allowed_origins: AllowedOrigins,
     /// A session whose socket takes no byte for this time is closed as too slow.
     pub send_stalled_ms: u64,
     /// How long TCP waits for the acknowledgement of sent bytes.
@@ -315,7 +321,12 @@ impl Default for Options {
             subprotocols: Vec::new(),
             connections_max: 65_536,
             handshakes_per_address_max: 64,
-            trusted_proxies: Networks::loopback(),
+            proxies: Proxies {
+                trusted: Networks::loopback(),
+                announcing: Networks::default(),
+                header: ForwardedHeader::XForwardedFor,
+            },
+            allowed_origins: AllowedOrigins::default(),
             send_stalled_ms: 10_000,
             tcp_user_timeout_ms: 30_000,
             keepalive_ms: 60_000,

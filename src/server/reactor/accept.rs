@@ -3,6 +3,7 @@
 //! A connection without room is refused: 503 before the upgrade, close code 1013 after it.
 
 use crate::model::{Moment, Steady};
+use crate::server::peer::client::PeerAddress;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::Next;
 use crate::server::state::counters::Turned;
@@ -82,11 +83,22 @@ impl Reactor {
             return self.touch(key);
         }
         let Some(key) = self.enter(now) else { return };
-        let origin = self.accepting.half_open.origin_of(peer.ip());
-        self.sockets.insert(key, descriptor, PeerIdentity::Stranger(origin));
+        self.turn.note_peer(key, peer.into());
+        self.sockets.insert(key, descriptor, PeerIdentity::Stranger(None));
         self.touch(key);
-        let displaced = origin.and_then(|origin| self.accepting.half_open.enter(origin, key));
-        if let Some(displaced) = displaced {
+        self.enter_half_open(now, key);
+    }
+
+    /// Counts a connection among the unauthenticated ones of its client's address, once that is known. To be called
+    /// after whatever may tell the address.
+    pub(in crate::server) fn enter_half_open(&mut self, now: Moment, key: LinkKey) {
+        let Some(origin) = self.turn.counted_address(key).map(PeerAddress::from) else { return };
+        let Some(socket) = self.sockets.of(key) else { return };
+        if socket.standing != PeerIdentity::Stranger(None) {
+            return;
+        }
+        socket.standing = PeerIdentity::Stranger(Some(origin));
+        if let Some(displaced) = self.accepting.half_open.enter(origin, key) {
             self.displace(now, displaced);
         }
     }

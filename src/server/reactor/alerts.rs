@@ -1,7 +1,7 @@
 //! Warnings that are repeated while their condition lasts, each at most once a minute.
 
 use crate::log::Storage;
-use crate::model::Steady;
+use crate::model::{Closing, Steady};
 use crate::server::reactor::event_loop::Reactor;
 
 impl Reactor {
@@ -15,6 +15,7 @@ impl Reactor {
                  there is room again"
             );
         }
+        self.complain_of_arrivals(now);
         let logins = self.turn.traffic().logins_refused;
         let refused = logins.sum();
         if refused > self.complaints.logins_told && self.complaints.logins.is_due(now) {
@@ -23,6 +24,33 @@ impl Reactor {
             let counts = logins.iter().filter(|(_, count)| *count > 0);
             let counts: Vec<String> = counts.map(|(refusal, count)| format!("{count} {}", refusal.name())).collect();
             tracing::warn!(shard, since, "logins are refused; since the start: {}", counts.join(", "));
+        }
+    }
+    /// Connections that end before their upgrade because somebody has to change a setting.
+    fn complain_of_arrivals(&mut self, now: Steady) {
+        let (shard, ended) = (self.me.0, self.turn.traffic().ended);
+        let complaints = &mut self.complaints;
+        let missing = ended[Closing::ProxyHeaderMissing as usize];
+        if missing > complaints.proxy_headers_told && complaints.proxy_headers.is_due(now) {
+            let since = missing - complaints.proxy_headers_told;
+            complaints.proxy_headers_told = missing;
+            tracing::warn!(
+                shard,
+                since,
+                "connections from a network in server.proxy_protocol_from begin without a PROXY header and are closed: let \
+                 the proxy send it, or take its address out of that setting"
+            );
+        }
+        let pages = ended[Closing::OriginRefused as usize];
+        if pages > complaints.origins_told && complaints.origins.is_due(now) {
+            let since = pages - complaints.origins_told;
+            complaints.origins_told = pages;
+            tracing::warn!(
+                shard,
+                since,
+                "web pages of other hosts are answered 403: name their origins in server.allowed_origins, and let a proxy \
+                 pass Host unchanged"
+            );
         }
     }
 }

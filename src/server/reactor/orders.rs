@@ -4,7 +4,6 @@ use crate::model::Answer;
 use crate::model::Moment;
 use crate::server::follow::log_follower::CommittedEnd;
 use crate::server::reactor::event_loop::Reactor;
-use crate::server::state::listener::peer_of;
 use crate::shard::Ticket;
 use compact_str::ToCompactString;
 
@@ -23,8 +22,7 @@ impl Reactor {
     pub(in crate::server) fn answer(&mut self, ticket: Ticket, mut answer: Answer) {
         if let Answer::Sessions(sessions) = &mut answer {
             for session in sessions {
-                let socket = self.turn.open_link(session.id).and_then(|key| self.sockets.of(key));
-                let address = socket.and_then(|socket| peer_of(&socket.descriptor).ok());
+                let address = self.turn.open_link(session.id).and_then(|key| self.turn.client(key));
                 session.address = address.map(|address| address.to_compact_string()).unwrap_or_default();
             }
         }

@@ -64,7 +64,7 @@ impl Reactor {
                 let began = self.turn.is_handshaking(key).then(Instant::now);
                 self.turn.received(now, key, bytes);
                 self.accepting.handshakes.spend(self.turn_number, began);
-                self.note_authenticated(key);
+                self.note_authenticated(now, key);
             }
             SocketPhase::Open | SocketPhase::Departing(_) => socket.waiting.extend_from_slice(bytes),
         }
@@ -101,16 +101,21 @@ impl Reactor {
         if socket.waiting.is_empty() {
             socket.waiting = Vec::new();
         }
-        self.note_authenticated(key);
+        self.note_authenticated(now, key);
     }
 
-    fn note_authenticated(&mut self, key: LinkKey) {
+    fn note_authenticated(&mut self, now: Moment, key: LinkKey) {
         let is_stranger = self.sockets.of(key).is_some_and(|socket| socket.standing != PeerIdentity::Known);
-        if is_stranger && self.turn.is_authenticated(key) {
+        if !is_stranger {
+            return;
+        }
+        if self.turn.is_authenticated(key) {
             self.leave_half_open(key);
             if let Some(socket) = self.sockets.of(key) {
                 socket.standing = PeerIdentity::Known;
             }
+        } else {
+            self.enter_half_open(now, key);
         }
     }
 

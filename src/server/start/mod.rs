@@ -28,7 +28,7 @@ use crate::server::state::mesh;
 use crate::server::state::shared::Shared;
 use crate::server::tls::identity::TlsIdentity;
 use crate::server::tls::watch::{Identities, Watching};
-use crate::wire::{Context, ServerKey};
+use crate::wire::{Context, HandshakePolicy, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -320,7 +320,11 @@ fn shard_specs(
     let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
     let context = Arc::new(Context {
         limits: session_limits(options),
-        subprotocols: options.subprotocols.clone(),
+        handshake: HandshakePolicy {
+            subprotocols: options.subprotocols.clone(),
+            origins: options.allowed_origins.clone(),
+            forwarded: options.proxies.header,
+        },
         server_version: env!("CARGO_PKG_VERSION"),
         // A new key at each start: PROTOCOL 3.3.
         server_key: ServerKey::of(secret::random()?),

@@ -168,8 +168,8 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         let failed = |error| ShardStarted::Failed(listener::refused(address, "--listen", error));
         report(&reports, result.map_or_else(failed, |()| ShardStarted::Listening));
     };
-    let trusted = spec.options.trusted_proxies.clone();
-    let half_open = HalfOpen::new(spec.options.handshakes_per_address_max, trusted, spec.seed);
+    turn.set_proxies(Arc::new(spec.options.proxies.clone()));
+    let half_open = HalfOpen::new(spec.options.handshakes_per_address_max, spec.seed);
     let mut accepting =
         Accepting::new(spec.listener, (half_open, spec.connections_max, spec.descriptors), Box::new(opened));
     accepting.tls = spec.tls;

@@ -14,6 +14,11 @@ pub struct Complaints {
     pub logins: Complaint,
     /// The number of refused logins at the last report.
     pub logins_told: u64,
+    pub proxy_headers: Complaint,
+    pub origins: Complaint,
+    /// The numbers of connections without their PROXY header, and of refused pages, at the last reports.
+    pub proxy_headers_told: u64,
+    pub origins_told: u64,
 }
 
 #[derive(Clone, Copy, Default)]

@@ -1,42 +1,22 @@
 //! The unauthenticated connections of each address, oldest first.
 //!
 //! When an address has all the unauthenticated connections that it may have, a new one replaces its oldest one: a
-//! silent client cannot keep out others behind the same address. Trusted `Networks`, such as a proxy's, have no bound.
+//! silent client cannot keep out others behind the same address. A trusted proxy's own connections are not counted.
 
-use crate::server::base::networks::Networks;
+use crate::server::peer::client::PeerAddress;
 use crate::server::turn::LinkKey;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
-use std::net::IpAddr;
-
-/// One IPv4 address, or one IPv6 /64 network, which usually belongs to one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PeerAddress(u64, bool);
-
-impl From<IpAddr> for PeerAddress {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(address.to_bits()), false),
-            IpAddr::V6(address) => Self((address.to_bits() >> 64) as u64, true),
-        }
-    }
-}
 
 pub struct HalfOpen {
     waiting: HashMap<PeerAddress, VecDeque<LinkKey>, FixedState>,
     per_origin_max: usize,
-    trusted: Networks,
 }
 
 impl HalfOpen {
-    pub fn new(per_origin_max: usize, trusted: Networks, seed: u64) -> Self {
-        Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max, trusted }
-    }
-
-    /// The origin that is counted; `None` for an address without a bound.
-    pub fn origin_of(&self, address: IpAddr) -> Option<PeerAddress> {
-        (!self.trusted.contain(address)).then(|| PeerAddress::from(address))
+    pub fn new(per_origin_max: usize, seed: u64) -> Self {
+        Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max }
     }
 
     /// Counts a connection. If its origin exceeds the bound, the oldest connection is removed and returned, to be
@@ -60,6 +40,7 @@ impl HalfOpen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn origin(address: &str) -> PeerAddress {
         address.parse::<IpAddr>().expect("an address").into()
@@ -67,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_an_origin_makes_room_for_the_newest_and_for_no_other_origin() {
-        let mut half_open = HalfOpen::new(2, Networks::default(), 1);
+        let mut half_open = HalfOpen::new(2, 1);
         let (one, other) = (origin("10.0.0.1"), origin("10.0.0.2"));
         assert_eq!([half_open.enter(one, LinkKey(1)), half_open.enter(one, LinkKey(2))], [None, None]);
         assert_eq!(half_open.enter(other, LinkKey(3)), None);
@@ -76,13 +57,6 @@ mod tests {
         assert_eq!(half_open.enter(one, LinkKey(5)), None, "leaving makes room");
         [(one, 4), (one, 5), (other, 3)].into_iter().for_each(|(origin, key)| half_open.leave(origin, LinkKey(key)));
         assert!(half_open.waiting.is_empty(), "no address is remembered for nothing");
-    }
-
-    #[test]
-    fn trusted_networks_have_no_bound() {
-        let half_open = HalfOpen::new(1, "10.0.0.0/8".parse().expect("a list"), 1);
-        assert_eq!(half_open.origin_of("10.9.9.9".parse().expect("an address")), None);
-        assert_eq!(half_open.origin_of("11.9.9.9".parse().expect("an address")), Some(origin("11.9.9.9")));
     }
 
     #[test]

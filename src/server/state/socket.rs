@@ -6,8 +6,8 @@
 use crate::model::ShardId;
 use crate::model::Steady;
 use crate::server::base::descriptors::Descriptor;
+use crate::server::peer::client::PeerAddress;
 use crate::server::ring::operation::{SocketGeneration, SocketIndex};
-use crate::server::state::half_open::PeerAddress;
 use crate::server::turn::LinkKey;
 
 /// The number of parts of the socket table. A sweep examines one part, so that no turn examines all sockets.

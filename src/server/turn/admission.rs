@@ -24,6 +24,7 @@ impl<S: Storage> Turn<S> {
     /// A connection from another core whose user belongs here, and for which there is no room.
     pub fn turn_away_migrating(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
         let key = self.links.insert(migrating.connection, migrating.layer);
+        self.links[key].client = migrating.client;
         let link = &mut self.links[key];
         self.traffic.logins_refused.count(Refusal::Busy);
         link.connection.turn_away(&migrating.arrival.tag, Refusal::Busy.into(), now, &self.common.context);
@@ -34,6 +35,7 @@ impl<S: Storage> Turn<S> {
 
     pub(in crate::server) fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
+        self.locate(key);
         let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
         let verified = verify_token(&self.common.keyring, &token, &user, now).and_then(|claims| {
             let device = match link.connection.encoding() {

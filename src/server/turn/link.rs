@@ -1,6 +1,8 @@
 //! A link: a connection with its key on this core and the state that the turn keeps for it.
 
 use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
+use crate::server::peer::client::ClientAddress;
+use crate::server::peer::proxy_header::HeaderReader;
 use crate::server::tls::record_layer::RecordLayer;
 use crate::server::turn::withheld::Withheld;
 use crate::wire::Connection;
@@ -20,6 +22,8 @@ pub struct MigratingConnection {
     pub connection: Connection,
     /// Its TLS state, if it has one.
     pub(in crate::server) layer: Option<Box<RecordLayer>>,
+    /// The client's address, as far as it is known.
+    pub(in crate::server) client: Option<ClientAddress>,
     /// The user and the request that authenticated it.
     pub arrival: Authenticated,
 }
@@ -53,6 +57,10 @@ pub(in crate::server) struct Link {
     pub connection: Connection,
     /// `None`: the socket's bytes are plaintext.
     pub layer: Option<Box<RecordLayer>>,
+    /// Awaited before everything else; `None`: there is none to come.
+    pub proxy_header: Option<Box<HeaderReader>>,
+    /// The client's address, as far as it is known.
+    pub client: Option<ClientAddress>,
     /// The id of the session once it is open; before that it distinguishes this link from earlier ones with the same
     /// key.
     pub session: SessionId,
@@ -136,6 +144,8 @@ impl Link {
         Self {
             connection,
             layer,
+            proxy_header: None,
+            client: None,
             session,
             stage: LinkStage::Entering,
             is_paused: false,

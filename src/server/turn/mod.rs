@@ -6,6 +6,7 @@
 
 pub(super) mod action;
 pub(super) mod admission;
+pub(super) mod arrival;
 pub(super) mod deadlines;
 pub(super) mod effects;
 pub(super) mod link;
@@ -17,10 +18,11 @@ pub(super) mod withheld;
 use crate::log::{Batch, Storage};
 use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady, Verb};
 use crate::server::auth::keyring::Keyring;
+use crate::server::peer::proxies::Proxies;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
 use crate::shard::{Effect, Fetched, HookTicket, Input, Placement, Shard, ShardMessage, Ticket};
-use crate::wire::{Connection, Context, Incoming, ReceivedBytes, Scratch, SharedFrames};
+use crate::wire::{Context, Incoming, ReceivedBytes, Scratch, SharedFrames};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -67,7 +69,7 @@ pub struct Common {
 /// use mushan::server::Keyring;
 /// use mushan::server::turn::{Action, Common, Turn};
 /// use mushan::shard::{Placement, Shard, ShardSettings, Upkeep, Windows};
-/// use mushan::wire::{Context, ServerKey, token::Verifier};
+/// use mushan::wire::{Context, HandshakePolicy, ServerKey, token::Verifier};
 /// let now = Moment::told(Millis(1_700_000_000_000));
 /// let (me, placement, limits) = (ShardId(0), Placement::new(1), Limits::default());
 /// let (policies, windows, upkeep) = (Policies::default(), Windows::default(), Upkeep::default());
@@ -76,8 +78,8 @@ pub struct Common {
 /// let checkpoints: [&[u8]; 0] = [];
 /// let (shard, _) = Shard::open(settings, MemoryStorage::new(1 << 20, 8), &checkpoints, now).expect("an empty log");
 ///
-/// let (subprotocols, server_version, server_key) = (Vec::new(), "0.1.0", ServerKey::of([7; 32]));
-/// let context = Context { limits, subprotocols, server_version, server_key, node_id: 1, inbox_epoch: 1 };
+/// let (handshake, server_version, server_key) = (HandshakePolicy::default(), "0.1.0", ServerKey::of([7; 32]));
+/// let context = Context { limits, handshake, server_version, server_key, node_id: 1, inbox_epoch: 1 };
 /// let keyring = Keyring::from(Verifier::hs256(b"a shared secret of 32 bytes ....", 5_000));
 /// let common = Common { me, placement, context: context.into(), keyring };
 /// let mut turn = Turn::new(shard, common, || *b"sixteen letters.");
@@ -94,6 +96,7 @@ pub struct Turn<S> {
     pub(super) salt: Box<dyn FnMut() -> [u8; 16]>,
     pub(super) links: Links,
     pub(super) deadlines: Deadlines,
+    pub(super) proxies: Arc<Proxies>,
     pub(super) effects: Vec<Effect>,
     /// The actions to carry out, in order.
     pub(super) actions: Vec<Action>,
@@ -118,6 +121,7 @@ impl<S: Storage> Turn<S> {
             salt: Box::new(salt),
             links: Links::default(),
             deadlines: Deadlines::default(),
+            proxies: Arc::default(),
             effects: Vec::new(),
             actions: Vec::new(),
             resumed: VecDeque::new(),
@@ -153,23 +157,10 @@ impl<S: Storage> Turn<S> {
         }
     }
 
-    /// A new connection, accepted on this core.
-    pub fn accept(&mut self, now: Moment) -> LinkKey {
-        self.traffic.accepted += 1;
-        let key = self.links.insert(Connection::new(now, &self.common.context), None);
-        self.after(now, key);
-        key
-    }
-
-    /// Ends a connection in favour of a newer one.
-    pub fn crowd_out(&mut self, now: Moment, key: LinkKey) {
-        self.close(now, key, Closing::Crowded);
-        self.settle(now);
-    }
-
     /// A connection from another core whose user belongs here.
     pub fn adopt(&mut self, now: Moment, migrating: MigratingConnection) -> LinkKey {
         let key = self.links.insert(migrating.connection, migrating.layer);
+        self.links[key].client = migrating.client;
         self.open(now, key, migrating.arrival);
         self.pump(now, key, ReceivedBytes::new(&mut []));
         self.settle(now);
@@ -178,7 +169,10 @@ impl<S: Storage> Turn<S> {
 
     /// Bytes from the link's socket. They are changed in place.
     pub fn received(&mut self, now: Moment, key: LinkKey, bytes: &mut [u8]) {
-        if self.links[key].layer.is_some() {
+        let link = &self.links[key];
+        if link.proxy_header.is_some() {
+            return self.received_proxy_header(now, key, bytes);
+        } else if link.layer.is_some() {
             self.received_records(now, key, bytes);
         } else {
             self.pump(now, key, ReceivedBytes::new(bytes));
@@ -382,7 +376,7 @@ impl<S: Storage> Turn<S> {
         let link = self.links.remove(key);
         let LinkStage::Departing(arrival) = link.stage else { panic!("only a departing link is detached") };
         self.traffic.handed_over += 1;
-        MigratingConnection { connection: link.connection, layer: link.layer, arrival }
+        MigratingConnection { connection: link.connection, layer: link.layer, client: link.client, arrival }
     }
 
     /// Removes a link whose socket is closed.

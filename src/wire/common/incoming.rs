@@ -2,6 +2,7 @@
 
 use crate::model::{Command, DeviceKey, Limits, RequestTag, UserId};
 use crate::wire::json::message_key::ServerKey;
+use crate::wire::websocket::policy::HandshakePolicy;
 use compact_str::CompactString;
 
 /// The configuration that all connections of a server share.
@@ -9,8 +10,8 @@ use compact_str::CompactString;
 pub struct Context {
     /// The limits of connections and sessions.
     pub limits: Limits,
-    /// Subprotocols that the handshake accepts beside the protocol's own (PROTOCOL 1).
-    pub subprotocols: Vec<String>,
+    /// How upgrade requests are judged (PROTOCOL 1).
+    pub handshake: HandshakePolicy,
     /// The version that `connect` returns.
     pub server_version: &'static str,
     /// The X25519 key pair for message keys (PROTOCOL 3.13).

@@ -10,6 +10,7 @@ use crate::wire::jsonrpc::encode;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::websocket::framer::close_code;
 use crate::wire::websocket::handshake;
+use crate::wire::websocket::http_refusal::HttpRefusal;
 
 impl ConnectionState {
     pub(super) fn close(&mut self, closing: Closing, now: Moment, context: &Context) {
@@ -23,8 +24,10 @@ impl ConnectionState {
             }
         }
         if self.phase == ConnectionPhase::Handshake {
-            if closing == Closing::Crowded {
-                self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes());
+            match closing {
+                Closing::Crowded => self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes()),
+                Closing::ProxyHeaderMissing => HttpRefusal::BadRequest.write(&mut self.outbox),
+                _ => {}
             }
         } else if let Some(code) = closing.code() {
             let payload = [code.to_be_bytes().as_slice(), closing.reason().as_bytes()].concat();

@@ -23,6 +23,7 @@ use crate::wire::jsonrpc::encode;
 use crate::wire::protobuf::encode as protobuf_encode;
 use crate::wire::websocket::framer::{Framer, Piece, Rules};
 use crate::wire::websocket::handshake::{self, Handshake};
+use crate::wire::websocket::http_refusal::HttpRefusal;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionPhase {
@@ -69,11 +70,11 @@ pub struct SessionGrant {
 ///
 /// ```
 /// use mushan::model::{Closing, Limits, Millis, Moment};
-/// use mushan::wire::{Connection, Context, ReceivedBytes, Scratch, ServerKey};
+/// use mushan::wire::{Connection, Context, HandshakePolicy, ReceivedBytes, Scratch, ServerKey};
 ///
 /// let (limits, server_key) = (Limits::default(), ServerKey::of([7; 32]));
-/// let (subprotocols, server_version) = (Vec::new(), "0.1.0");
-/// let context = Context { limits, subprotocols, server_version, server_key, node_id: 1, inbox_epoch: 1 };
+/// let (handshake, server_version) = (HandshakePolicy::default(), "0.1.0");
+/// let context = Context { limits, handshake, server_version, server_key, node_id: 1, inbox_epoch: 1 };
 /// let now = Moment::told(Millis(1_700_000_000_000));
 /// let mut scratch = Scratch::default();
 /// let mut connection = Connection::new(now, &context);
@@ -100,6 +101,8 @@ struct ConnectionState {
     /// Set when the client gave a key: then the messages that it sends and receives carry proofs (PROTOCOL 3.13).
     message_key: Option<Box<MessageKey>>,
     user: Option<UserId>,
+    /// What proxies said of the client in the upgrade request, until the driver takes it.
+    forwarded: Option<Box<str>>,
     outbox: Vec<u8>,
     /// Requests that were returned to the driver and wait for their replies.
     unanswered: u32,
@@ -123,6 +126,7 @@ impl Connection {
             salt: [b'0'; 16],
             message_key: None,
             user: None,
+            forwarded: None,
             outbox: Vec::new(),
             unanswered: 0,
             promised_bytes: 0,
@@ -186,20 +190,22 @@ impl Connection {
         let limits = &context.limits;
         let is_in_chunk = self.framer.buffered_bytes() == 0;
         let bytes = if is_in_chunk { chunk.rest() } else { self.framer.gather(chunk, limits.handshake_bytes_max) };
-        let (bytes_max, subprotocols) = (limits.handshake_bytes_max, &context.subprotocols[..]);
-        match handshake::answer(bytes, bytes_max, subprotocols, &mut self.state.outbox) {
+        match handshake::answer(bytes, limits.handshake_bytes_max, &context.handshake, &mut self.state.outbox) {
             Handshake::Partial => false,
-            Handshake::Accepted { dialect, head_bytes } => {
+            Handshake::Accepted { dialect, head_bytes, forwarded } => {
                 if is_in_chunk {
                     chunk.take(head_bytes);
                 } else {
                     self.framer.consume(head_bytes);
                 }
+                self.state.forwarded = forwarded;
                 self.state.upgraded(dialect, now, limits);
                 true
             }
-            Handshake::Refused => {
-                self.state.end(Closing::HandshakeRefused, now, limits);
+            Handshake::Refused(refusal) => {
+                let is_for_origin = refusal == HttpRefusal::OriginRefused;
+                let closing = if is_for_origin { Closing::OriginRefused } else { Closing::HandshakeRefused };
+                self.state.end(closing, now, limits);
                 true
             }
         }
@@ -286,6 +292,11 @@ impl Connection {
     /// The session's user; `None` before authentication.
     pub fn user(&self) -> Option<&UserId> {
         self.state.user.as_ref()
+    }
+
+    /// The list in `HandshakePolicy::forwarded` of the upgrade request, once. The driver decides whether it is true.
+    pub fn take_forwarded(&mut self) -> Option<Box<str>> {
+        self.state.forwarded.take()
     }
 
     /// Queues the reply to the request that carried `tag`. Each request gets exactly one.

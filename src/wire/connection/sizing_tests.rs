@@ -126,7 +126,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> usize {
 fn binary_bytes(viewer: &UserId, reply: impl Fn(usize) -> Reply) -> usize {
     let context = &Context {
         limits: Limits::default(),
-        subprotocols: Vec::new(),
+        handshake: Default::default(),
         server_version: "",
         server_key: ServerKey::of([7; 32]),
         node_id: 0,

@@ -17,8 +17,8 @@ const CLOSE: u8 = 0x88;
 pub(in crate::wire) const CONNECT: &str = r#"{"method":"connect","id":"c","params":{"uid":"alice","token":"t"}}"#;
 
 fn context() -> Context {
-    let (limits, server_key) = (Limits::default(), ServerKey::of([1; 32]));
-    Context { limits, subprotocols: Vec::new(), server_version: "0.1.0", server_key, node_id: 1, inbox_epoch: 1 }
+    let (limits, handshake, server_key) = (Limits::default(), Default::default(), ServerKey::of([1; 32]));
+    Context { limits, handshake, server_version: "0.1.0", server_key, node_id: 1, inbox_epoch: 1 }
 }
 
 fn upgrade(path: &str) -> Vec<u8> {

@@ -4,6 +4,7 @@
 
 use crate::wire::base::dialect::Dialect;
 use crate::wire::websocket::http_refusal::HttpRefusal;
+use crate::wire::websocket::policy::HandshakePolicy;
 use crate::wire::websocket::upgrade::Upgrade;
 use httparse::Status;
 use tungstenite::handshake::derive_accept_key;
@@ -21,15 +22,19 @@ pub const SERVICE_UNAVAILABLE: &str =
 pub(in crate::wire) enum Handshake {
     /// The request is incomplete.
     Partial,
-    /// Answered with 101; the request's head has `head_bytes` bytes.
-    Accepted { dialect: Dialect, head_bytes: usize },
+    /// Answered with 101; the request's head has `head_bytes` bytes, and proxies have said for whom they connect.
+    Accepted { dialect: Dialect, head_bytes: usize, forwarded: Option<Box<str>> },
     /// Answered with another status.
-    Refused,
+    Refused(HttpRefusal),
 }
 
-/// Answers the request at the start of `bytes`, if it is complete and has at most `bytes_max` bytes. `subprotocols` are
-/// accepted beside the dialect's own.
-pub(in crate::wire) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[String], out: &mut Vec<u8>) -> Handshake {
+/// Answers the request at the start of `bytes`, if it is complete and has at most `bytes_max` bytes.
+pub(in crate::wire) fn answer(
+    bytes: &[u8],
+    bytes_max: usize,
+    policy: &HandshakePolicy,
+    out: &mut Vec<u8>,
+) -> Handshake {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let head_bytes = match request.parse(&bytes[..bytes.len().min(bytes_max)]) {
@@ -41,15 +46,15 @@ pub(in crate::wire) fn answer(bytes: &[u8], bytes_max: usize, subprotocols: &[St
     if has_bare_line_feed(&bytes[..head_bytes]) {
         return refuse(HttpRefusal::BadRequest, out);
     }
-    match accept(&request, subprotocols, out) {
-        Ok(dialect) => Handshake::Accepted { dialect, head_bytes },
+    match accept(&request, policy, out) {
+        Ok(dialect) => Handshake::Accepted { dialect, head_bytes, forwarded: policy.forwarded.read(request.headers) },
         Err(refusal) => refuse(refusal, out),
     }
 }
 
 fn refuse(refusal: HttpRefusal, out: &mut Vec<u8>) -> Handshake {
     refusal.write(out);
-    Handshake::Refused
+    Handshake::Refused(refusal)
 }
 
 /// Whether a line ends without a carriage return: peers disagree on such heads, which allows request smuggling.
@@ -59,14 +64,14 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
 
 fn accept(
     request: &httparse::Request<'_, '_>,
-    subprotocols: &[String],
+    policy: &HandshakePolicy,
     out: &mut Vec<u8>,
 ) -> Result<Dialect, HttpRefusal> {
     // A path, or a whole URL (RFC 9112, 3.2.2).
     let target: Uri = request.path.unwrap_or_default().parse().map_err(|_| HttpRefusal::BadRequest)?;
     let is_http_1_1 = request.version == Some(1);
     let upgrade = Upgrade::read(request.headers)?;
-    if !upgrade.has_host && is_http_1_1 {
+    if upgrade.host.is_none() && is_http_1_1 {
         return Err(HttpRefusal::BadRequest);
     }
     let dialect = Dialect::of_path(target.path()).ok_or(HttpRefusal::NotFound)?;
@@ -77,7 +82,10 @@ fn accept(
         return Err(HttpRefusal::UpgradeRequired);
     }
     let key = upgrade.key()?;
-    let subprotocol = upgrade.subprotocol(dialect.subprotocol(), subprotocols);
+    if upgrade.origin.is_some_and(|origin| !policy.origins.allow(origin, upgrade.host)) {
+        return Err(HttpRefusal::OriginRefused);
+    }
+    let subprotocol = upgrade.subprotocol(dialect.subprotocol(), &policy.subprotocols);
     write_acceptance(out, key, subprotocol);
     Ok(dialect)
 }
@@ -107,13 +115,14 @@ mod tests {
 
     fn answer_to(request: &str) -> (Handshake, String) {
         let mut out = Vec::new();
-        let handshake = answer(request.as_bytes(), 2_048, &["chat".to_owned()], &mut out);
+        let policy = HandshakePolicy { subprotocols: vec!["chat".to_owned()], ..HandshakePolicy::default() };
+        let handshake = answer(request.as_bytes(), 2_048, &policy, &mut out);
         (handshake, String::from_utf8(out).expect("ASCII"))
     }
 
     fn status_of(request: &str) -> String {
         let (handshake, response) = answer_to(request);
-        assert_eq!(handshake, Handshake::Refused, "{request}");
+        assert!(matches!(handshake, Handshake::Refused(_)), "{request}");
         assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
         assert!(response.ends_with("\r\n\r\n"), "{response}");
         response.split(' ').nth(1).expect("a status").into()
@@ -131,7 +140,7 @@ mod tests {
         ] {
             let request = format!("GET {path} HTTP/1.1\r\n{REST}{KEY}\r\n");
             let (handshake, response) = answer_to(&format!("{request}next"));
-            assert_eq!(handshake, Handshake::Accepted { dialect, head_bytes: request.len() });
+            assert_eq!(handshake, Handshake::Accepted { dialect, head_bytes: request.len(), forwarded: None });
             assert!(response.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{response}");
             assert!(response.contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "RFC 6455's example: {response}");
             assert!(response.ends_with("\r\n\r\n"), "{response}");
@@ -220,6 +229,17 @@ mod tests {
             let found = response.split_once("\r\nSec-WebSocket-Protocol: ").map(|(_, behind)| behind);
             assert_eq!(found.and_then(|behind| behind.split("\r\n").next()), chosen, "{path} {asked}");
         }
+    }
+
+    #[test]
+    fn a_page_of_another_host_is_refused_and_what_proxies_say_is_one_list() {
+        let request = |lines: &str| format!("GET /ws HTTP/1.1\r\n{REST}{KEY}{lines}\r\n");
+        assert_eq!(status_of(&request("Origin: https://evil.example\r\n")), "403");
+        assert_eq!(status_of(&request("Origin: https://h\r\nOrigin: https://h\r\n")), "400");
+        let lines = "Origin: https://h\r\nX-Forwarded-For: 10.0.0.1\r\nx-forwarded-for: 10.0.0.2, 10.0.0.3\r\n";
+        let (handshake, _) = answer_to(&request(lines));
+        let Handshake::Accepted { forwarded, .. } = handshake else { panic!("{handshake:?}") };
+        assert_eq!(forwarded.as_deref(), Some("10.0.0.1,10.0.0.2, 10.0.0.3"));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum HttpRefusal {
     BadRequest,
+    /// A page of an origin that is not allowed.
+    OriginRefused,
     NotFound,
     MethodNotAllowed,
     UpgradeRequired,
@@ -15,6 +17,7 @@ impl HttpRefusal {
     fn status_and_header(self) -> (&'static str, &'static str) {
         match self {
             Self::BadRequest => ("400 Bad Request", ""),
+            Self::OriginRefused => ("403 Forbidden", ""),
             Self::NotFound => ("404 Not Found", ""),
             Self::MethodNotAllowed => ("405 Method Not Allowed", "Allow: GET\r\n"),
             Self::UpgradeRequired => ("426 Upgrade Required", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),

@@ -3,4 +3,5 @@
 pub(super) mod framer;
 pub(super) mod handshake;
 pub(super) mod http_refusal;
+pub(super) mod policy;
 pub(super) mod upgrade;

@@ -12,7 +12,8 @@ const KEY_BYTES: usize = 16;
 
 #[derive(Default)]
 pub(in crate::wire) struct Upgrade<'a> {
-    pub has_host: bool,
+    pub host: Option<&'a [u8]>,
+    pub origin: Option<&'a [u8]>,
     connection_is_upgrade: bool,
     upgrade_is_websocket: bool,
     version: Option<&'a [u8]>,
@@ -32,8 +33,10 @@ impl<'a> Upgrade<'a> {
     fn take(&mut self, name: &str, value: &'a [u8]) -> Option<()> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if is("Host") {
-            let is_first = !std::mem::replace(&mut self.has_host, true);
-            return (is_first && is_host(value)).then_some(());
+            return (self.host.replace(value.trim_ascii()).is_none() && is_host(value)).then_some(());
+        }
+        if is("Origin") {
+            return self.origin.replace(value.trim_ascii()).is_none().then_some(());
         }
         if is("Connection") {
             self.connection_is_upgrade |= elements(value).any(|element| element.eq_ignore_ascii_case(b"upgrade"));

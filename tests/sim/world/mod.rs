@@ -32,7 +32,7 @@ use mushan::model::{Directory, Limits, Moment, Policies, SendKind, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, MigratingConnection, Turn};
 use mushan::shard::{Cost, Fetch, Fetched, HookQuestion, Placement, Shard, ShardMessage, ShardSettings, Windows};
-use mushan::wire::{Context, ServerKey, token};
+use mushan::wire::{Context, HandshakePolicy, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -249,7 +249,7 @@ impl World {
     fn boot(&mut self, disks: Vec<Disk>) {
         let context = Arc::new(Context {
             limits: self.scale.limits,
-            subprotocols: Vec::new(),
+            handshake: HandshakePolicy::default(),
             server_version: "sim",
             server_key: ServerKey::of([7; 32]),
             node_id: 1,
