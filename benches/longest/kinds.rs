@@ -130,6 +130,8 @@ kinds!(kind_of_shard_message, SHARD_MESSAGES, ShardMessage, {
     ShardMessage::Typing { .. } => "typing from a shard",
     ShardMessage::IsKnown { .. } => "IsKnown",
     ShardMessage::Known { .. } => "Known",
+    ShardMessage::AskAdmission { .. } => "AskAdmission",
+    ShardMessage::Admission { .. } => "Admission",
     ShardMessage::AskPresence(_) => "AskPresence",
     ShardMessage::TellPresence { .. } => "TellPresence",
     ShardMessage::PresenceNews { .. } => "PresenceNews",

@@ -73,6 +73,8 @@ pub struct Limits {
     pub conversation_names_max: usize,
     /// Members of one group. Groups that have more already keep them.
     pub group_members_max: usize,
+    /// Groups of which one user is a member. Users who are in more already stay.
+    pub groups_per_user_max: usize,
     /// Requests to join one group that nobody has answered.
     pub group_requests_max: usize,
     /// Bytes of the name in a profile of a user or a group.
@@ -142,6 +144,7 @@ impl Default for Limits {
             backlog_entries_max: 1_000,
             conversation_names_max: 10_000,
             group_members_max: 100_000,
+            groups_per_user_max: 1_000,
             group_requests_max: 1_000,
             profile_name_bytes_max: 256,
             profile_avatar_bytes_max: 1 << 10,

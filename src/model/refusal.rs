@@ -51,11 +51,13 @@ pub enum Refusal {
     GroupFull,
     /// Too many users wait for an answer to their requests to join the group.
     TooManyJoinRequests,
+    /// A user who would become a member is in as many groups as it may.
+    TooManyGroups,
 }
 
 impl Refusal {
     /// Every refusal, in the order of the metrics.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -80,6 +82,7 @@ impl Refusal {
         Self::HookFailed,
         Self::GroupFull,
         Self::TooManyJoinRequests,
+        Self::TooManyGroups,
     ];
 
     /// The binary protocol's ErrorCode (PROTOCOL 6.9).
@@ -92,7 +95,8 @@ impl Refusal {
             | Self::GroupExists
             | Self::TooManyNames
             | Self::GroupFull
-            | Self::TooManyJoinRequests => 2,
+            | Self::TooManyJoinRequests
+            | Self::TooManyGroups => 2,
             Self::AuthFailed | Self::NotAuthenticated | Self::AccountDisabled => 100,
             Self::TokenExpired | Self::TokenRevoked => 101,
             Self::PermissionDenied => 102,
@@ -110,7 +114,8 @@ impl Refusal {
             | Self::GroupExists
             | Self::TooManyNames
             | Self::GroupFull
-            | Self::TooManyJoinRequests => -32602,
+            | Self::TooManyJoinRequests
+            | Self::TooManyGroups => -32602,
             Self::AuthFailed | Self::AccountDisabled => 1001,
             Self::TokenExpired | Self::TokenRevoked => 1002,
             Self::NotAuthenticated => 1003,
@@ -150,6 +155,7 @@ impl Refusal {
             Self::HookFailed => "hook_failed",
             Self::GroupFull => "group_full",
             Self::TooManyJoinRequests => "too_many_join_requests",
+            Self::TooManyGroups => "too_many_groups",
             Self::StorageFull => "storage_full",
             Self::StorageDamaged => "storage_damaged",
         }
@@ -182,6 +188,7 @@ impl Refusal {
             Self::HookFailed => "the message could not be checked, try again later",
             Self::GroupFull => "the group would have too many members",
             Self::TooManyJoinRequests => "too many requests to join this group wait for an answer",
+            Self::TooManyGroups => "a user is in as many groups as it may be",
         }
     }
 }

@@ -22,7 +22,7 @@ impl<S: Storage> Shard<S> {
             || self.has_transients()
             || self.has_presence()
             || self.has_positions()
-            || self.has_orders()
+            || self.has_ready_orders()
             || self.state.peers.outbound.is_resending()
             || self.has_listings()
             || self.state.reads.author_lines.has_ready()
@@ -52,7 +52,7 @@ impl<S: Storage> Shard<S> {
             1 => self.has_transients(),
             2 => self.has_presence(),
             3 => self.has_positions(),
-            4 => self.has_orders(),
+            4 => self.has_ready_orders(),
             5 => self.state.peers.outbound.is_resending(),
             6 => self.has_listings(),
             7 => self.state.reads.author_lines.has_ready(),

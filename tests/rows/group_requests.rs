@@ -233,3 +233,24 @@ async fn who_asks_to_join_waits_for_an_answer_through_a_kill_and_a_reshard() {
     assert_eq!(waiting(&mut alice).await, ["gwen"]);
     assert_eq!(changes(&world, "carol").await, told);
 }
+
+#[tokio::test]
+async fn nobody_is_in_more_groups_than_it_may_be_and_each_protocol_says_so() {
+    let world = World::with_limits("groups_per_user_max = 2");
+    for id in ["one", "two"] {
+        world.group(id, &["bob"]).await;
+    }
+    let body = json!({"id": "team", "owner": "carol", "members": ["bob"]});
+    let refused = world.api().ask("POST", "/v1/groups", &body.to_string());
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("too_many_groups")));
+    let body = json!({"id": "team", "owner": "carol", "members": ["dave"]});
+    assert_eq!(world.api().ask("POST", "/v1/groups", &body.to_string()).status, 201);
+    let (mut carol, mut bob) = (world.binary("carol").await, world.rpc("bob").await);
+    let add = [("add", text("bob"))];
+    assert_eq!(ask(&mut carol, command::GROUP_MEMBERS, "GroupMembersRequest", &add).await, 2);
+    assert_eq!(world.api().ask("PATCH", "/v1/groups/team", r#"{"join":"open"}"#).status, 200);
+    assert_eq!(bob.refusal("joinGroup", json!({"groupId": "team"})).await, -32602);
+    bob.result("leaveGroup", json!({"groupId": "one"})).await;
+    world.settle("bob", 3).await;
+    bob.result("joinGroup", json!({"groupId": "team"})).await;
+}

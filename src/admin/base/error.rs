@@ -172,9 +172,11 @@ fn status_of(refusal: Refusal) -> StatusCode {
         Refusal::SendTooFast | Refusal::GroupTooBusy | Refusal::TooManyConversations | Refusal::DailyShareUsed => {
             StatusCode::TOO_MANY_REQUESTS
         }
-        Refusal::ClientMessageIdReused | Refusal::GroupExists | Refusal::GroupFull | Refusal::TooManyJoinRequests => {
-            StatusCode::CONFLICT
-        }
+        Refusal::ClientMessageIdReused
+        | Refusal::GroupExists
+        | Refusal::GroupFull
+        | Refusal::TooManyJoinRequests
+        | Refusal::TooManyGroups => StatusCode::CONFLICT,
         Refusal::Busy | Refusal::HookFailed => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         Refusal::StorageDamaged => StatusCode::INTERNAL_SERVER_ERROR,

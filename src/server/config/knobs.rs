@@ -203,6 +203,7 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.backlog_entries_max", 0, 100_000, U64, limits.backlog_entries_max, "the most unacknowledged entries that a new JSON-RPC session is pushed"),
     number!("limits.conversation_names_max", 0, 1_000_000, Usize, limits.conversation_names_max, "conversations to which one user has given names"),
     number!("limits.group_members_max", 1, 10_000_000, Usize, limits.group_members_max, "members of one group"),
+    number!("limits.groups_per_user_max", 1, 1_000_000, Usize, limits.groups_per_user_max, "groups of which one user is a member"),
     number!("limits.group_requests_max", 1, 10_000, Usize, limits.group_requests_max, "unanswered requests to join one group"),
     number!("limits.profile_name_bytes_max", 0, 4 * KIB, Usize, limits.profile_name_bytes_max, "bytes of the name in a profile of a user or a group"),
     number!("limits.profile_avatar_bytes_max", 0, 16 * KIB, Usize, limits.profile_avatar_bytes_max, "bytes of the avatar in a profile"),

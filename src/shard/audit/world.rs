@@ -80,6 +80,11 @@ impl World {
     pub fn order(&mut self, order: Order) {
         let owner = self.addressee(&order);
         self.input(owner, Input::Ordered { ticket: Ticket(1), order });
+        self.carry_lanes();
+        while !self.shards[owner].state.groups.orders.0.is_empty() {
+            self.input(owner, Input::Continued);
+            self.carry_lanes();
+        }
         self.settle();
     }
 

@@ -24,6 +24,7 @@ use crate::shard::rows::segment_times::SegmentTimes;
 use crate::shard::table::cost::RowMeter;
 use crate::shard::table::fingerprint::Fingerprints;
 use crate::shard::table::placement::Placement;
+use crate::shard::work::admissions::Admissions;
 use crate::shard::work::author_lines::AuthorLines;
 use crate::shard::work::directory::DirectoryQueries;
 use crate::shard::work::fan_out::FanOut;
@@ -86,6 +87,7 @@ pub(in crate::shard) struct PeerTables {
     pub outbound: Outbound,
     pub requests: PendingRequests,
     pub directory: DirectoryQueries,
+    pub admissions: Admissions,
 }
 
 /// Sessions, and state that lives with them. Apart from streams nothing of it is in the log.
@@ -144,6 +146,7 @@ impl State {
             peers: PeerTables {
                 outbound: Outbound::new(me, placement.shards(), windows, seed),
                 requests: PendingRequests::new(seed),
+                admissions: Admissions::default(),
                 directory: DirectoryQueries::default(),
             },
             live: LiveTables {

@@ -49,8 +49,12 @@ impl State {
                 self.change_each(&members[from..through], |state, user| state.unseat(at, user, seq))
             }
             GroupChange::Dissolved => {
-                let seats = self.tables.conversations.at_mut(at).full_seats_mut();
-                seats[from..through].iter_mut().for_each(|seat| seat.left = seat.left.min(seq));
+                for seat in &mut self.tables.conversations.at_mut(at).full_seats_mut()[from..through] {
+                    if seat.is_taken() {
+                        self.tables.inboxes.leave_group(seat.user);
+                    }
+                    seat.left = seat.left.min(seq);
+                }
                 through - from
             }
             GroupChange::Changed { .. } | GroupChange::Profiled(_) => through - from,
@@ -76,7 +80,7 @@ impl State {
     fn unseat(&mut self, at: ConversationIndex, user: &UserId, left: ConversationSeq) {
         let user_index = self.tables.inboxes.find(user);
         if let Some(seat) = user_index.and_then(|user_index| self.seat_of(user_index, at)) {
-            self.change_seat(at, seat, |seat| seat.left = seat.left.min(left));
+            self.change_group_seat(at, seat, |seat| seat.left = seat.left.min(left));
         }
     }
 }

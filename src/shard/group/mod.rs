@@ -1,5 +1,8 @@
 //! Groups: messages on their way to members, members who leave, and the orders of the operator.
 
+pub(super) mod admission;
+#[cfg(test)]
+mod admission_tests;
 pub(super) mod changes;
 #[cfg(test)]
 pub(super) mod cost_tests;

@@ -19,17 +19,39 @@ impl<S: Storage> Shard<S> {
     /// Executes the order at once, unless it is about a group and takes more than a turn, or waits for one that does.
     pub(in crate::shard) fn ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, order: Order) {
         let before = self.log.newest_record;
-        if is_of_group(&order) && (self.has_orders() || names_many(&order)) {
+        let mut must_wait = is_of_group(&order) && (self.has_orders() || names_many(&order));
+        if let Some((group, users)) = self.added_by_order(&order).filter(|_| !must_wait) {
+            match self.admit_at_once(ctx.now, group, users) {
+                None => must_wait = true,
+                Some(Ok(())) => {}
+                Some(Err(refusal)) => return self.answer_order(ctx, (ticket, before), Answer::Refused(refusal.into())),
+            }
+        }
+        if must_wait {
             let waiting = WaitingOrder { ticket, before, task: OrderTask::of(order) };
-            return self.state.groups.orders.0.push_back(WaitingWork::Order(waiting));
+            return self.line_up(ctx, WaitingWork::Order(waiting));
         }
         let Some(answer) = self.execute(ctx, ticket, order) else { return };
         self.answer_order(ctx, (ticket, before), answer);
     }
 
+    /// The order or request waits for those before it. The first one asks at once for the users whom it adds.
+    pub(in crate::shard) fn line_up(&mut self, ctx: &mut Ctx<'_>, work: WaitingWork) {
+        let is_first = !self.has_orders();
+        self.state.groups.orders.0.push_back(work);
+        if is_first {
+            self.continue_orders(ctx);
+        }
+    }
+
     /// Whether orders wait, or the change of one is not merged into the roster yet.
     pub(in crate::shard) fn has_orders(&self) -> bool {
         !self.state.groups.orders.0.is_empty() || self.state.groups.rosters.has_unmerged()
+    }
+
+    /// The same, if another shard need not answer first.
+    pub(in crate::shard) fn has_ready_orders(&self) -> bool {
+        self.has_orders() && !self.state.peers.admissions.is_awaiting()
     }
 
     /// Does a turn's share of the first order or request that waits, once the previous change is merged.
@@ -38,11 +60,17 @@ impl<S: Storage> Shard<S> {
             let merged = self.state.groups.rosters.merge_some();
             return self.state.rows_visited.count(merged);
         }
-        let WaitingOrder { ticket, before, task } = match self.state.groups.orders.0.pop_front() {
-            Some(WaitingWork::Order(order)) => order,
-            Some(WaitingWork::Request(held)) => return self.continue_group_request(ctx, *held),
-            None => return,
+        let Some(first) = self.state.groups.orders.0.pop_front() else { return };
+        let Some(admission) = self.admit_first(ctx, &first) else {
+            return self.state.groups.orders.0.push_front(first);
         };
+        let WaitingOrder { ticket, before, task } = match first {
+            WaitingWork::Order(order) => order,
+            WaitingWork::Request(held) => return self.continue_group_request(ctx, *held, admission),
+        };
+        if let Err(refusal) = admission {
+            return self.answer_order(ctx, (ticket, before), Answer::Refused(refusal.into()));
+        }
         let answer = match task {
             OrderTask::Whole(order) => self.execute(ctx, ticket, order),
             OrderTask::Members(mut change) => {

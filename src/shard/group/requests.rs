@@ -19,6 +19,7 @@ use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::index::UserIndex;
+use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::Hindrance;
 use crate::shard::write::request::RequestOutcome;
 
@@ -81,13 +82,39 @@ impl<S: Storage> Shard<S> {
     }
 
     /// A request that waited behind orders.
-    pub(in crate::shard) fn continue_group_request(&mut self, ctx: &mut Ctx<'_>, held: HeldRequest) {
+    pub(in crate::shard) fn continue_group_request(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        held: HeldRequest,
+        admission: Result<(), Refusal>,
+    ) {
         let HeldRequest { from, request, .. } = held;
-        let outcome = match &request.ask {
-            RequestKind::Group(asker, wanted) => self.commit_group_request(ctx.now, asker, wanted),
-            _ => RequestOutcome::refused(Refusal::Busy),
+        let outcome = match (&request.ask, admission) {
+            (RequestKind::Group(asker, wanted), Ok(())) => self.commit_group_request(ctx.now, asker, wanted),
+            (_, Err(refusal)) => RequestOutcome::refused(refusal),
+            (_, Ok(())) => RequestOutcome::refused(Refusal::Busy),
         };
         self.conclude(ctx, from, request, outcome);
+    }
+
+    /// At the group's owner, where no order waits: carries the request out, unless it adds users for whom other shards have
+    /// to be asked.
+    pub(in crate::shard) fn admit_group_request(
+        &mut self,
+        now: Moment,
+        group: Fingerprint,
+        asker: &Asker,
+        request: &GroupRequest,
+    ) -> RequestOutcome {
+        let users = self.added_by_request(now, asker, request);
+        if users.is_empty() {
+            return self.commit_group_request(now, asker, request);
+        }
+        match self.admit_at_once(now, group, users) {
+            None => RequestOutcome::BehindOrders,
+            Some(Err(refusal)) => RequestOutcome::refused(refusal),
+            Some(Ok(())) => self.commit_group_request(now, asker, request),
+        }
     }
 
     /// At the group's owner, where no order waits.

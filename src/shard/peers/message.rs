@@ -2,7 +2,7 @@
 
 use crate::model::{
     Authority, Conversation, ConversationSeq, GroupRequest, Message, MessageId, PresenceAction, PresenceState,
-    ReadMessage, Reply, TypingNotice, UnsequencedMessage, UserId,
+    ReadMessage, Refusal, Reply, TypingNotice, UnsequencedMessage, UserId,
 };
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::BTreeMap;
@@ -80,6 +80,19 @@ pub enum ShardMessage {
         user: UserId,
         /// The fingerprint of the pair.
         pair: Fingerprint,
+    },
+    /// A group's owner asks the shard of some users whether they may become members. One question at a time from each
+    /// shard.
+    AskAdmission {
+        /// The fingerprint of the group.
+        group: Fingerprint,
+        /// The users, none of whom is a member.
+        users: Vec<UserId>,
+    },
+    /// The answer to `AskAdmission`.
+    Admission {
+        /// Why one of the users may not; `None`: all may.
+        refusal: Option<Refusal>,
     },
     /// The answer to `IsKnown`.
     Known {
@@ -309,12 +322,13 @@ impl Windows {
     /// An upper bound of the messages in one lane at once: requests, deliveries, and the same deliveries again after an
     /// `ResendAfter`; an answer to each request and a confirmation of each delivery in the other direction; the three
     /// messages of a start, a question after lost deliveries and its answer, one `NoRoom` and one `ResendAfter`; two
-    /// questions of a closed directory for each request; questions about presence and their answers, and one of each
+    /// questions of a closed directory for each request; one question about members and its answer; questions about presence and their answers, and one of each
     /// message that is sent one at a time; fan-outs; and as many again for volatile messages.
     pub fn lane_messages_max(self) -> usize {
         let presence = 2 * PRESENCE_QUESTIONS_MAX + 6;
         let fanned = 3;
-        2 * (4 * self.requests_max + 3 * self.deliveries_max + 7 + presence + fanned)
+        let admissions = 2;
+        2 * (4 * self.requests_max + 3 * self.deliveries_max + 7 + presence + fanned + admissions)
     }
 }
 

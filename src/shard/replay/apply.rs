@@ -140,6 +140,25 @@ impl State {
         self.tables.conversations.at_mut(at).change_seat(seat, &self.tables.inboxes, change)
     }
 
+    /// The same in a group, where the user may become a member by it, or be none any more.
+    pub(in crate::shard) fn change_group_seat(
+        &mut self,
+        at: ConversationIndex,
+        seat: u32,
+        change: impl FnOnce(&mut Membership),
+    ) {
+        let (user_index, was_taken, is_taken) = self.change_seat(at, seat, |seat| {
+            let was_taken = seat.is_taken();
+            change(seat);
+            (seat.user, was_taken, seat.is_taken())
+        });
+        match (was_taken, is_taken) {
+            (false, true) => self.tables.inboxes.enter_group(user_index),
+            (true, false) => self.tables.inboxes.leave_group(user_index),
+            _ => {}
+        }
+    }
+
     pub(in crate::shard) fn find_row(&self, conversation: &Conversation) -> Option<ConversationIndex> {
         self.tables.conversations.find(
             self.identity.fingerprints.of_conversation(conversation),
@@ -361,10 +380,15 @@ impl State {
     pub(in crate::shard) fn seat(&mut self, at: ConversationIndex, user: &UserId, joined: ConversationSeq) {
         let user_index = self.tables.inboxes.find_or_add(user);
         let new = Membership::new(user_index, joined);
+        if !self.peers.admissions.granted.is_empty() {
+            let group = self.identity.fingerprints.of_conversation(&self.conversation_at(at));
+            self.peers.admissions.granted.settle(user, group);
+        }
         if let Some(seat) = self.seat_of(user_index, at) {
-            return self.change_seat(at, seat, |seat| *seat = Membership { last: seat.last, ..new });
+            return self.change_group_seat(at, seat, |seat| *seat = Membership { last: seat.last, ..new });
         }
         let seat = self.tables.conversations.at_mut(at).add_seat(new, &self.tables.inboxes);
+        self.tables.inboxes.enter_group(user_index);
         self.tables.inboxes.add_seat(user_index, SeatAt { conversation: at, seat });
     }
 }

@@ -294,6 +294,9 @@ impl State {
         for (conversation, row) in self.tables.conversations.packed() {
             for (seat, taken) in (0..).zip(row.seats()) {
                 self.tables.inboxes.add_seat(taken.user, SeatAt { conversation, seat });
+                if row.group().is_some() && taken.is_taken() {
+                    self.tables.inboxes.enter_group(taken.user);
+                }
             }
         }
         let are_streams_sound =

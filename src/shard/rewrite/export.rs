@@ -67,7 +67,11 @@ impl State {
             }
         };
         let SnapshotMembership { joined, left, read, last, unread } = kept;
-        self.change_seat(at, number, |seat| *seat = Membership { user: user_index, unread, joined, left, read, last });
+        let change = |seat: &mut Membership| *seat = Membership { user: user_index, unread, joined, left, read, last };
+        match conversation {
+            Conversation::Pair(..) => self.change_seat(at, number, change),
+            Conversation::Group(_) => self.change_group_seat(at, number, change),
+        }
     }
 
     fn put_seats(&self, placement: Placement, put: RecordSink<'_>) -> Result<(), RewriteError> {

@@ -45,7 +45,7 @@ pub(in crate::shard) fn reconcile<S: Segments>(
         state.seat(at, &user, joined);
     }
     for (home, seated, left) in vacant {
-        sources[home].state.change_seat(seated.at, seated.seat, |seat| seat.left = left);
+        sources[home].state.change_group_seat(seated.at, seated.seat, |seat| seat.left = left);
     }
     Ok(())
 }

@@ -74,6 +74,8 @@ pub(in crate::shard) struct InboxTable {
     /// Bytes of all users' ids.
     id_bytes: u64,
     seats: u64,
+    /// In how many groups each user is, beside its row, which has no room for it.
+    groups: Rows<u32>,
 }
 
 impl InboxTable {
@@ -88,6 +90,7 @@ impl InboxTable {
             being_logged: Vec::new(),
             id_bytes: 0,
             seats: 0,
+            groups: Rows::default(),
         }
     }
 
@@ -126,6 +129,22 @@ impl InboxTable {
     /// The length of a walk through the user's seats.
     pub fn seat_words_of(&self, user_index: UserIndex) -> usize {
         self.rows.at(user_index.0).seats.words()
+    }
+
+    /// In how many groups the user is.
+    pub fn groups_of(&self, user_index: UserIndex) -> u32 {
+        *self.groups.at(user_index.0)
+    }
+
+    /// The user is in one more group.
+    pub fn enter_group(&mut self, user_index: UserIndex) {
+        *self.groups.at_mut(user_index.0) += 1;
+    }
+
+    /// The user is in one group less.
+    pub fn leave_group(&mut self, user_index: UserIndex) {
+        let groups = self.groups.at_mut(user_index.0);
+        *groups = groups.saturating_sub(1);
     }
 
     pub fn add_seat(&mut self, user_index: UserIndex, seat: SeatAt) {
@@ -385,6 +404,7 @@ impl InboxTable {
         }
         self.id_bytes += user.as_str().len() as u64;
         let user_index = UserIndex(rows.push(UserRow::of(user.clone())));
+        self.groups.push(0);
         part.insert_unique(hash, user_index, |user_index| hasher.hash_one(&rows.at(user_index.0).user));
         user_index
     }

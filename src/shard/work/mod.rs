@@ -1,6 +1,7 @@
 //! Work that a shard has begun and not finished: queues and marks that continue from turn to turn. The verbs that do
 //! the work are in rooms above.
 
+pub(super) mod admissions;
 pub(super) mod author_lines;
 pub(super) mod directory;
 pub(super) mod fan_out;

@@ -21,6 +21,8 @@ impl<S: Storage> Shard<S> {
             ShardMessage::Transient { message } => self.push_transient(&message, None, ctx.effects),
             ShardMessage::Typing { notice } => self.on_typing(ctx, notice),
             ShardMessage::IsKnown { user, pair } => self.answer_known(from, &user, pair, ctx.effects),
+            ShardMessage::AskAdmission { group, users } => self.answer_admission(ctx, from, group, &users),
+            ShardMessage::Admission { refusal } => self.on_admission(ctx, refusal),
             ShardMessage::Known { pair, standing } => self.on_known(ctx, pair, standing),
             ShardMessage::AskPresence(question) => self.on_presence_query(from, &question, ctx.effects),
             ShardMessage::TellPresence { number, seen } => self.on_presence(from, number, seen, ctx.effects),

@@ -2,7 +2,8 @@
 //! pair asks that shard before the pair's first message, and never again.
 //!
 //! Invariants: one question for each pair is under way, and the requests that wait for it are bounded by their window;
-//! one author's sends to one peer keep their order. The operator decides who is in a group: groups ask nobody.
+//! one author's sends to one peer keep their order. Whoever becomes a member of a group is asked for
+//! by `group::admission`; messages to a group ask nobody.
 
 use crate::log::Storage;
 use crate::model::{Conversation, Directory, Refusal, ShardId, UserId};

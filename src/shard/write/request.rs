@@ -32,7 +32,7 @@ pub(in crate::shard) enum RequestOutcome {
     Reading(ColdRead),
     /// Another shard must first say whether the recipient exists.
     Asking,
-    /// Operators' orders about groups wait.
+    /// Orders and requests about groups wait, or this one for the shards of the users whom it adds.
     BehindOrders,
 }
 
@@ -190,7 +190,7 @@ impl<S: Storage> Shard<S> {
                 self.commit_revocation(ctx.now, *conversation_key, asker, *message, None)
             }
             RequestKind::Group(..) if self.has_orders() => RequestOutcome::BehindOrders,
-            RequestKind::Group(asker, request) => self.commit_group_request(ctx.now, asker, request),
+            RequestKind::Group(asker, request) => self.admit_group_request(ctx.now, *conversation_key, asker, request),
             RequestKind::Profile(asker) => self.answer_profile(asker),
             RequestKind::Receipt(asker, read) => self.commit_receipts(ctx.now, *conversation_key, asker, read),
         }
@@ -233,7 +233,7 @@ impl<S: Storage> Shard<S> {
             RequestOutcome::Asking => self.query_directory(request, ctx.effects),
             RequestOutcome::BehindOrders => {
                 let held = HeldRequest { from, request, is_recipient_known: true };
-                self.state.groups.orders.0.push_back(WaitingWork::Request(Box::new(held)));
+                self.line_up(ctx, WaitingWork::Request(Box::new(held)));
             }
             RequestOutcome::Reading(wanted) => self.fetch_for_request(from, request, wanted, ctx.effects),
             RequestOutcome::Taken(taken) if is_own => {

@@ -218,6 +218,7 @@ impl World {
         let asked = scale.policies.hook.asked;
         world.ledger.hook.asks_sessions = asked.contains(SendKind::Stored);
         world.ledger.hook.asks_backend = asked.contains(SendKind::Backend);
+        world.operator.is_closed = world.ledger.is_closed;
         if world.ledger.is_closed {
             world.operator.guests = (0..2).map(|n| format!("guest-{n}")).collect();
             world.strangers = (0..2).map(|n| format!("stranger-{n}")).chain(world.operator.guests.clone()).collect();

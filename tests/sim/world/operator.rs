@@ -49,6 +49,10 @@ pub struct Operator {
     /// It disables users and revokes tokens.
     pub may_judge: bool,
     pub guests: Vec<String>,
+    /// Only known users become members.
+    pub is_closed: bool,
+    /// Users whom the server has said to know.
+    known: BTreeSet<String>,
     pub accounts: Accounts,
     blocks: BTreeSet<(String, String)>,
     /// Who has ever blocked whom.
@@ -255,7 +259,12 @@ impl Operator {
             Order::Block { by, other, state: BlockState::Allowed } => {
                 self.blocks.remove(&(by.to_string(), other.to_string()));
             }
-            Order::KnowUser { .. } | Order::SetAccount { .. } => self.apply_to_account(&order),
+            Order::KnowUser { .. } | Order::SetAccount { .. } => {
+                if let Order::KnowUser { user } = &order {
+                    self.known.insert(user.to_string());
+                }
+                self.apply_to_account(&order);
+            }
             Order::ShowGroup { .. } | Order::ShowUser { .. } | Order::RevokeTokens { .. } => {}
             other => unreachable!("the backend's: {other:?}"),
         }
@@ -272,6 +281,7 @@ impl Operator {
                 self.waiting.push(Task { is_again: true, ..task });
                 return None;
             }
+            (_, Answer::Refused(refused)) if self.adds_unknown(&order, refused.refusal) => return None,
             (Outcome::Done, Answer::Done) => self.apply(task.order),
             (Outcome::Done, Answer::Unchanged) if task.is_again => self.apply(task.order),
             (Outcome::Unchanged, Answer::Unchanged) => {}
@@ -290,10 +300,26 @@ impl Operator {
         Some(order)
     }
 
+    /// Whether the order is refused because a user whom it adds may be unknown.
+    fn adds_unknown(&self, order: &Order, refusal: Refusal) -> bool {
+        let is_unknown = |user: &UserId| !self.known.contains(user.as_str());
+        let adds = match order {
+            Order::CreateGroup { owner, members, .. } => members.iter().chain([owner]).any(is_unknown),
+            Order::ChangeMembers { group, add, .. } => {
+                let there = self.groups.get(group.as_str());
+                let is_in = |user: &UserId| there.is_some_and(|there| there.members.contains_key(user.as_str()));
+                add.iter().any(|user| is_unknown(user) && !is_in(user))
+            }
+            _ => false,
+        };
+        self.is_closed && refusal == Refusal::UserNotExist && adds
+    }
+
     /// Groups and blocks are as they are left; nothing is under way any more.
     pub fn restore(&mut self, groups: BTreeMap<String, Group>, blocks: BTreeSet<(String, String)>) {
         self.under_way.clear();
         self.waiting.clear();
+        self.known.clear();
         (self.groups, self.blocks) = (groups, blocks);
     }
 

@@ -1,0 +1,114 @@
+//! What a change of a group waits for until the shards of the users whom it adds have agreed; and what this shard has
+//! agreed to lately, for its own users.
+//!
+//! In memory only: after a crash nobody waits. Invariants: the change is the first of the waiting orders and requests, so
+//! nothing overtakes it, and one question is under way; a user who is admitted to a group counts as its member until
+//! the seat is there, or for `GRANTED_MS`.
+
+use crate::model::{Refusal, Steady, UserId};
+use crate::shard::table::fingerprint::Fingerprint;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long an admission counts without a seat. A change reaches its users' shards within a turn or two; one that waits
+/// longer for room may make a user exceed its limit by the groups that admit it meanwhile.
+const GRANTED_MS: u64 = 10_000;
+
+/// How far the first change has got.
+#[derive(Debug, Default)]
+pub(in crate::shard) enum AdmissionStage {
+    /// Nobody was asked for it.
+    #[default]
+    NotBegun,
+    /// These users are still to be asked for, sorted by their shards.
+    Asking(Vec<UserId>),
+    /// Another shard is asked; these users follow.
+    Awaiting(Vec<UserId>),
+    /// All have agreed, or one shard has refused.
+    Judged(Option<Refusal>),
+}
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Admissions {
+    pub stage: AdmissionStage,
+    pub granted: GrantedSeats,
+}
+
+impl Admissions {
+    /// Whether another shard has to answer first.
+    pub fn is_awaiting(&self) -> bool {
+        matches!(self.stage, AdmissionStage::Awaiting(_))
+    }
+}
+
+/// The groups to which users were admitted lately, each until when that counts.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct GrantedSeats {
+    groups: BTreeMap<UserId, SmallVec<[(Fingerprint, Steady); 2]>>,
+    expiring: VecDeque<(Steady, UserId)>,
+}
+
+impl GrantedSeats {
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    pub fn grant(&mut self, now: Steady, user: &UserId, group: Fingerprint) {
+        let until = now.plus(GRANTED_MS);
+        let groups = self.groups.entry(user.clone()).or_default();
+        groups.retain(|(other, _)| *other != group);
+        groups.push((group, until));
+        self.expiring.push_back((until, user.clone()));
+    }
+
+    /// Groups other than this one to which the user is admitted.
+    pub fn others(&self, user: &UserId, group: Fingerprint) -> usize {
+        self.groups.get(user).map_or(0, |groups| groups.iter().filter(|(other, _)| *other != group).count())
+    }
+
+    /// The user has its seat.
+    pub fn settle(&mut self, user: &UserId, group: Fingerprint) {
+        self.retain(user, |(other, _)| *other != group);
+    }
+
+    /// Forgets what was granted too long ago; a bounded part at a time.
+    pub fn forget_some(&mut self, now: Steady, count: usize) {
+        for _granted in 0..count {
+            let Some((_, user)) = self.expiring.pop_front_if(|(until, _)| *until <= now) else { return };
+            self.retain(&user, |(_, until)| *until > now);
+        }
+    }
+
+    fn retain(&mut self, user: &UserId, is_kept: impl Fn(&(Fingerprint, Steady)) -> bool) {
+        if let Some(groups) = self.groups.get_mut(user) {
+            groups.retain(|granted| is_kept(granted));
+            if groups.is_empty() {
+                self.groups.remove(user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::user;
+
+    #[test]
+    fn what_is_granted_counts_once_for_each_group_and_not_for_ever() {
+        let [one, two, three] = [1, 2, 3].map(|number| Fingerprint::of_halves([number, 0]));
+        let mut granted = GrantedSeats::default();
+        for (now, group) in [(0, one), (5, one), (9, two)] {
+            granted.grant(Steady(now), &user("ann"), group);
+        }
+        assert_eq!([one, two, three].map(|group| granted.others(&user("ann"), group)), [1, 1, 2]);
+        granted.forget_some(Steady(GRANTED_MS), 9);
+        assert_eq!(granted.others(&user("ann"), three), 2, "the second time counts");
+        granted.forget_some(Steady(GRANTED_MS + 5), 9);
+        assert_eq!(granted.others(&user("ann"), three), 1);
+        granted.settle(&user("ann"), two);
+        assert!(granted.is_empty());
+        granted.forget_some(Steady(GRANTED_MS + 9), 9);
+        assert!(granted.expiring.is_empty());
+    }
+}
