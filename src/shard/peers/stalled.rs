@@ -33,7 +33,8 @@ impl Stalled {
         matches!(self, Self::Command { session: stalled, .. } if *stalled == session)
     }
 
-    fn ticket(&self) -> Option<Ticket> {
+    /// The ticket of an order.
+    pub fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Command { .. } | Self::Allowed(_) => None,
             Self::Order { ticket, .. } => Some(*ticket),

@@ -352,6 +352,39 @@ fn an_allowed_message_waits_for_its_window_before_later_ones() {
 }
 
 #[test]
+fn an_order_that_found_no_room_comes_back_into_its_authors_line_before_later_ones() {
+    let mut duo = Duo::with(|settings| {
+        settings.windows = Windows { requests_max: 1, ..Windows::default() };
+        settings.policies.hook = HookPolicy { asked: SendKinds::OF_CLIENTS, on_failure: OnHookFailure::Closed };
+    });
+    log_in(&mut duo);
+    // Bob's requests go to alice's shard, one at a time; those to himself stay on his.
+    let home = Duo::home(BOB);
+    let allow = |duo: &mut Duo, asked: &HookQuestion| {
+        let ticket = asked.ticket.clone();
+        duo.input(home, Input::HookAnswered { ticket, verdict: HookVerdict::Allowed });
+        (0..3).for_each(|_| duo.input(home, Input::Continued));
+    };
+    let order = |duo: &mut Duo, ticket: u64, id: &str| {
+        let order = Order::Send { author: user(BOB), send: Box::new(send(id, ALICE)), authority: Authority::User };
+        duo.input(home, Input::Ordered { ticket: Ticket(ticket), order });
+    };
+    duo.connect(4, BOB, "desk", CatchUp::Sync);
+    duo.request(BOBS, BOB, message("1", ALICE));
+    order(&mut duo, 11, "2");
+    duo.request(4, BOB, message("to himself", BOB));
+    order(&mut duo, 12, "3");
+    let first = question(&mut duo);
+    allow(&mut duo, &first);
+    // The first order has left the line for the full window; the second one is in the line still.
+    let second = question(&mut duo);
+    duo.settle();
+    allow(&mut duo, &second);
+    duo.settle();
+    assert_eq!(said(&mut duo, ALICE), ["1", "2", "3"]);
+}
+
+#[test]
 fn a_question_is_forgotten_by_a_restart() {
     let (duo, asked) = asked_about("a");
     let mut duo = duo.restart();

@@ -1,12 +1,14 @@
 //! Sends about which the operator's hook is asked, and the later sends of their authors, which wait behind them.
 //!
 //! In memory only: nobody was told that such a send is accepted. Invariants: of one author there is one question at a
-//! time; sends behind it keep their order. Bounded: a session has at most one send in a line, which pauses it, and one
+//! time; sends behind it keep their order, and an order that left the line and comes back, because a window was full or a
+//! disk had to be read, has the place that it had. Bounded: a session has at most one send in a line, which pauses it, and one
 //! that is asked about; the control thread bounds those of orders.
 
 use crate::model::{ClientMessageId, Command, Denial, Order, Recipient, Send, SendKind, SessionId, UserId};
 use crate::shard::peers::asked_send::AskedSend;
 use crate::shard::peers::stalled::Stalled;
+use crate::shard::peers::ticket::Ticket;
 use crate::shard::table::fingerprint::Fingerprint;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -56,12 +58,20 @@ struct HookLine {
     waiting: VecDeque<(u64, Stalled)>,
     /// The number of the next send that waits.
     next_number: u64,
+    /// The largest ticket that has waited here.
+    newest: Option<Ticket>,
     denied: DeniedSends,
 }
 
 impl HookLine {
     fn new() -> Self {
-        Self { head: LineHead::Free, waiting: VecDeque::new(), next_number: 0, denied: DeniedSends::default() }
+        Self {
+            head: LineHead::Free,
+            waiting: VecDeque::new(),
+            next_number: 0,
+            newest: None,
+            denied: DeniedSends::default(),
+        }
     }
 }
 
@@ -138,12 +148,25 @@ impl HookLines {
         self.served.as_ref() != Some(author) && self.lines.contains_key(author)
     }
 
-    /// Puts a send at the end of the author's line.
+    /// Puts a send at the end of the author's line, an order before those that came after it.
     pub fn wait(&mut self, author: &UserId, stalled: Stalled) {
         let line = self.lines.get_mut(author).expect("only behind another send");
-        line.waiting.push_back((line.next_number, stalled));
-        line.next_number += 1;
+        let ticket = stalled.ticket();
+        let is_later = ticket.is_none() || ticket > line.newest;
+        let place = match is_later {
+            true => None,
+            false => line.waiting.iter().position(|(_, other)| other.ticket() > ticket),
+        };
+        line.newest = line.newest.max(ticket);
         self.waiting += 1;
+        match place {
+            // Numbers ascend. It may repeat what was denied since the next one came, as that one may.
+            Some(place) => line.waiting.insert(place, (line.waiting[place].0, stalled)),
+            None => {
+                line.waiting.push_back((line.next_number, stalled));
+                line.next_number += 1;
+            }
+        }
     }
 
     /// Puts a send at the head of its author's line. Returns the mark of the question.
