@@ -48,6 +48,7 @@ kinds!(kind_of_command, COMMANDS, Command, {
     Command::History(_) => "History",
     Command::Conversations(_) => "Conversations",
     Command::MarkRead(_) => "MarkRead",
+    Command::Clear(_) => "Clear",
     Command::Presence(_) => "Presence",
     Command::ShowProfile(_) => "ShowProfile",
     Command::SetProfile(_) => "SetProfile",
@@ -149,6 +150,7 @@ kinds!(kind_of_request, REQUESTS, RequestKind, {
     RequestKind::Revoke(..) => "request Revoke",
     RequestKind::Receipt(..) => "request Receipt",
     RequestKind::Group(..) => "request Group",
+    RequestKind::Clear(..) => "request Clear",
     RequestKind::Profile(_) => "request Profile",
 });
 

@@ -4,8 +4,8 @@ use crate::common::is_smoke;
 use crate::stage::{Choices, Stage, to_user, user, with};
 use crate::{Book, Scene};
 use mushan::model::{
-    BlockState, Command, Directory, Extra, GivenToken, MarkRead, Order, Policies, Presence, PresenceAction, Profile,
-    PushChange, PushSettings, PushToken, Receipt, Revoke, SessionId, ShardId, Typing, UserId,
+    BlockState, Clear, ClearExtent, Command, Directory, Extra, GivenToken, MarkRead, Order, Policies, Presence,
+    PresenceAction, Profile, PushChange, PushSettings, PushToken, Receipt, Revoke, SessionId, ShardId, Typing, UserId,
 };
 use mushan::shard::{CatchUp, Input, ShardMessage};
 
@@ -159,6 +159,11 @@ fn across(book: &mut Book) {
                 Command::MarkRead(MarkRead {
                     conversation: conversation(),
                     through: mushan::model::ConversationSeq(9),
+                }),
+                Command::Clear(Clear {
+                    conversation: conversation(),
+                    through: mushan::model::ConversationSeq(9),
+                    extent: ClearExtent::History,
                 }),
                 Command::Revoke(Revoke { message: sent[me], conversation: conversation() }),
                 Command::Revoke(Revoke { message: sent[me + 1], conversation: conversation() }),

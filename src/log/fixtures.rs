@@ -7,10 +7,10 @@ use super::{
 pub(crate) use crate::model::testing::{chance::Chance, user};
 use crate::model::testing::{client_message_id, name, plain_message};
 use crate::model::{
-    AccountState, Annotations, BlockState, ChunkPhase, Conversation, ConversationName, ConversationSeq, DeviceKey,
-    Extra, Fact, GivenToken, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy, JoinStep, Message, MessageId,
-    Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours, ReadMessage, Role, Seq,
-    SettingFlags, ShardId, StreamChunk, UserId,
+    AccountState, Annotations, BlockState, ChunkPhase, ClearExtent, Conversation, ConversationName, ConversationSeq,
+    DeviceKey, Extra, Fact, GivenToken, GroupChange, GroupId, GroupProfile, HeaderFlags, JoinPolicy, JoinStep, Message,
+    MessageId, Millis, Position, Profile, PushRegistration, PushSettings, PushToken, QuietHours, ReadMessage, Role,
+    Seq, SettingFlags, ShardId, StreamChunk, UserId,
 };
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let seq = |chance: &mut Chance| ConversationSeq(chance.next());
     let halves = |chance: &mut Chance| [chance.next(), chance.next()];
-    match chance.below(8) {
+    match chance.below(9) {
         0 => SnapshotRecord::Seat {
             user: some_user(chance),
             conversation: any_conversation(chance, &user("alice")),
@@ -156,6 +156,12 @@ fn any_kept(chance: &mut Chance) -> SnapshotRecord {
         6 => SnapshotRecord::Asked {
             group: GroupId::new(&any_text(chance, 1, 64)).expect("well formed"),
             requests: (0..chance.below(5)).map(|_| (user(&any_text(chance, 1, 64)), Millis(chance.next()))).collect(),
+        },
+        7 => SnapshotRecord::Cleared {
+            user: some_user(chance),
+            conversation: any_conversation(chance, &user("alice")),
+            through: seq(chance),
+            extent: any_extent(chance),
         },
         _ => SnapshotRecord::Blocked { pair: halves(chance), bits: chance.next() as u8 },
     }
@@ -222,10 +228,14 @@ fn any_conversation(chance: &mut Chance, author: &UserId) -> Conversation {
     }
 }
 
+fn any_extent(chance: &mut Chance) -> ClearExtent {
+    [ClearExtent::History, ClearExtent::Conversation][chance.below(2)]
+}
+
 fn any_fact(chance: &mut Chance) -> Arc<Fact> {
     let some_user = |chance: &mut Chance| user(&any_text(chance, 1, 64));
     let users = |chance: &mut Chance| (0..chance.below(5)).map(|_| some_user(chance)).collect::<Vec<_>>();
-    Arc::new(match chance.below(10) {
+    Arc::new(match chance.below(11) {
         0 => Fact::Revoked { message: MessageId(chance.next()) },
         1 => Fact::Read {
             told: some_user(chance),
@@ -244,6 +254,11 @@ fn any_fact(chance: &mut Chance) -> Arc<Fact> {
         6 => Fact::Group(GroupChange::Profiled(Box::new(any_group_profile(chance)))),
         7 => Fact::Joining { asker: some_user(chance), step: JoinStep::Asked },
         8 => Fact::Joining { asker: some_user(chance), step: JoinStep::Declined { by: some_user(chance) } },
+        9 => Fact::Cleared {
+            user: some_user(chance),
+            through: ConversationSeq(chance.next()),
+            extent: any_extent(chance),
+        },
         _ => Fact::Group(GroupChange::Dissolved),
     })
 }

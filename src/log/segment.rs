@@ -7,7 +7,7 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, ShardId};
 
 /// The version of the log format that this server writes.
-pub const FORMAT_VERSION: u16 = 6;
+pub const FORMAT_VERSION: u16 = 7;
 /// The oldest version that this server reads and continues: its logs have fewer kinds of records.
 pub const FORMAT_VERSION_OLDEST: u16 = 2;
 /// The first segment of a log from which retention has dropped nothing.

@@ -1,8 +1,8 @@
 //! The requests that a session can make of its shard, independent of the protocol that carried them.
 
 use super::{
-    Annotations, ClientMessageId, ConversationName, ConversationSeq, Extra, GroupRequest, MessageContent, MessageId,
-    Profile, PushChange, Recipient, Seq, UserId, Verb,
+    Annotations, ClearExtent, ClientMessageId, ConversationName, ConversationSeq, Extra, GroupRequest, MessageContent,
+    MessageId, Profile, PushChange, Recipient, Seq, UserId, Verb,
 };
 use compact_str::CompactString;
 
@@ -57,6 +57,8 @@ pub enum Command {
     Conversations(Conversations),
     /// Set the read position of a conversation.
     MarkRead(MarkRead),
+    /// Clear a conversation's history for the user alone, or delete the conversation for the user.
+    Clear(Clear),
     /// Query or watch who is online.
     Presence(Presence),
     /// Read or change a group: [`GroupRequest`].
@@ -88,6 +90,8 @@ impl Command {
             Self::History(_) => Verb::History,
             Self::Conversations(_) => Verb::Conversations,
             Self::MarkRead(_) => Verb::MarkRead,
+            Self::Clear(Clear { extent: ClearExtent::History, .. }) => Verb::ClearHistory,
+            Self::Clear(Clear { extent: ClearExtent::Conversation, .. }) => Verb::DeleteConversation,
             Self::Presence(_) => Verb::Presence,
             Self::Group(request) => request.act.verb(),
             Self::ShowProfile(_) => Verb::ShowProfile,
@@ -238,6 +242,17 @@ pub struct MarkRead {
     pub conversation: ConversationRef,
     /// The conversation seq of the newest message that the user has read.
     pub through: ConversationSeq,
+}
+
+/// Hides a conversation's messages up to and including `through` from the user and nobody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clear {
+    /// The conversation.
+    pub conversation: ConversationRef,
+    /// The conversation seq of the newest message to hide; 0: the newest that the user has.
+    pub through: ConversationSeq,
+    /// Whether the conversation leaves the user's list as well.
+    pub extent: ClearExtent,
 }
 
 /// Queries or watches the presence of users (command codes 400 to 402). Every request is answered with the current

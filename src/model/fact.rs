@@ -31,6 +31,24 @@ pub enum Fact {
         /// What happened to the request.
         step: JoinStep,
     },
+    /// The author of the entry has cleared a conversation's history for itself, and alone receives this entry.
+    Cleared {
+        /// The user who has cleared it.
+        user: UserId,
+        /// The conversation seq of the last message that the user does not see any more.
+        through: ConversationSeq,
+        /// What of the conversation the user does not want to see.
+        extent: ClearExtent,
+    },
+}
+
+/// What a user does not want to see of a conversation that it has cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClearExtent {
+    /// The messages so far. The conversation stays in the user's list.
+    History,
+    /// The conversation: it comes back into the list with the next message.
+    Conversation,
 }
 
 /// What happened to a request to join a group.
@@ -73,7 +91,7 @@ impl Fact {
         match self {
             Self::Revoked { .. } => 0,
             Self::Read { messages, .. } => messages.len() * size_of::<ReadMessage>(),
-            Self::Joining { .. } => 0,
+            Self::Joining { .. } | Self::Cleared { .. } => 0,
             Self::Group(GroupChange::Profiled(profile)) => profile.about.bytes(),
             Self::Group(change) => change.members().iter().map(|user| user.as_str().len()).sum(),
         }
@@ -85,13 +103,14 @@ impl Fact {
             Self::Revoked { .. } => 1001,
             Self::Read { .. } => 1002,
             Self::Group(_) | Self::Joining { .. } => 1003,
+            Self::Cleared { .. } => 1004,
         }
     }
 
     /// The user whom the entry alone concerns, who is its author; `None`: it concerns others as well.
     pub fn only_for(&self) -> Option<&UserId> {
         match self {
-            Self::Joining { asker, .. } => Some(asker),
+            Self::Joining { asker: user, .. } | Self::Cleared { user, .. } => Some(user),
             Self::Revoked { .. } | Self::Read { .. } | Self::Group(_) => None,
         }
     }

@@ -31,11 +31,11 @@ mod verb;
 
 pub use closing::Closing;
 pub use command::{
-    Ack, Command, ConversationRef, Conversations, DeviceKey, History, HistoryDirection, MarkRead, Presence,
+    Ack, Clear, Command, ConversationRef, Conversations, DeviceKey, History, HistoryDirection, MarkRead, Presence,
     PresenceAction, Receipt, RequestTag, Revoke, Send, Sync, SyncDirection, Typing,
 };
 pub use content::{Extra, MessageContent};
-pub use fact::{Fact, GroupChange, JoinStep, ReadMessage};
+pub use fact::{ClearExtent, Fact, GroupChange, JoinStep, ReadMessage};
 pub use group::{
     GroupAct, GroupProfile, GroupRequest, GroupState, JoinPolicy, JoinRequest, JoinRequests, JoinVerdict, Member,
     Profile, ProfileChange, Role,

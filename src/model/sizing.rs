@@ -108,7 +108,7 @@ impl Sizing {
             _ => NAMED_MAX * (2 * ID_BYTES_MAX + 3),
         };
         match fact {
-            Fact::Revoked { .. } => REVOKED_BYTES,
+            Fact::Revoked { .. } | Fact::Cleared { .. } => REVOKED_BYTES,
             Fact::Read { messages, .. } => REVOKED_BYTES + messages.len() * READ_BYTES,
             Fact::Joining { asker, .. } => CHANGE_BYTES + 2 * escaped_bytes(asker.as_str()) + 2 * ID_BYTES_MAX,
             Fact::Group(GroupChange::Profiled(profile)) => CHANGE_BYTES + profile_bytes(&profile.about),

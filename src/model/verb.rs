@@ -25,6 +25,10 @@ pub enum Verb {
     Conversations,
     /// Set a conversation's read position.
     MarkRead,
+    /// Hide a conversation's messages so far from oneself.
+    ClearHistory,
+    /// The same, and take the conversation out of one's list.
+    DeleteConversation,
     /// Query or watch presence.
     Presence,
     /// Read a group and a page of its members.
@@ -59,7 +63,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Authenticate,
         Self::Reauthenticate,
         Self::Send,
@@ -71,6 +75,8 @@ impl Verb {
         Self::History,
         Self::Conversations,
         Self::MarkRead,
+        Self::ClearHistory,
+        Self::DeleteConversation,
         Self::Presence,
         Self::ShowGroup,
         Self::ChangeMembers,

@@ -88,6 +88,7 @@ impl<S: Storage> Shard<S> {
             Command::Typing(typing) => self.typing(ctx, session, tag, &typing),
             Command::History(history) => self.history(ctx, session, tag, history),
             Command::Conversations(list) => self.conversations(ctx, session, tag, list),
+            Command::Clear(clear) => self.clear(ctx, session, tag, clear),
             Command::MarkRead(mark) => self.mark_read(ctx, session, tag, &mark),
             Command::Presence(presence) => self.presence(ctx, session, tag, presence),
             Command::Group(request) => self.group_request(ctx, session, tag, request),

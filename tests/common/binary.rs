@@ -36,6 +36,8 @@ pub mod command {
     pub const GROUP_DISSOLVE: i32 = 732;
     pub const GROUP_REQUESTS: i32 = 740;
     pub const GROUP_ANSWER: i32 = 742;
+    pub const CLEAR_HISTORY: i32 = 744;
+    pub const DELETE_CONVERSATION: i32 = 746;
     pub const PROFILE: i32 = 736;
     pub const SET_PROFILE: i32 = 738;
 }
@@ -231,6 +233,13 @@ impl BinaryClient {
     pub async fn conversations(&mut self, before: i64, limit: i32) -> Fields {
         let body = encode("ConversationsRequest", &[("before_seq", before.into()), ("limit", limit.into())]);
         self.request(command::CONVERSATIONS, &body, "ConversationsResponse").await
+    }
+
+    /// Clears the conversation, or deletes it, for this user, as `command` says. The error code.
+    pub async fn clear(&mut self, command: i32, conversation: &str, through: i64) -> i64 {
+        let fields = [("conversation_id", text(conversation)), ("through", through.into())];
+        let body = encode("ClearRequest", &fields);
+        self.request(command, &body, "ClearResponse").await.number("error_code")
     }
 
     /// The error code.

@@ -9,6 +9,7 @@ mod common;
 
 mod accounts;
 mod annotations;
+mod clearing;
 mod connect;
 mod durability;
 mod facts;

@@ -3,9 +3,9 @@
 use crate::client::*;
 use crate::vectors::Vectors;
 use mushan::model::{
-    Ack, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations, DeviceKey, Entry, Event,
-    Extra, History, HistoryDirection, MarkRead, MessageId, Presence, PresenceAction, Receipt, Recipient, Refusal,
-    Reply, RequestTag, Revoke, Send, Seq, Sync, SyncDirection, Typing, TypingNotice, Verb,
+    Ack, Clear, ClearExtent, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations,
+    DeviceKey, Entry, Event, Extra, History, HistoryDirection, MarkRead, MessageId, Presence, PresenceAction, Receipt,
+    Recipient, Refusal, Reply, RequestTag, Revoke, Send, Seq, Sync, SyncDirection, Typing, TypingNotice, Verb,
 };
 use mushan::wire::{Credentials, Incoming, SessionGrant};
 use std::sync::Arc;
@@ -152,6 +152,11 @@ fn what_is_done_to_a_conversation_is_as_the_specification_prints_it() {
     // "mark read request", "mark read response", "mark read response that refuses"
     let mark = MarkRead { conversation: my_bob(), through: ConversationSeq(11) };
     exchanged("mark read", 12, Command::MarkRead(mark), &Reply::Done, Refusal::ConversationNotExist);
+    // "clear request", "clear response", "clear response that refuses"
+    let clear = |extent| Command::Clear(Clear { conversation: my_bob(), through: ConversationSeq(11), extent });
+    exchanged("clear", 25, clear(ClearExtent::History), &Reply::Done, Refusal::ConversationNotExist);
+    // "delete request", "delete response", "delete response that refuses"
+    exchanged("delete", 26, clear(ClearExtent::Conversation), &Reply::Done, Refusal::ConversationNotExist);
 }
 
 #[test]

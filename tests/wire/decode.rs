@@ -6,8 +6,8 @@ use crate::encode::{pairs, phase};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mushan::model::{
-    Conversation, ConversationName, ConversationRow, Entry, Event, Fact, GroupChange, JoinStep, Message, PresenceState,
-    Recipient, Role, Seq, UserId,
+    ClearExtent, Conversation, ConversationName, ConversationRow, ConversationSeq, Entry, Event, Fact, GroupChange,
+    JoinStep, Message, PresenceState, Recipient, Role, Seq, UserId,
 };
 use serde_json::{Value, json};
 
@@ -106,6 +106,7 @@ fn kind(fact: &Fact) -> i32 {
         Fact::Revoked { .. } => 1001,
         Fact::Read { .. } => 1002,
         Fact::Group(_) | Fact::Joining { .. } => 1003,
+        Fact::Cleared { .. } => 1004,
     }
 }
 
@@ -135,9 +136,15 @@ fn expected_fact(by: &Message, name: Option<&ConversationName>, viewer: &UserId)
         Fact::Read { messages, .. } => messages.iter().map(|message| message.id.to_string()).collect(),
         Fact::Group(change) => return expected_change(by, change, viewer),
         Fact::Joining { asker, step } => return expected_joining(by, asker, step),
+        Fact::Cleared { through, extent, .. } => return expected_cleared(by, *through, *extent),
     };
     let name = called(&by.conversation, name);
     json!({"ids": ids, "conversation": name, "by": by.author.as_str(), "time": by.server_time.0})
+}
+
+fn expected_cleared(entry: &Message, through: ConversationSeq, extent: ClearExtent) -> Value {
+    let change = if extent == ClearExtent::History { "historyCleared" } else { "conversationDeleted" };
+    json!({"change": change, "through": through.0, "time": entry.server_time.0})
 }
 
 fn expected_joining(entry: &Message, asker: &UserId, step: &JoinStep) -> Value {
@@ -262,6 +269,7 @@ fn method(fact: &Fact) -> &'static str {
         Fact::Revoked { .. } => "revoked",
         Fact::Read { .. } => "receipt",
         Fact::Group(_) | Fact::Joining { .. } => "group",
+        Fact::Cleared { .. } => "cleared",
     }
 }
 
@@ -290,6 +298,7 @@ fn expected_fact_params(entry: &Entry, fact: &Fact, viewer: &UserId) -> Value {
         }
         Fact::Group(change) => expected_change(by, change, viewer),
         Fact::Joining { asker, step } => expected_joining(by, asker, step),
+        Fact::Cleared { through, extent, .. } => expected_cleared(by, *through, *extent),
     };
     params["entryId"] = by.id.to_string().into();
     params["inboxSeq"] = entry.seq.0.into();

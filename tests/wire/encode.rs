@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mushan::model::{
-    Ack, Annotations, ChunkPhase, Command, ConversationRef, Extra, GroupAct, GroupRequest, HistoryDirection,
-    PresenceAction, PushChange, Recipient, Send, Sync, SyncDirection, UserId,
+    Ack, Annotations, ChunkPhase, ClearExtent, Command, ConversationRef, Extra, GroupAct, GroupRequest,
+    HistoryDirection, PresenceAction, PushChange, Recipient, Send, Sync, SyncDirection, UserId,
 };
 use mushan::wire::proto;
 use prost::Message;
@@ -55,6 +55,11 @@ pub fn binary(command: &Command) -> Option<(i32, Vec<u8>)> {
         Command::MarkRead(mark) => {
             let (conversation_id, through) = (named(&mark.conversation)?, mark.through.0.cast_signed());
             (702, proto::MarkReadRequest { conversation_id, through }.encode_to_vec())
+        }
+        Command::Clear(clear) => {
+            let (conversation_id, through) = (named(&clear.conversation)?, clear.through.0.cast_signed());
+            let code = if clear.extent == ClearExtent::History { 744 } else { 746 };
+            (code, proto::ClearRequest { conversation_id, through }.encode_to_vec())
         }
         Command::Presence(presence) => {
             let user_ids = presence.users.iter().map(ToString::to_string).collect();
@@ -238,6 +243,10 @@ pub fn json_rpc(command: &Command) -> Option<(&'static str, Value)> {
             ("conversations", json!({"beforeSeq": wanted.before.0, "limit": wanted.limit}))
         }
         Command::MarkRead(mark) => ("markRead", with(&mark.conversation, json!({"through": mark.through.0}))?),
+        Command::Clear(clear) => {
+            let method = if clear.extent == ClearExtent::History { "clearHistory" } else { "deleteConversation" };
+            (method, with(&clear.conversation, json!({"through": clear.through.0}))?)
+        }
         Command::Presence(presence) => {
             let users: Vec<&str> = presence.users.iter().map(mushan::model::UserId::as_str).collect();
             ("presence", json!({"userIds": users, "action": action(presence.action)}))

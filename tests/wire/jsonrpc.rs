@@ -3,9 +3,10 @@
 use crate::client::*;
 use crate::vectors::Vectors;
 use mushan::model::{
-    Ack, ChunkPhase, Closing, Command, Conversation, ConversationRef, ConversationSeq, Conversations, DeviceKey, Event,
-    Extra, GroupId, History, HistoryDirection, MarkRead, Message, MessageId, Presence, PresenceAction, Receipt,
-    Recipient, Refusal, Reply, RequestTag, Revoke, Send, Seq, StreamChunk, Sync, SyncDirection, Typing, TypingNotice,
+    Ack, ChunkPhase, Clear, ClearExtent, Closing, Command, Conversation, ConversationRef, ConversationSeq,
+    Conversations, DeviceKey, Event, Extra, GroupId, History, HistoryDirection, MarkRead, Message, MessageId, Presence,
+    PresenceAction, Receipt, Recipient, Refusal, Reply, RequestTag, Revoke, Send, Seq, StreamChunk, Sync,
+    SyncDirection, Typing, TypingNotice,
 };
 use mushan::wire::{Credentials, Incoming};
 use std::sync::Arc;
@@ -175,6 +176,7 @@ fn extension_methods_are_read_and_answered_as_the_contract_has_them() {
     let team = || ConversationRef::With(Recipient::Group(GroupId::new("team").expect("well formed")));
     let history = |direction, limit, topic| Command::History(History { conversation: team(), direction, limit, topic });
     let down = |seq| HistoryDirection::Before(ConversationSeq(seq));
+    let clear = |extent| Command::Clear(Clear { conversation: bob(), through: ConversationSeq(11), extent });
     let tag = RequestTag::Number("7".into());
     for (what, command) in [
         ("revoke request", Command::Revoke(Revoke { message: MessageId(900), conversation: bob() })),
@@ -184,6 +186,8 @@ fn extension_methods_are_read_and_answered_as_the_contract_has_them() {
         ),
         ("typing request", Command::Typing(Typing { conversation: bob(), status: 1 })),
         ("mark read request", Command::MarkRead(MarkRead { conversation: bob(), through: ConversationSeq(11) })),
+        ("clear request", clear(ClearExtent::History)),
+        ("delete request", clear(ClearExtent::Conversation)),
         (
             "presence request",
             Command::Presence(Presence { action: PresenceAction::Subscribe, users: vec![user("bob"), user("carol")] }),

@@ -3,12 +3,12 @@
 use crate::client::user;
 use bytes::Bytes;
 use mushan::model::{
-    Ack, Annotations, ChunkPhase, ClientMessageId, Command, Conversation, ConversationName, ConversationRef,
-    ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GivenToken, GroupAct, GroupChange,
-    GroupId, GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, JoinStep, JoinVerdict,
-    MarkRead, Message, MessageId, Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange, PushChange,
-    PushSettings, PushToken, QuietHours, ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq, SettingFlags,
-    StreamChunk, Sync, SyncDirection, Typing, TypingNotice, UserId,
+    Ack, Annotations, ChunkPhase, Clear, ClearExtent, ClientMessageId, Command, Conversation, ConversationName,
+    ConversationRef, ConversationRow, ConversationSeq, Conversations, Entry, Event, Extra, Fact, GivenToken, GroupAct,
+    GroupChange, GroupId, GroupProfile, GroupRequest, HeaderFlags, History, HistoryDirection, JoinPolicy, JoinStep,
+    JoinVerdict, MarkRead, Message, MessageId, Millis, Presence, PresenceAction, PresenceState, Profile, ProfileChange,
+    PushChange, PushSettings, PushToken, QuietHours, ReadMessage, Receipt, Recipient, Revoke, Role, Send, Seq,
+    SettingFlags, StreamChunk, Sync, SyncDirection, Typing, TypingNotice, UserId,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -225,6 +225,8 @@ pub fn commands(tongue: Tongue) -> impl Strategy<Value = Command> {
             .prop_map(|(before, limit)| Command::Conversations(Conversations { before, limit })),
         1 => (conversation(), conversation_seqs())
             .prop_map(|(conversation, through)| Command::MarkRead(MarkRead { conversation, through })),
+        1 => (conversation(), conversation_seqs(), extents())
+            .prop_map(|(conversation, through, extent)| Command::Clear(Clear { conversation, through, extent })),
         3 => group_requests().prop_map(|request| Command::Group(Box::new(request))),
         1 => users().prop_map(Command::ShowProfile),
         1 => profiles().prop_map(|profile| Command::SetProfile(Box::new(profile))),
@@ -280,7 +282,16 @@ fn facts() -> impl Strategy<Value = Fact> {
         change.prop_map(Fact::Group),
         users().prop_map(|asker| Fact::Joining { asker, step: JoinStep::Asked }),
         (users(), users()).prop_map(|(asker, by)| Fact::Joining { asker, step: JoinStep::Declined { by } }),
+        (users(), conversation_seqs(), extents()).prop_map(|(user, through, extent)| Fact::Cleared {
+            user,
+            through,
+            extent
+        }),
     ]
+}
+
+fn extents() -> impl Strategy<Value = ClearExtent> {
+    prop_oneof![Just(ClearExtent::History), Just(ClearExtent::Conversation)]
 }
 
 /// A message of `author` to somebody.

@@ -3,7 +3,8 @@
 use crate::cli::log::selection::{LogSelection, expect_whole};
 use crate::log::{MemberLink, Record, SnapshotRecord, ThreadLink, inspect};
 use crate::model::{
-    AccountState, BlockState, Fact, GroupChange, GroupProfile, JoinStep, Message, Position, Profile, ShardId, UserId,
+    AccountState, BlockState, ClearExtent, Fact, GroupChange, GroupProfile, JoinStep, Message, Position, Profile,
+    ShardId, UserId,
 };
 use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
@@ -97,6 +98,11 @@ fn kept_body(kept: &SnapshotRecord) -> (&'static str, Value) {
             let requests: Vec<_> = requests.iter().map(|(user, time)| json!([user.as_str(), time.0])).collect();
             ("asked", json!({"group": group.as_str(), "requests": requests}))
         }
+        SnapshotRecord::Cleared { user, conversation, through, extent } => {
+            let (conversation, extent) = (conversation.default_name(), extent_name(*extent));
+            let cleared = json!({"user": user.as_str(), "conversation": conversation.as_str(), "through": through.0, "extent": extent});
+            ("cleared", cleared)
+        }
     }
 }
 
@@ -117,9 +123,11 @@ fn is_about(user: &UserId, record: &Record) -> bool {
         | Record::Erased { user: other, .. } => other == user,
         Record::Fanned { .. } => record.link_of(user).is_some(),
         Record::Block { by, other, .. } => by == user || other == user,
-        Record::Kept(SnapshotRecord::Seat { user: other, .. } | SnapshotRecord::Named { user: other, .. }) => {
-            other == user
-        }
+        Record::Kept(
+            SnapshotRecord::Seat { user: other, .. }
+            | SnapshotRecord::Named { user: other, .. }
+            | SnapshotRecord::Cleared { user: other, .. },
+        ) => other == user,
         Record::Kept(SnapshotRecord::Roster { owner, members, .. }) => {
             owner == user || members.iter().any(|it| it.user == *user)
         }
@@ -259,6 +267,16 @@ fn what_happened(fact: &Fact) -> Value {
         Fact::Joining { asker, step: JoinStep::Declined { by } } => {
             json!({"kind": "join_declined", "asker": asker.as_str(), "by": by.as_str()})
         }
+        Fact::Cleared { user, through, extent } => {
+            json!({"kind": "cleared", "user": user.as_str(), "through": through.0, "extent": extent_name(*extent)})
+        }
+    }
+}
+
+fn extent_name(extent: ClearExtent) -> &'static str {
+    match extent {
+        ClearExtent::History => "history",
+        ClearExtent::Conversation => "conversation",
     }
 }
 

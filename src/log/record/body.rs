@@ -33,7 +33,7 @@ pub(in crate::log) const KIND_CONSUMED: u8 = 12;
 pub(in crate::log) const KIND_BLOCK: u8 = 13;
 pub(in crate::log) const KIND_SEEN: u8 = 14;
 pub(in crate::log) const KIND_ISSUED: u8 = 15;
-// Kinds 16 to 21, 28 and 30 are `kept`'s.
+// Kinds 16 to 21, 28, 30 and 31 are `kept`'s.
 pub(in crate::log) const KIND_ACCOUNT: u8 = 22;
 pub(in crate::log) const KIND_FORGONE: u8 = 23;
 pub(in crate::log) const KIND_ONLINE: u8 = 24;
@@ -41,7 +41,7 @@ pub(in crate::log) const KIND_CLOCK: u8 = 25;
 pub(in crate::log) const KIND_ERASED: u8 = 26;
 pub(in crate::log) const KIND_PROFILE: u8 = 27;
 pub(in crate::log) const KIND_PUSH_DEVICE: u8 = 29;
-const KIND_NEWEST: u8 = snapshot::KIND_ASKED;
+const KIND_NEWEST: u8 = snapshot::KIND_CLEARED;
 
 pub(in crate::log) const MARK_BODY_BYTES: usize = CLAIM_BYTES;
 pub(in crate::log) const START_BODY_BYTES: usize = CLAIM_BYTES + 16;

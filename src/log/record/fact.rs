@@ -4,7 +4,9 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::profile::{group_profile_bytes, put_group_profile, read_group_profile};
-use crate::model::{ConversationSeq, Fact, GroupChange, JoinStep, MessageId, Millis, ReadMessage, Role, UserId};
+use crate::model::{
+    ClearExtent, ConversationSeq, Fact, GroupChange, JoinStep, MessageId, Millis, ReadMessage, Role, UserId,
+};
 
 const REVOKED: u8 = 1;
 const READ: u8 = 2;
@@ -16,6 +18,7 @@ const DISSOLVED: u8 = 7;
 const PROFILED: u8 = 8;
 const ASKED: u8 = 9;
 const DECLINED: u8 = 10;
+const CLEARED: u8 = 11;
 
 /// Exactly the bytes that `encode` appends.
 pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
@@ -31,6 +34,7 @@ pub(in crate::log) fn fact_bytes(fact: &Fact) -> usize {
         Fact::Group(GroupChange::Profiled(profile)) => group_profile_bytes(profile),
         Fact::Joining { asker, step: JoinStep::Asked } => short(asker),
         Fact::Joining { asker, step: JoinStep::Declined { by } } => short(asker) + short(by),
+        Fact::Cleared { user, .. } => short(user) + 8 + 1,
     }
 }
 
@@ -82,6 +86,12 @@ pub(in crate::log) fn encode(fact: &Fact, out: &mut impl Put) {
             put_user(asker, out);
             put_user(by, out);
         }
+        Fact::Cleared { user, through, extent } => {
+            out.put_u8(CLEARED);
+            put_user(user, out);
+            out.put_u64(through.0);
+            put_extent(*extent, out);
+        }
     }
 }
 
@@ -108,6 +118,10 @@ pub(in crate::log) fn read(reader: &mut Reader<'_>) -> Option<Fact> {
             let asker = user(reader)?;
             Fact::Joining { asker, step: JoinStep::Declined { by: user(reader)? } }
         }
+        CLEARED => {
+            let (user, through) = (user(reader)?, ConversationSeq(reader.u64()?));
+            Fact::Cleared { user, through, extent: read_extent(reader)? }
+        }
         PROFILED => Fact::Group(GroupChange::Profiled(Box::new(read_group_profile(reader)?))),
         _ => return None,
     })
@@ -128,6 +142,18 @@ fn user(reader: &mut Reader<'_>) -> Option<UserId> {
 
 fn users(reader: &mut Reader<'_>) -> Option<Vec<UserId>> {
     (0..reader.u32()?).map(|_| user(reader)).collect()
+}
+
+pub(crate) fn put_extent(extent: ClearExtent, out: &mut impl Put) {
+    out.put_u8(u8::from(extent == ClearExtent::Conversation));
+}
+
+pub(crate) fn read_extent(reader: &mut Reader<'_>) -> Option<ClearExtent> {
+    match reader.u8()? {
+        0 => Some(ClearExtent::History),
+        1 => Some(ClearExtent::Conversation),
+        _ => None,
+    }
 }
 
 pub(crate) fn put_role(role: Role, out: &mut impl Put) {

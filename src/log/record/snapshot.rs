@@ -5,10 +5,11 @@
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::conversation::{conversation_bytes, put_conversation, read_conversation};
-use crate::log::record::fact::{put_role, read_role};
+use crate::log::record::fact::{put_extent, put_role, read_extent, read_role};
 use crate::log::record::profile::{group_profile_bytes, put_group_profile, read_group_profile};
 use crate::model::{
-    Conversation, ConversationName, ConversationSeq, GroupId, GroupProfile, MessageId, Millis, Role, Seq, UserId,
+    ClearExtent, Conversation, ConversationName, ConversationSeq, GroupId, GroupProfile, MessageId, Millis, Role, Seq,
+    UserId,
 };
 
 /// The most members or messages of one record.
@@ -22,6 +23,7 @@ pub(in crate::log) const KIND_TOLD: u8 = 20;
 pub(in crate::log) const KIND_BLOCKED: u8 = 21;
 pub(in crate::log) const KIND_DESCRIBED: u8 = 28;
 pub(in crate::log) const KIND_ASKED: u8 = 30;
+pub(in crate::log) const KIND_CLEARED: u8 = 31;
 
 /// A member of a group in a roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +116,17 @@ pub enum SnapshotRecord {
         /// At most `KEPT_PARTS_MAX` users, each with the time of the request.
         requests: Vec<(UserId, Millis)>,
     },
+    /// A conversation that a user has cleared for itself. In the log of the user's shard, after the seat.
+    Cleared {
+        /// The user.
+        user: UserId,
+        /// The conversation.
+        conversation: Conversation,
+        /// The conversation seq of the last message that the user does not see any more.
+        through: ConversationSeq,
+        /// What of the conversation the user does not want to see.
+        extent: ClearExtent,
+    },
 }
 
 pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
@@ -126,6 +139,7 @@ pub(in crate::log) fn kind_of(kept: &SnapshotRecord) -> u8 {
         SnapshotRecord::Blocked { .. } => KIND_BLOCKED,
         SnapshotRecord::Described { .. } => KIND_DESCRIBED,
         SnapshotRecord::Asked { .. } => KIND_ASKED,
+        SnapshotRecord::Cleared { .. } => KIND_CLEARED,
     }
 }
 
@@ -148,6 +162,9 @@ pub(in crate::log) fn kept_bytes(kept: &SnapshotRecord) -> usize {
         SnapshotRecord::Asked { group, requests } => {
             let requests: usize = requests.iter().map(|(user, _)| short(user.as_str()) + 8).sum();
             short(group.as_str()) + 2 + requests
+        }
+        SnapshotRecord::Cleared { user, conversation, .. } => {
+            8 + 1 + short(user.as_str()) + conversation_bytes(conversation)
         }
     }
 }
@@ -205,6 +222,12 @@ pub(in crate::log) fn encode(kept: &SnapshotRecord, out: &mut impl Put) {
                 out.put_u64(time.0);
             }
         }
+        SnapshotRecord::Cleared { user, conversation, through, extent } => {
+            out.put_u64(through.0);
+            put_extent(*extent, out);
+            out.put_short(user.as_str().as_bytes());
+            put_conversation(conversation, out);
+        }
     }
 }
 
@@ -244,6 +267,10 @@ pub(in crate::log) fn read(kind: u8, reader: &mut Reader<'_>) -> Option<Snapshot
         KIND_ASKED => {
             let request = |reader: &mut Reader<'_>| Some((user(reader)?, Millis(reader.u64()?)));
             SnapshotRecord::Asked { group: GroupId::new(text(reader)?).ok()?, requests: parts(reader, request)? }
+        }
+        KIND_CLEARED => {
+            let (through, extent) = (ConversationSeq(reader.u64()?), read_extent(reader)?);
+            SnapshotRecord::Cleared { through, extent, user: user(reader)?, conversation: read_conversation(reader)? }
         }
         _ => return None,
     })

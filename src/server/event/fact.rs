@@ -1,6 +1,6 @@
 //! A fact: what happened in a conversation beside messages.
 
-use crate::model::{Fact, GroupChange, JoinStep, ReadMessage, UserId};
+use crate::model::{ClearExtent, Fact, GroupChange, JoinStep, ReadMessage, UserId};
 use crate::server::event::profile::ShownGroupProfile;
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub struct ShownFact<'a> {
     declined_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted_until: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<ShownGroupProfile<'a>>,
 }
@@ -62,6 +64,13 @@ impl<'a> ShownFact<'a> {
                 };
                 let declined_by = step.declined_by().map(UserId::as_str);
                 Self { kind, member: Some(asker.as_str()), declined_by, ..Self::default() }
+            }
+            Fact::Cleared { through, extent, .. } => {
+                let kind = match extent {
+                    ClearExtent::History => "conversation.cleared",
+                    ClearExtent::Conversation => "conversation.deleted",
+                };
+                Self { kind, through: Some(through.0), ..Self::default() }
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::model::{Conversation, GroupId, UserId};
 use crate::server::event::log_event::LogEvent;
 
 /// Kinds of events; `message.created` and the like.
-pub const EVENT_TYPES: [&str; 15] = [
+pub const EVENT_TYPES: [&str; 17] = [
     "message.created",
     "message.revoked",
     "receipt",
@@ -16,6 +16,8 @@ pub const EVENT_TYPES: [&str; 15] = [
     "group.dissolved",
     "group.join_requested",
     "group.join_declined",
+    "conversation.cleared",
+    "conversation.deleted",
     "user.online",
     "user.offline",
     "user.offline_message",

@@ -131,6 +131,7 @@ fn of_message(message: &Message) -> LogEvent<'_> {
         Fact::Read { told, .. } => users.push(told),
         Fact::Group(change) => users.extend(change.members()),
         Fact::Joining { step, .. } => users.extend(step.declined_by()),
+        Fact::Cleared { user, .. } => users = vec![user],
     }
     let fact = ShownFact::of(fact, usize::MAX);
     let kind = fact.kind;

@@ -12,6 +12,7 @@ use crate::shard::query::fetch::Apart;
 use crate::shard::query::list_search::ListSearch;
 use crate::shard::query::recount::Recounts;
 use crate::shard::rows::accounts::{Accounts, Erased};
+use crate::shard::rows::cleared::ClearedTable;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
@@ -68,6 +69,7 @@ pub(in crate::shard) struct RowTables {
     pub blocks: Blocks,
     pub revoked: Revoked,
     pub consumed: Consumed,
+    pub cleared: ClearedTable,
     pub receipts: Receipts,
     pub presence: LoggedPresence,
 }
@@ -132,6 +134,7 @@ impl State {
                 blocks: Blocks::default(),
                 revoked: Revoked::default(),
                 consumed: Consumed::default(),
+                cleared: ClearedTable::default(),
                 receipts: Receipts::new(seed),
                 presence: LoggedPresence::default(),
             },

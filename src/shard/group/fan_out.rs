@@ -100,7 +100,7 @@ impl State {
         match message.fact.as_deref() {
             None => FanOutScope::Viewers(self.tables.inboxes.find(&message.author)),
             Some(Fact::Group(_)) => FanOutScope::Viewers(None),
-            Some(Fact::Joining { .. }) => FanOutScope::Only(None),
+            Some(Fact::Joining { .. } | Fact::Cleared { .. }) => FanOutScope::Only(None),
             Some(Fact::Revoked { .. }) => FanOutScope::Members,
             Some(Fact::Read { told, .. }) => {
                 FanOutScope::Only(self.tables.inboxes.find(told).and_then(|user_index| self.seat_of(user_index, at)))

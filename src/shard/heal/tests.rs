@@ -3,8 +3,8 @@
 use crate::log::MemoryStorage;
 use crate::model::testing::{client_message_id, plain_message};
 use crate::model::{
-    Command, Conversation, ConversationRef, DeviceKey, Entry, Fact, GroupChange, Limits, Message, MessageId, Position,
-    Recipient, Reply, Revoke, Seq, ShardId, UserId,
+    Clear, ClearExtent, Command, Conversation, ConversationRef, ConversationSeq, DeviceKey, Entry, Fact, GroupChange,
+    Limits, Message, MessageId, Order, Position, ProfileChange, Recipient, Reply, Revoke, Seq, ShardId, UserId,
 };
 use crate::shard::audit::audit;
 use crate::shard::replay::checkpoint::survey;
@@ -180,9 +180,15 @@ fn what_became_of_a_group_comes_back_to_the_shard_that_orders_it() {
         cluster.order(change("g", &["dave", "erin"], &["carol"]));
         let revoked = id_of(&cluster.say_in("bob", "oh", "g"));
         cluster.say_in("erin", "here", "g");
+        let profiled = ProfileChange { name: Some("Crew".into()), ..ProfileChange::default() };
+        cluster.order(Order::ChangeProfile { group: group("g"), change: Box::new(profiled) });
+        let (through, extent) = (ConversationSeq(0), ClearExtent::History);
+        let clear = Clear { conversation: in_group("g"), through, extent };
+        assert_eq!(cluster.ask("dave", Command::Clear(clear)), Reply::Done);
         let revoke = Revoke { conversation: in_group("g"), message: revoked };
         assert_eq!(cluster.ask("bob", Command::Revoke(revoke)), Reply::Done);
         let state = cluster.show("g");
+        assert!(cluster.history("dave", &in_group("g"), 4).is_empty());
         let histories: Vec<_> = all.map(|id| told(&cluster.history(id, &in_group("g"), 4))).to_vec();
         let mut next = start_on(&cluster, set_back(&cluster, &before, older));
         assert_eq!(next.show("g"), state, "shard {older} was older");

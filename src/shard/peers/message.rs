@@ -1,8 +1,8 @@
 //! Messages between two shards, one way on a lane. No shard waits for another one.
 
 use crate::model::{
-    Authority, Conversation, ConversationSeq, GroupRequest, Message, MessageId, PresenceAction, PresenceState,
-    ReadMessage, Refusal, Reply, TypingNotice, UnsequencedMessage, UserId,
+    Authority, ClearExtent, Conversation, ConversationSeq, GroupRequest, Message, MessageId, PresenceAction,
+    PresenceState, ReadMessage, Refusal, Reply, TypingNotice, UnsequencedMessage, UserId,
 };
 use crate::shard::table::fingerprint::Fingerprint;
 use std::collections::BTreeMap;
@@ -236,6 +236,8 @@ pub enum RequestKind {
     Receipt(Box<Asker>, BTreeMap<UserId, Vec<ReadMessage>>),
     /// Reads or changes a group.
     Group(Box<Asker>, Box<GroupRequest>),
+    /// Clears the conversation for the user, up to this message.
+    Clear(Box<Asker>, ConversationSeq, ClearExtent),
     /// Reads the profile of the pair's other user: to that user's shard, whoever owns the pair.
     Profile(Box<Asker>),
 }
@@ -273,6 +275,7 @@ impl ConversationRequest {
             RequestKind::Revoke(asker, _)
             | RequestKind::Receipt(asker, _)
             | RequestKind::Group(asker, _)
+            | RequestKind::Clear(asker, ..)
             | RequestKind::Profile(asker) => &asker.user,
         }
     }
@@ -284,6 +287,7 @@ impl ConversationRequest {
             RequestKind::Revoke(asker, _)
             | RequestKind::Receipt(asker, _)
             | RequestKind::Group(asker, _)
+            | RequestKind::Clear(asker, ..)
             | RequestKind::Profile(asker) => &asker.conversation,
         }
     }
@@ -292,7 +296,7 @@ impl ConversationRequest {
     pub fn bytes(&self) -> usize {
         match &self.ask {
             RequestKind::Send(message, _) => message.content.len() + message.extra.bytes(),
-            RequestKind::Revoke(..) | RequestKind::Profile(_) => 0,
+            RequestKind::Revoke(..) | RequestKind::Clear(..) | RequestKind::Profile(_) => 0,
             RequestKind::Group(_, request) => request.held_bytes(),
             RequestKind::Receipt(_, read) => {
                 read.values().map(|messages| messages.len() * size_of::<ReadMessage>()).sum()

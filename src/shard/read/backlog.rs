@@ -159,7 +159,9 @@ impl<S: Storage> Shard<S> {
                 }
                 CursorStep::Push => {}
             }
-            if !self.state.is_shown_to(ctx.now.wall, user_index, &entry.message) {
+            if !self.state.is_shown_to(ctx.now.wall, user_index, &entry.message)
+                || self.state.is_cleared(user_index, &entry.message)
+            {
                 continue;
             }
             self.state.present_at_once(user_index, &mut entry);

@@ -81,13 +81,18 @@ impl<S: Storage> Shard<S> {
     /// Looks at some seats; whether those were the last.
     fn list_some(&self, listing: &mut ListSearch) -> bool {
         let seats = self.state.tables.inboxes.seats_before(listing.user_index, listing.words_left);
+        let has_cleared = self.state.tables.cleared.has(listing.user_index);
         let mut words_left = 0;
         for (looked_at, (seat, words)) in seats.enumerate() {
             if looked_at == SEATS_A_TURN {
                 break;
             }
-            listing.look_at(self.state.tables.conversations.at(seat.conversation).seat(seat.seat).last, seat);
             words_left = words;
+            let seated = Seated { at: seat.conversation, seat: seat.seat };
+            if has_cleared && self.state.is_left_out(listing.user_index, seated) {
+                continue;
+            }
+            listing.look_at(self.state.tables.conversations.at(seat.conversation).seat(seat.seat).last, seat);
         }
         self.state.rows_visited.count((listing.words_left - words_left).min(SEATS_A_TURN));
         listing.words_left = words_left;
@@ -123,12 +128,13 @@ impl<S: Storage> Shard<S> {
     ) -> ListQuestion {
         let row = |(last, SeatAt { conversation, seat }): &(Seq, SeatAt)| {
             let row = self.state.tables.conversations.at(*conversation);
-            let newest = self.state.seen_through(Seated { at: *conversation, seat: *seat });
+            let seated = Seated { at: *conversation, seat: *seat };
+            let newest = self.state.seen_through(seated);
             let seat = row.seat(*seat);
             ListRow {
                 conversation: row.conversation(&self.state.tables.inboxes),
                 tail: row.tail.tail(),
-                joined: seat.joined,
+                joined: self.state.first_shown(seated),
                 newest,
                 unread: seat.unread.into(),
                 read: seat.read.min(newest),

@@ -26,14 +26,14 @@ impl<S: Storage> Shard<S> {
         let Some(seated) = self.state.resolve(&user, &history.conversation) else {
             return self.refuse(session, tag, Refusal::ConversationNotExist, ctx.effects);
         };
-        let (conversation, seat) = self.state.seated(seated);
+        let (conversation, _) = self.state.seated(seated);
         let question = HistoryQuestion {
             conversation: conversation.clone(),
             tail: self.state.tables.conversations.at(seated.at).tail.tail(),
             direction: history.direction,
             limit: history.limit,
             topic: history.topic,
-            joined: seat.joined,
+            joined: self.state.first_shown(seated),
             newest: self.state.seen_through(seated),
             room,
         };

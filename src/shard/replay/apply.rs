@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::shard::State;
 use crate::shard::rows::accounts::Account;
+use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
 use crate::shard::rows::packed_row::{ConversationFields, PairMembers};
 use crate::shard::rows::seat::{Membership, SeatAt};
@@ -216,8 +217,14 @@ impl State {
         let told = self.apply_links((at, sides), logged);
         let LoggedMessage { position, message, links, .. } = *logged;
         self.apply_name(at, message, links);
-        if let Some(Fact::Revoked { message }) = message.fact.as_deref() {
-            self.tables.revoked.insert(*message, position);
+        match message.fact.as_deref() {
+            Some(Fact::Revoked { message }) => self.tables.revoked.insert(*message, position),
+            Some(Fact::Cleared { through, extent, .. }) => {
+                let cleared = ClearedHistory { through: *through, extent: *extent };
+                let user = told.author.into_iter();
+                user.for_each(|user_index| self.tables.cleared.set(user_index, at, cleared, position));
+            }
+            _ => {}
         }
         if let Conversation::Group(_) = message.conversation {
             self.groups.fan_out.add(at, position, message.clone());
@@ -438,6 +445,7 @@ impl State {
         self.tables.push_devices.forget(user);
         if let Some(user_index) = self.tables.inboxes.find(user) {
             self.tables.inboxes.erase(user_index);
+            self.tables.cleared.forget(user_index);
             self.tables.presence.forget(user_index);
         }
     }

@@ -13,6 +13,7 @@ use crate::shard::live::streams::Streams;
 use crate::shard::peers::peer_shard::PeerShard;
 use crate::shard::rows::accounts::{Accounts, Erased};
 use crate::shard::rows::charge::Prices;
+use crate::shard::rows::cleared::ClearedTable;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::rows::dedupe::Dedupe;
 use crate::shard::rows::groups::Groups;
@@ -111,7 +112,7 @@ impl<S: Storage> Shard<S> {
             + dedupe.len() as u64 * DEDUPE_ROW_BYTES;
         let profiles = self.state.tables.profiles.bytes() + self.state.groups.rosters.profiles.bytes();
         let requests = self.state.groups.rosters.requests.bytes();
-        let exact = profiles + self.state.tables.push_devices.bytes() + requests;
+        let exact = profiles + self.state.tables.push_devices.bytes() + requests + self.state.tables.cleared.bytes();
         counted + counted / REST_PART + exact + LEAST_BYTES
     }
 }
@@ -217,6 +218,8 @@ fn read(settings: &ShardSettings, bytes: &[u8]) -> Result<Read, CheckpointError>
 const ERASED_SINCE: u16 = 4;
 /// From which on they have devices that push services wake, and requests to join groups.
 const PUSH_DEVICES_SINCE: u16 = 5;
+/// From which on they have the conversations that users have cleared for themselves.
+const CLEARED_SINCE: u16 = 6;
 
 impl State {
     fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
@@ -242,6 +245,7 @@ impl State {
         self.groups.rosters.profiles.put(out);
         self.tables.push_devices.put(out);
         self.groups.rosters.requests.put(out);
+        self.tables.cleared.put(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -284,6 +288,10 @@ impl State {
         if version >= PUSH_DEVICES_SINCE {
             state.tables.push_devices = PushDevices::read(&mut reader)?;
             state.groups.rosters.requests = JoinRequestTable::read(&mut reader)?;
+        }
+        if version >= CLEARED_SINCE {
+            let (users, conversations) = (state.tables.inboxes.len(), state.tables.conversations.len());
+            state.tables.cleared = ClearedTable::read(&mut reader, users, conversations)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

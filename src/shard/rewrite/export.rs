@@ -4,9 +4,10 @@
 //! Invariant: applied in any order, the records give the state from which they were made.
 
 use crate::log::{KEPT_PARTS_MAX, Record, SnapshotMember, SnapshotMembership, SnapshotRecord};
-use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, Millis, ShardId, UserId};
+use crate::model::{Conversation, ConversationSeq, GroupId, MessageId, Millis, Position, ShardId, UserId};
 use crate::shard::rewrite::digest::Digest;
 use crate::shard::rewrite::source_log::{RewriteError, SourceShard};
+use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::rows::groups::Group;
 use crate::shard::rows::seat::Membership;
 use crate::shard::table::fingerprint::Fingerprint;
@@ -51,6 +52,11 @@ impl State {
                     self.groups.rosters.requests.restore(conversation_key, &user, time);
                 }
             }
+            SnapshotRecord::Cleared { user, conversation, through, extent } => {
+                let at = self.row_of(&conversation);
+                let user_index = self.tables.inboxes.find_or_add(&user);
+                self.tables.cleared.set(user_index, at, ClearedHistory { through, extent }, Position::NONE);
+            }
             SnapshotRecord::Blocked { pair, bits } => self.tables.blocks.restore(Fingerprint::of_halves(pair), bits),
         }
     }
@@ -87,6 +93,11 @@ impl State {
             let conversation = self.conversation_at(at);
             let kept = SnapshotRecord::Named { user: user.clone(), conversation, name: name.clone() };
             put(placement.owner_of(user), Record::Kept(kept))?;
+        }
+        for (user, at, ClearedHistory { through, extent }) in self.tables.cleared.all() {
+            let (user, conversation) = (self.tables.inboxes.user_at(user).clone(), self.conversation_at(at));
+            let to = placement.owner_of(&user);
+            put(to, Record::Kept(SnapshotRecord::Cleared { user, conversation, through, extent }))?;
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use super::*;
 use crate::log::MemoryStorage;
 use crate::log::fixtures::Chance;
 use crate::model::{
-    AccountState, Answer, BlockState, Command, ConversationName, ConversationRef, Entry, Limits, MarkRead, Order,
-    Receipt, Recipient, Refusal, Reply, Revoke, Role,
+    AccountState, Answer, BlockState, Clear, ClearExtent, Command, ConversationName, ConversationRef, ConversationSeq,
+    Entry, Limits, MarkRead, Order, ProfileChange, Receipt, Recipient, Refusal, Reply, Revoke, Role,
 };
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
@@ -114,6 +114,10 @@ fn lived(shards: u16) -> Cluster {
     named.conversation_name = Some(ConversationName::new("my bob").expect("well formed"));
     let told = id_of(&cluster.ask("alice", Command::Send(named)));
     cluster.ask("bob", Command::Receipt(Receipt { messages: vec![told], conversation: with("alice") }));
+    let (through, extent) = (ConversationSeq(0), ClearExtent::Conversation);
+    cluster.ask("bob", Command::Clear(Clear { conversation: with("alice"), through, extent }));
+    assert_eq!(cluster.rows("bob").len(), 1, "the list has the group alone");
+    cluster.order(profiled("Crew"));
     let gone = id_of(&cluster.say_in("bob", "gone", "g"));
     cluster.ask("bob", Command::Revoke(Revoke { message: gone, conversation: in_group("g") }));
     for number in 0..60 {
@@ -121,11 +125,16 @@ fn lived(shards: u16) -> Cluster {
         cluster.say_in(["alice", "bob", "erin"][number % 3], &format!("g{number}"), "g");
         cluster.say("carol", &format!("p{number}"), Recipient::User(user("alice")));
     }
-    let (conversation, through) = (in_group("g"), crate::model::ConversationSeq(40));
+    let (conversation, through) = (in_group("g"), ConversationSeq(40));
     cluster.ask("erin", Command::MarkRead(MarkRead { conversation, through }));
     (0..usize::from(shards)).for_each(|me| cluster.input(me, Input::Ticked));
     cluster.settle();
     cluster
+}
+
+fn profiled(name: &str) -> Order {
+    let change = ProfileChange { name: Some(name.into()), ..ProfileChange::default() };
+    Order::ChangeProfile { group: group("g"), change: Box::new(change) }
 }
 
 /// Everything that anybody can ask for; histories apart, of which shards that are joined may have more.
@@ -231,4 +240,41 @@ fn whatever_a_groups_logs_have_lost_what_is_left_keeps_every_promise_and_goes_on
         }
     }
     assert!(damaged > 30, "{damaged} damaged");
+}
+
+#[test]
+fn a_damaged_group_has_the_newest_profile_that_any_log_still_has() {
+    // Of one shard, the change that is lost stands nowhere else.
+    for (shards, left) in [(1, "old"), (2, "new"), (3, "new")] {
+        let disks = (0..shards).map(|_| MemoryStorage::new(SEGMENT_BYTES, 10_000)).collect();
+        let mut cluster = Cluster::on(Windows::default(), disks);
+        let members = ["alice", "bob", "carol", "dave", "erin"];
+        cluster.order(create("g", "alice", &members[1..]));
+        cluster.order(profiled("old"));
+        let conversation = Conversation::Group(group("g"));
+        let owner = usize::from(Placement::new(shards).owner_of_conversation(&conversation).0);
+        cluster.sync(owner);
+        let lost = cluster.shards[owner].journal().end();
+        cluster.order(profiled("new"));
+        for number in 0..40 {
+            cluster.say_in("bob", &number.to_string(), "g");
+        }
+        (0..usize::from(shards)).for_each(|me| close_log(&mut cluster.shards[me]));
+        let settings: Vec<ShardSettings> = (0..usize::from(shards)).map(|me| cluster.settings(me)).collect();
+        let mut disks = cluster.take_disks();
+        disks[owner].flip(Position::new(lost.segment(), lost.offset() + 40), 4);
+        let none = vec![Vec::new(); usize::from(shards)];
+        let (disks, is_damaged) = repaired(&settings, &disks, &none, shards, DamagePolicy::Salvage);
+        assert!(is_damaged);
+        let mut cluster = Cluster::start(Windows::default(), Limits::default(), disks, none, NOW.plus(9_000));
+        cluster.settle();
+        let name = |cluster: &mut Cluster| cluster.show("g").expect("a group").profile.about.name;
+        assert_eq!(name(&mut cluster), left, "of {shards} shards");
+        assert_eq!(cluster.order(profiled("newest")), Answer::Done);
+        assert_eq!(name(&mut cluster), "newest");
+        for member in members {
+            let last = told(&cluster.inbox(member)).pop();
+            assert_eq!(last.as_deref(), Some("profile newest"), "{member} of {shards} shards");
+        }
+    }
 }

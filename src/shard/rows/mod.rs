@@ -2,6 +2,7 @@
 
 pub(super) mod accounts;
 pub(super) mod charge;
+pub(super) mod cleared;
 pub(super) mod conversation;
 pub(super) mod dedupe;
 pub(super) mod devices;

@@ -1,6 +1,6 @@
 //! What an inbox says, in short, for tests that compare what happened.
 
-use crate::model::{Entry, Fact, GroupChange, JoinStep, UserId};
+use crate::model::{ClearExtent, Entry, Fact, GroupChange, JoinStep, UserId};
 
 /// What an inbox says, in short: a text, or what happened.
 pub(in crate::shard) fn told(entries: &[Entry]) -> Vec<String> {
@@ -23,6 +23,8 @@ fn said(entry: &Entry) -> String {
             GroupChange::Profiled(profile) => format!("profile {}", profile.about.name),
         },
         Some(Fact::Joining { asker, step: JoinStep::Asked }) => format!("{asker} asked"),
+        Some(Fact::Cleared { through, extent: ClearExtent::History, .. }) => format!("cleared through {through}"),
+        Some(Fact::Cleared { through, extent: ClearExtent::Conversation, .. }) => format!("deleted through {through}"),
         Some(Fact::Joining { asker, step: JoinStep::Declined { by } }) => format!("{asker} declined by {by}"),
     }
 }

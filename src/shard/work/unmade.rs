@@ -30,7 +30,7 @@ impl UnmadeGroups {
                     *author = Some(message.author.clone());
                 }
             }
-            Some(Fact::Revoked { .. } | Fact::Read { .. } | Fact::Joining { .. }) => {}
+            Some(Fact::Revoked { .. } | Fact::Read { .. } | Fact::Joining { .. } | Fact::Cleared { .. }) => {}
         }
     }
 

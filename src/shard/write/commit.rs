@@ -213,9 +213,10 @@ impl<S: Storage> Shard<S> {
     ) -> SmallVec<[ShardId; 2]> {
         let placement = self.settings.placement;
         let mut targets: SmallVec<[ShardId; 2]> = match (conversation, fact) {
-            (_, Some(Fact::Read { told, .. } | Fact::Joining { asker: told, .. })) => {
-                SmallVec::from_slice(&[placement.owner_of(told)])
-            }
+            (
+                _,
+                Some(Fact::Read { told, .. } | Fact::Joining { asker: told, .. } | Fact::Cleared { user: told, .. }),
+            ) => SmallVec::from_slice(&[placement.owner_of(told)]),
             (Conversation::Pair(a, b), _) => SmallVec::from_slice(&[placement.owner_of(a), placement.owner_of(b)]),
             (Conversation::Group(_), Some(Fact::Revoked { .. })) => placement.all().collect(),
             (Conversation::Group(_), fact) => {

@@ -13,6 +13,7 @@ use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::{PendingRequest, Requester};
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::{ColdRead, FetchResult};
+use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::{Hindrance, Taken};
 use crate::shard::{Effect, Shard, ShardMessage};
@@ -191,6 +192,10 @@ impl<S: Storage> Shard<S> {
             }
             RequestKind::Group(..) if self.has_orders() => RequestOutcome::BehindOrders,
             RequestKind::Group(asker, request) => self.admit_group_request(ctx.now, *conversation_key, asker, request),
+            RequestKind::Clear(asker, through, extent) => {
+                let cleared = ClearedHistory { through: *through, extent: *extent };
+                self.commit_clear(ctx.now, *conversation_key, asker, cleared)
+            }
             RequestKind::Profile(asker) => self.answer_profile(asker),
             RequestKind::Receipt(asker, read) => self.commit_receipts(ctx.now, *conversation_key, asker, read),
         }

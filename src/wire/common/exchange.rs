@@ -1,9 +1,9 @@
 //! The interface between a connection and the codecs, for one message of a client.
 
 use crate::model::{
-    ClientMessageId, Closing, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra, History,
-    HistoryDirection, IdError, Limits, MarkRead, MessageId, Millis, Presence, PresenceAction, Receipt, Refusal,
-    Refused, Revoke, Seq, Sync, SyncDirection, UserId, has_control_character,
+    Clear, ClearExtent, ClientMessageId, Closing, ConversationRef, ConversationSeq, Conversations, DeviceKey, Extra,
+    History, HistoryDirection, IdError, Limits, MarkRead, MessageId, Millis, Presence, PresenceAction, Receipt,
+    Refusal, Refused, Revoke, Seq, Sync, SyncDirection, UserId, Verb, has_control_character,
 };
 use crate::wire::base::scratch::Scratch;
 use crate::wire::common::incoming::Incoming;
@@ -142,6 +142,15 @@ pub(in crate::wire) fn conversations(before: i64, wanted: i64) -> Result<Convers
 
 pub(in crate::wire) fn mark_read(conversation: ConversationRef, through: i64) -> Result<MarkRead, Refused> {
     Ok(MarkRead { conversation, through: ConversationSeq(seq(through)?) })
+}
+
+/// `verb` is one of the two that clear a conversation.
+pub(in crate::wire) fn clear(verb: Verb, conversation: ConversationRef, through: i64) -> Result<Clear, Refused> {
+    let extent = match verb {
+        Verb::DeleteConversation => ClearExtent::Conversation,
+        _ => ClearExtent::History,
+    };
+    Ok(Clear { conversation, through: ConversationSeq(seq(through)?), extent })
 }
 
 pub(in crate::wire) fn revoke(conversation: ConversationRef, message: &str) -> Result<Revoke, Refused> {

@@ -255,6 +255,8 @@ fn a_refusal_is_sent_in_the_response_that_belongs_to_the_request() {
         (Verb::History, 705),
         (Verb::Conversations, 701),
         (Verb::MarkRead, 703),
+        (Verb::ClearHistory, 745),
+        (Verb::DeleteConversation, 747),
         (Verb::Presence, 401),
     ] {
         peer.connection.reply(&RequestTag::Sequence(7, verb), &refused, NOW, &peer.context);

@@ -3,6 +3,7 @@
 
 use crate::model::{Entry, Fact};
 use crate::wire::base::dialect::Dialect;
+use crate::wire::common::cleared::cleared_members;
 use crate::wire::common::group_change::{group_members, joining_members};
 use crate::wire::json::text::{array, member, name, quoted_decimal, text, text_member};
 use crate::wire::jsonrpc::audience::{Audience, channel_members};
@@ -13,6 +14,7 @@ pub(in crate::wire) fn method(fact: &Fact) -> &'static str {
         Fact::Revoked { .. } => "revoked",
         Fact::Read { .. } => "receipt",
         Fact::Group(_) | Fact::Joining { .. } => "group",
+        Fact::Cleared { .. } => "cleared",
     }
 }
 
@@ -53,6 +55,10 @@ pub(in crate::wire) fn push_fact(
         Fact::Joining { asker, step } => {
             text(out, ",");
             joining_members(out, by, asker, step);
+        }
+        Fact::Cleared { user: _, through, extent } => {
+            text(out, ",");
+            cleared_members(out, by, *through, *extent);
         }
     }
     text(out, "}");

@@ -350,6 +350,8 @@ fn verb_of(method: &str) -> Option<Verb> {
         "history" => Verb::History,
         "conversations" => Verb::Conversations,
         "markRead" => Verb::MarkRead,
+        "clearHistory" => Verb::ClearHistory,
+        "deleteConversation" => Verb::DeleteConversation,
         "presence" => Verb::Presence,
         "groupInfo" => Verb::ShowGroup,
         "groupMembers" => Verb::ChangeMembers,

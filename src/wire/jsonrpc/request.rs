@@ -65,6 +65,10 @@ pub(in crate::wire) fn command(
             let through = integer("through", "through must be an integer")?;
             exchange::mark_read(params.conversation()?, through).map(Command::MarkRead)
         }
+        Verb::ClearHistory | Verb::DeleteConversation => {
+            let through = integer("through", "through must be an integer")?;
+            exchange::clear(verb, params.conversation()?, through).map(Command::Clear)
+        }
         Verb::Presence => {
             let action = integer("action", "action must be an integer")?;
             let detail = "userIds must be an array of at most 200 strings";

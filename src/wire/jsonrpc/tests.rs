@@ -373,6 +373,8 @@ fn extension_methods_name_their_conversation_by_its_channel() {
         ("typing", r#","status":1"#),
         ("history", ""),
         ("markRead", r#","through":1"#),
+        ("clearHistory", ""),
+        ("deleteConversation", r#","through":1"#),
     ] {
         assert!(
             matches!(with(method, more), (Ok(Some(Incoming::Request { .. })), answers) if answers.is_empty()),
@@ -403,6 +405,8 @@ fn the_params_of_extension_methods_are_checked() {
         ("history", r#""limit":-1"#.to_owned()),
         ("history", format!(r#""topic":"{}""#, "x".repeat(129))),
         ("markRead", r#""through":-1"#.to_owned()),
+        ("clearHistory", r#""through":-1"#.to_owned()),
+        ("deleteConversation", r#""through":"1""#.to_owned()),
         ("conversations", r#""limit":-1"#.to_owned()),
         ("conversations", r#""beforeSeq":-1"#.to_owned()),
         ("presence", r#""action":3"#.to_owned()),

@@ -48,6 +48,8 @@ fn verb_of(command: CommandType) -> Option<Verb> {
         CommandType::CmdHistoryReq => Verb::History,
         CommandType::CmdConversationsReq => Verb::Conversations,
         CommandType::CmdMarkReadReq => Verb::MarkRead,
+        CommandType::CmdClearHistoryReq => Verb::ClearHistory,
+        CommandType::CmdDeleteConversationReq => Verb::DeleteConversation,
         CommandType::CmdPresenceReq => Verb::Presence,
         CommandType::CmdGroupInfoReq => Verb::ShowGroup,
         CommandType::CmdGroupMembersReq => Verb::ChangeMembers,

@@ -57,6 +57,8 @@ pub(in crate::wire) fn response_to(verb: Verb) -> CommandType {
         Verb::History => CommandType::CmdHistoryRsp,
         Verb::Conversations => CommandType::CmdConversationsRsp,
         Verb::MarkRead => CommandType::CmdMarkReadRsp,
+        Verb::ClearHistory => CommandType::CmdClearHistoryRsp,
+        Verb::DeleteConversation => CommandType::CmdDeleteConversationRsp,
         Verb::Presence => CommandType::CmdPresenceRsp,
         Verb::ShowGroup => CommandType::CmdGroupInfoRsp,
         Verb::ChangeMembers => CommandType::CmdGroupMembersRsp,
@@ -194,7 +196,7 @@ fn push_entry(out: &mut Vec<u8>, now: Millis, viewer: &UserId, entry: &Entry) {
             let body = fact::read(&entry.message, entry.name.as_ref(), messages);
             push_envelope(out, now, CommandType::CmdReadReceiptPush, 0, &body);
         }
-        Some(Fact::Group(_) | Fact::Joining { .. }) | None => {
+        Some(Fact::Group(_) | Fact::Joining { .. } | Fact::Cleared { .. }) | None => {
             push_shown(out, now, viewer, entry);
         }
     }

@@ -1,7 +1,7 @@
 //! Encodes facts for the binary protocol: as pushes of their own, and as the content of an inbox entry (PROTOCOL 2.5).
 
 use crate::model::{ConversationName, Fact, Message, MessageId, ReadMessage, UserId};
-use crate::wire::common::group_change;
+use crate::wire::common::{cleared, group_change};
 use crate::wire::protobuf::im;
 use crate::wire::protobuf::name::name_of;
 use bytes::Bytes;
@@ -47,6 +47,11 @@ pub(in crate::wire) fn content(viewer: &UserId, by: &Message, name: Option<&Conv
         Fact::Joining { asker, step } => {
             let mut content = Vec::new();
             group_change::push_joining_object(&mut content, by, asker, step);
+            content.into()
+        }
+        Fact::Cleared { user: _, through, extent } => {
+            let mut content = Vec::new();
+            cleared::push_cleared_object(&mut content, by, *through, *extent);
             content.into()
         }
     }

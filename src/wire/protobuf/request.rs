@@ -57,6 +57,10 @@ pub(in crate::wire) fn command(
             let im::MarkReadRequest { conversation_id, through } = decode(envelope)?;
             exchange::mark_read(conversation(&conversation_id, user)?, through).map(Command::MarkRead)
         }
+        Verb::ClearHistory | Verb::DeleteConversation => {
+            let im::ClearRequest { conversation_id, through } = decode(envelope)?;
+            exchange::clear(verb, conversation(&conversation_id, user)?, through).map(Command::Clear)
+        }
         Verb::Presence => {
             let im::PresenceRequest { user_ids, action } = decode(envelope)?;
             exchange::presence(action.into(), user_ids.iter().map(String::as_str)).map(Command::Presence)

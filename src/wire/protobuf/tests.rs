@@ -17,6 +17,8 @@ fn a_binary_stranger_may_only_authenticate_and_beat() {
         (CommandType::CmdPresenceReq, CommandType::CmdPresenceRsp),
         (CommandType::CmdConversationsReq, CommandType::CmdConversationsRsp),
         (CommandType::CmdMarkReadReq, CommandType::CmdMarkReadRsp),
+        (CommandType::CmdClearHistoryReq, CommandType::CmdClearHistoryRsp),
+        (CommandType::CmdDeleteConversationReq, CommandType::CmdDeleteConversationRsp),
         (CommandType::CmdHistoryReq, CommandType::CmdHistoryRsp),
         (CommandType::CmdTypingStatusReq, CommandType::CmdUnknown),
         (CommandType::CmdPushMsg, CommandType::CmdUnknown),
@@ -189,6 +191,8 @@ fn a_body_that_does_not_decode_is_refused_in_its_own_response() {
         (700, CommandType::CmdConversationsRsp),
         (702, CommandType::CmdMarkReadRsp),
         (704, CommandType::CmdHistoryRsp),
+        (744, CommandType::CmdClearHistoryRsp),
+        (746, CommandType::CmdDeleteConversationRsp),
     ] {
         let envelope = im::WebSocketMessage { command, sequence: 6, body: b"\x0a\xff".as_slice().into(), timestamp: 0 };
         assert_eq!(peer.feed(&frame(BINARY, &envelope.encode_to_vec())), []);

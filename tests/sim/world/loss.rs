@@ -97,7 +97,7 @@ impl Remains {
             Some(Fact::Group(change)) => {
                 self.changes.entry(conversation.clone()).or_default().insert(id, change.clone());
             }
-            Some(Fact::Joining { .. }) | None => {}
+            Some(Fact::Joining { .. } | Fact::Cleared { .. }) | None => {}
         }
         self.messages.insert(id, (conversation, place));
     }

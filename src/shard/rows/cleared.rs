@@ -1,0 +1,143 @@
+//! Conversations that users of this shard have cleared for themselves: up to which message, and whether they want to see
+//! the conversation in their list.
+//!
+//! Invariants: follows from records; a user has one row for each conversation that it has cleared, and the row never goes
+//! back; where nobody has cleared anything, a reader pays for one look at an empty table.
+
+use crate::log::record::bytes::{Put, Reader};
+use crate::log::record::fact::{put_extent, read_extent};
+use crate::model::{ClearExtent, ConversationSeq, Position};
+use crate::shard::rows::index::{ConversationIndex, UserIndex};
+use std::collections::BTreeMap;
+
+/// What one user does not see any more of one conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::shard) struct ClearedHistory {
+    /// The last message that is hidden.
+    pub through: ConversationSeq,
+    pub extent: ClearExtent,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::shard) struct ClearedTable {
+    rows: BTreeMap<(UserIndex, ConversationIndex), ClearedHistory>,
+    /// The record that changed a row last.
+    newest_record: Position,
+}
+
+/// Bytes of a row in a checkpoint.
+const ROW_BYTES: u64 = 17;
+
+impl ClearedTable {
+    /// The record at `position` hides this; a row that hides more stays.
+    pub fn set(&mut self, user: UserIndex, at: ConversationIndex, cleared: ClearedHistory, position: Position) {
+        let row = self.rows.entry((user, at)).or_insert(cleared);
+        *row = cleared.max(*row);
+        self.newest_record = self.newest_record.max(position);
+    }
+
+    /// An answer from which messages are left out waits for this record.
+    pub fn newest_record(&self) -> Position {
+        self.newest_record
+    }
+
+    #[inline]
+    pub fn find(&self, user: UserIndex, at: ConversationIndex) -> Option<ClearedHistory> {
+        if self.rows.is_empty() { None } else { self.rows.get(&(user, at)).copied() }
+    }
+
+    /// Whether the user has cleared any conversation.
+    #[inline]
+    pub fn has(&self, user: UserIndex) -> bool {
+        !self.rows.is_empty() && self.rows_of(user).next().is_some()
+    }
+
+    fn rows_of(&self, user: UserIndex) -> impl Iterator<Item = (UserIndex, ConversationIndex)> + '_ {
+        let bounds = (user, ConversationIndex(0))..=(user, ConversationIndex(u32::MAX));
+        self.rows.range(bounds).map(|(key, _)| *key)
+    }
+
+    /// The user is erased.
+    pub fn forget(&mut self, user: UserIndex) {
+        let keys: Vec<_> = self.rows_of(user).collect();
+        keys.iter().for_each(|key| drop(self.rows.remove(key)));
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (UserIndex, ConversationIndex, ClearedHistory)> + '_ {
+        self.rows.iter().map(|((user, at), cleared)| (*user, *at, *cleared))
+    }
+
+    /// Bytes in a checkpoint.
+    pub fn bytes(&self) -> u64 {
+        8 + self.rows.len() as u64 * ROW_BYTES
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.rows.len() as u64);
+        for (user, at, ClearedHistory { through, extent }) in self.all() {
+            out.put_u32(user.0);
+            out.put_u32(at.0);
+            out.put_u64(through.0);
+            put_extent(extent, out);
+        }
+    }
+
+    /// What `put` wrote, in a state with so many users and conversations.
+    pub fn read(reader: &mut Reader<'_>, users: usize, conversations: usize) -> Option<Self> {
+        let mut cleared = Self::default();
+        for _row in 0..reader.u64()? {
+            let (user, at) = (UserIndex(reader.u32()?), ConversationIndex(reader.u32()?));
+            let (through, extent) = (ConversationSeq(reader.u64()?), read_extent(reader)?);
+            if user.0 as usize >= users || at.0 as usize >= conversations {
+                return None;
+            }
+            cleared.rows.insert((user, at), ClearedHistory { through, extent });
+        }
+        Some(cleared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(through: u64, extent: ClearExtent) -> ClearedHistory {
+        ClearedHistory { through: ConversationSeq(through), extent }
+    }
+
+    #[test]
+    fn a_row_never_goes_back_and_is_its_users_alone() {
+        use ClearExtent::{Conversation, History};
+        let [ann, ben] = [UserIndex(1), UserIndex(2)];
+        let at = ConversationIndex(5);
+        let mut cleared = ClearedTable::default();
+        assert!(!cleared.has(ann) && cleared.find(ann, at).is_none());
+        for (position, (through, extent)) in (8..).zip([(4, Conversation), (3, Conversation), (4, History)]) {
+            cleared.set(ann, at, history(through, extent), Position(position));
+            assert_eq!(cleared.find(ann, at), Some(history(4, Conversation)));
+        }
+        assert_eq!(cleared.newest_record(), Position(10));
+        cleared.set(ann, at, history(6, History), Position(11));
+        assert_eq!(cleared.find(ann, at), Some(history(6, History)), "it is in the list again, empty");
+        assert!(cleared.has(ann) && !cleared.has(ben) && !cleared.has(UserIndex(0)));
+        cleared.set(ben, at, history(1, History), Position(12));
+        cleared.forget(ann);
+        assert!(!cleared.has(ann) && cleared.has(ben));
+    }
+
+    #[test]
+    fn a_checkpoint_keeps_every_row_and_refuses_rows_of_nobody() {
+        let mut cleared = ClearedTable::default();
+        for number in 0..9 {
+            let extent = if number % 2 == 0 { ClearExtent::History } else { ClearExtent::Conversation };
+            cleared.set(UserIndex(number), ConversationIndex(9 - number), history(number.into(), extent), Position(8));
+        }
+        let mut bytes = Vec::new();
+        cleared.put(&mut bytes);
+        assert_eq!(bytes.len() as u64, cleared.bytes());
+        let read = |users, conversations| ClearedTable::read(&mut Reader::new(&bytes), users, conversations);
+        let again = read(9, 10).expect("it is what was written");
+        assert_eq!(again.all().collect::<Vec<_>>(), cleared.all().collect::<Vec<_>>());
+        assert!(read(8, 10).is_none() && read(9, 9).is_none());
+    }
+}
