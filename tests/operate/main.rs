@@ -20,6 +20,7 @@ mod log_tools;
 mod older_copy;
 mod ownership;
 mod people;
+mod programs;
 mod reading;
 mod rebuild;
 mod secured;

@@ -4,6 +4,7 @@
 use crate::common::http::Api;
 use crate::common::receiver::{Behaviour, Received, Receiver, id_of};
 use crate::common::{Home, PATIENCE, Server, mushan, run, wait_for};
+use crate::programs::{block, is_here};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpListener, ToSocketAddrs};
@@ -437,25 +438,30 @@ fn a_wrong_configuration_is_refused_with_a_sentence() {
     refused(&sound, &[], "cannot be read");
 }
 
-/// The receiver of docs/WEBHOOKS.md, run by Python.
 #[test]
 fn the_receiver_in_the_documents_takes_what_is_signed_and_nothing_else() {
-    if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no python3 here: the receiver in docs/WEBHOOKS.md was not run");
+    receive_with("python3", &["-u", "-c"], &block("docs/WEBHOOKS.md", "python", "Receiver"));
+}
+
+#[test]
+fn the_receiver_for_node_takes_what_is_signed_and_nothing_else() {
+    receive_with("node", &["--input-type=module", "-e"], &block("docs/WEBHOOKS.md", "js", "createServer"));
+}
+
+fn receive_with(interpreter: &str, flags: &[&str], program: &str) {
+    if !is_here(interpreter) {
         return;
     }
-    let document = std::fs::read_to_string("docs/WEBHOOKS.md").expect("the document is there");
-    let program = document.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it has one").port();
     let secrets = Secrets::new(SECRET);
-    let mut python = Command::new("python3");
-    python.args(["-u", "-c", program]).env("PORT", port.to_string()).env("WEBHOOK_SECRET", SECRET);
-    let mut child = python.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("python3 runs");
+    let mut command = Command::new(interpreter);
+    command.args(flags).arg(program).env("PORT", port.to_string()).env("WEBHOOK_SECRET", SECRET);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
     let url = format!("http://127.0.0.1:{port}/");
     let events = "events = [\"message.created\"]";
     let home = Home::new().with_shards(1).with_config(&with_tables(&table("orders", &url, &secrets.file(), events)));
     let (server, api) = home.start_with_api();
-    wait_for("python", || (ask(&api, "test")["result"] == "acknowledged").then_some(()));
+    wait_for("the receiver", || (ask(&api, "test")["result"] == "acknowledged").then_some(()));
     sent(&api, "alice", "bob", "one");
     wait_until(&api, "the delivery", |webhook| webhook["delivered_events"] == 1);
     drop(server.stop());
