@@ -52,6 +52,7 @@ pub use outbound::addresses::AddressPolicy;
 pub use outbound::client::{OutboundAnswer, OutboundClient, OutboundError};
 pub use outbound::endpoint::Endpoint;
 pub use outbound::pool::{OfferedHttp, OutboundPool};
+pub use outbound::retry_after::retry_after;
 pub use outbound::signature::SigningSecret;
 pub use start::{DrainStarted, Operator, Server, Stopper, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};

@@ -7,5 +7,6 @@
 mod common;
 
 mod kills;
+mod secured;
 mod services;
 mod waking;

@@ -9,11 +9,10 @@ use crate::admin::webhooks::dead_letters::{DeadLetters, HeldLetters};
 use crate::model::Millis;
 use crate::server::{
     HostError, Options, OutboundClient, SigningSecret, StartError, WEBHOOKS_DIRECTORY, WebhookOptions, make_directory,
-    sentence, wall_now,
+    retry_after, sentence, wall_now,
 };
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -67,6 +66,8 @@ pub enum WebhookPhase {
 }
 
 impl WebhookPhase {
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Delivering, Self::Retrying, Self::Gone];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -186,13 +187,12 @@ impl Webhook {
             Ok(Err(error)) => failed(AttemptResult::Unreachable, sentence(&error)),
             Ok(Ok(answer)) => {
                 let (result, error) = judged(answer.status);
-                let wished = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
                 WebhookAttempt {
                     result,
                     status: Some(answer.status),
+                    retry_after: retry_after(&answer.headers, wall_now()),
                     answer: answer.body,
                     error,
-                    retry_after: wished.map(Duration::from_secs),
                     took,
                 }
             }

@@ -4,8 +4,10 @@
 
 use crate::admin::{Address, AddressFile, AdminToken};
 use crate::cli::push::config::PushConfig;
-use crate::server::{AddressPolicy, Endpoint, OfferedHttp, OutboundPool};
+use crate::server::{AddressPolicy, Endpoint, OutboundPool};
 use crate::terminal::admin_client::encoded;
+use crate::terminal::failure::Failure;
+use crate::terminal::tls_client;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -79,9 +81,22 @@ pub struct EventLines {
 }
 
 impl PushApi {
-    /// `Err` is a sentence.
-    pub fn new(config: &PushConfig) -> Result<Self, String> {
-        let pool = OutboundPool::new(AddressPolicy::Any, OfferedHttp::Any).map_err(|error| error.to_string())?;
+    /// # Errors
+    ///
+    /// A certificate or a key cannot be used, or this machine trusts no certificates.
+    pub fn new(config: &PushConfig) -> Result<Self, Failure> {
+        let PushConfig { admin_ca_file, admin_client_certificate_file, admin_client_key_file, .. } = config;
+        let pair = match (admin_client_certificate_file.as_deref(), admin_client_key_file.as_deref()) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(Failure::new(
+                    "push.admin_client_certificate_file and push.admin_client_key_file: name both",
+                ));
+            }
+        };
+        let tls = tls_client::trusting(admin_ca_file.as_deref(), pair)?;
+        let pool = OutboundPool::with_tls(tls, AddressPolicy::Any);
         let data_dir = config.data_dir.clone().unwrap_or_default();
         let token_file = config.admin_token_file.clone().unwrap_or_else(|| data_dir.join(AdminToken::FILE));
         Ok(Self { url: config.admin_url.clone(), data_dir, token_file, pool })

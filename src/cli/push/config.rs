@@ -22,6 +22,11 @@ pub struct PushConfig {
     pub data_dir: Option<PathBuf>,
     pub admin_url: Option<String>,
     pub admin_token_file: Option<PathBuf>,
+    /// Whom to trust where the API speaks TLS. Absent: whom this machine trusts.
+    pub admin_ca_file: Option<PathBuf>,
+    /// Shown to an API that wants a certificate; both or none.
+    pub admin_client_certificate_file: Option<PathBuf>,
+    pub admin_client_key_file: Option<PathBuf>,
     #[serde(default = "cursor_file")]
     pub cursor_file: PathBuf,
     /// Absent: no metrics.

@@ -72,6 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = PushConfig::read(&arguments.config)?;
     let senders = Senders::new(&config).map_err(Failure::new)?;
     let about = senders.about().join("\n");
+    // The certificates are checked with the rest.
+    let api = PushApi::new(&config)?;
     if arguments.check {
         console::say(ConsoleStream::Output, &format!("{about}\nthe configuration is valid"));
         return Ok(());
@@ -93,14 +95,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     crate::server::spawn_helper("mushan-signals", None, watching).map_err(Failure::because("cannot start a thread"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start"))?;
-    runtime.block_on(serve(config, senders, (place, from), stopped))?;
+    runtime.block_on(serve(config, (api, senders), (place, from), stopped))?;
     console::say(ConsoleStream::Output, "stopped");
     Ok(())
 }
 
 async fn serve(
     config: PushConfig,
-    senders: Senders,
+    (api, senders): (PushApi, Senders),
     (place, from): (PlaceFile, Option<String>),
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Failure> {
@@ -111,7 +113,7 @@ async fn serve(
         let address = address.map_err(Failure::because(format!("cannot listen on {listen}")))?;
         greeting.push_str(&format!("\nmetrics on http://{address}/metrics"));
     }
-    let api = Arc::new(PushApi::new(&config).map_err(Failure::new)?);
+    let api = Arc::new(api);
     let window = Duration::from_millis(config.window_ms);
     let delivery = Arc::new(PushDelivery::new(config, api.clone(), meters.clone(), senders));
     let (sender, mut events) = mpsc::channel(EVENTS_MAX);

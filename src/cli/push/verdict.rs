@@ -1,7 +1,6 @@
 //! What a push service's answer means for a notification.
 
-use crate::server::OutboundAnswer;
-use hyper::header::RETRY_AFTER;
+use crate::server::{OutboundAnswer, retry_after, wall_now};
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +25,8 @@ impl Verdict {
         };
         match status.as_u16() {
             200..=299 => Self::Delivered,
-            429 | 500..=599 => Self::Retry(retry_after(answer), said()),
+            429 | 500..=599 => Self::Retry(retry_after(&answer.headers, wall_now()), said()),
             _ => Self::Refused(said()),
         }
     }
-}
-
-fn retry_after(answer: &OutboundAnswer) -> Option<Duration> {
-    let seconds = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }

@@ -7,4 +7,5 @@ pub(super) mod addresses;
 pub(super) mod client;
 pub(super) mod endpoint;
 pub(super) mod pool;
+pub(super) mod retry_after;
 pub(super) mod signature;

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use hyper_rustls::builderstates::WantsProtocols1;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use std::io;
 use std::time::Duration;
@@ -38,10 +40,20 @@ pub struct OutboundPool(Client<HttpsConnector<HttpConnector<CheckedResolver>>, F
 impl OutboundPool {
     /// Fails if this machine has no certificates of authorities.
     pub fn new(policy: AddressPolicy, offered: OfferedHttp) -> io::Result<Self> {
+        let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(default_provider())?.https_or_http();
+        Ok(Self::speaking(tls, policy, offered))
+    }
+
+    /// Trusts whom `tls` trusts, and shows the certificate that it has.
+    pub fn with_tls(tls: ClientConfig, policy: AddressPolicy) -> Self {
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        Self::speaking(tls, policy, OfferedHttp::Any)
+    }
+
+    fn speaking(tls: HttpsConnectorBuilder<WantsProtocols1>, policy: AddressPolicy, offered: OfferedHttp) -> Self {
         let mut http = HttpConnector::new_with_resolver(CheckedResolver(policy));
         http.enforce_http(false);
         http.set_nodelay(true);
-        let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(default_provider())?.https_or_http();
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         builder.http2_keep_alive_interval(IDLE / 2).http2_keep_alive_timeout(PING_TIMEOUT);
@@ -52,7 +64,7 @@ impl OutboundPool {
                 tls.enable_http2().wrap_connector(http)
             }
         };
-        Ok(Self(builder.build(connector)))
+        Self(builder.build(connector))
     }
 
     /// Sends a request and reads an answer of bounded size. The caller bounds the time. Redirects are answers like any
