@@ -17,7 +17,7 @@ use common::is_smoke;
 use mushan::log::MemoryStorage;
 use mushan::model::{Answer, DeviceKey, GroupId, Limits, Millis, Moment, Order, Policies, Seq, ShardId, UserId};
 use mushan::server::turn::{Action, Common, LinkKey, Turn};
-use mushan::shard::{Placement, Shard, ShardSettings, Ticket, Upkeep, Windows};
+use mushan::shard::{ExternalEffect, Placement, Shard, ShardSettings, Ticket, Upkeep, Windows};
 use mushan::wire::proto::{AuthRequest, CommandType, MessageAck, SendMessageRequest, WebSocketMessage};
 use mushan::wire::{Context, HandshakePolicy, ServerKey, token};
 use prost::Message as _;
@@ -190,8 +190,10 @@ impl Core {
             self.turn.synced(self.now, batch.to);
         }
         self.actions.extend(self.turn.actions());
-        let is_made =
-            |action: &Action| matches!(action, Action::Answer(_, answer) if !matches!(answer, Answer::Refused(_)));
+        let is_made = |action: &Action| match action {
+            Action::External(ExternalEffect::Answer { answer, .. }) => !matches!(answer, Answer::Refused(_)),
+            _ => false,
+        };
         assert!(self.actions.iter().any(is_made), "the group is made");
         self.settle();
     }

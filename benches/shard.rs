@@ -14,7 +14,9 @@ use mushan::model::{
     Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply, RequestTag, Revoke, Seq,
     SessionId, ShardId, Sizing, Sync, SyncDirection, Typing, UserId, Verb,
 };
-use mushan::shard::{CatchUp, Effect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows};
+use mushan::shard::{
+    CatchUp, Effect, ExternalEffect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows,
+};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -118,7 +120,9 @@ impl Cluster {
     fn collect(&mut self, me: ShardId) {
         for effect in self.effects.drain(..) {
             match effect {
-                Effect::Forward { to, shard_message } => self.shard_messages.push((me, to, shard_message)),
+                Effect::External(ExternalEffect::Forward { to, shard_message }) => {
+                    self.shard_messages.push((me, to, shard_message))
+                }
                 Effect::Reply { reply: Reply::Sent { message_id, .. }, .. } => self.sent = message_id,
                 other => drop(black_box(other)),
             }

@@ -12,8 +12,8 @@ use mushan::model::{
     Moment, Order, Policies, Recipient, Reply, RequestTag, Send, SessionId, ShardId, Sizing, UserId, Verb,
 };
 use mushan::shard::{
-    CatchUp, Cost, Effect, Fetch, HookTicket, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep,
-    Windows,
+    CatchUp, Cost, Effect, ExternalEffect, Fetch, HookTicket, Input, Placement, Shard, ShardMessage, ShardSettings,
+    Ticket, Upkeep, Windows,
 };
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -269,11 +269,13 @@ impl Stage {
         let mut renews = false;
         for effect in self.effects.drain(..) {
             match effect {
-                Effect::Forward { to, shard_message } => self.lanes.push_back((me, to, shard_message)),
-                Effect::Fetch(fetch) => self.fetches.push_back((me, fetch)),
+                Effect::External(ExternalEffect::Forward { to, shard_message }) => {
+                    self.lanes.push_back((me, to, shard_message))
+                }
+                Effect::External(ExternalEffect::Fetch(fetch)) => self.fetches.push_back((me, fetch)),
                 Effect::Reply { reply: Reply::Sent { message_id, .. }, .. } => self.sent.push(message_id),
-                Effect::AskHook(question) => self.questions.push_back((me, question.ticket)),
-                Effect::RenewInboxEpoch => renews = true,
+                Effect::External(ExternalEffect::AskHook(question)) => self.questions.push_back((me, question.ticket)),
+                Effect::External(ExternalEffect::RenewInboxEpoch) => renews = true,
                 _ => {}
             }
         }

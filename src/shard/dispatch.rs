@@ -20,7 +20,7 @@ impl<S: Storage> Shard<S> {
         for to in self.state.peers.outbound.others() {
             let peer = self.state.peers.outbound.peer(to);
             let shard_message = ShardMessage::Hello { taken: peer.taken(), newest: peer.newest() };
-            effects.push(Effect::Forward { to, shard_message });
+            effects.push(Effect::forward(to, shard_message));
         }
         self.heal(&mut Ctx { now: Moment::told(Millis::default()), effects });
         self.send_fan_out_load(effects);

@@ -29,7 +29,7 @@ mod background;
 mod dispatch;
 mod inspect;
 
-pub use self::core::effect::Effect;
+pub use self::core::effect::{Effect, ExternalEffect};
 pub use self::core::input::Input;
 pub use self::core::settings::ShardSettings;
 pub use self::core::shard::Shard;

@@ -28,7 +28,7 @@ use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::Sockets;
 use crate::server::state::stopping::Stopping;
 use crate::server::turn::{Action, LinkKey, Turn};
-use crate::shard::Stats;
+use crate::shard::{ExternalEffect, Stats};
 use glommio::io::BufferedFile;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -302,11 +302,11 @@ impl Reactor {
             Action::Depart(key, to) => self.depart(key, to),
             Action::End(key) => self.end(key),
             Action::Abandon(key) => self.abandon(key),
-            Action::Forward(to, shard_message) => self.mesh.forward(to, shard_message),
-            Action::Answer(ticket, answer) => self.answer(ticket, answer),
-            Action::Fetch(fetch) => self.order_fetch(fetch),
-            Action::AskHook(question) => self.ask_hook(now, question),
-            Action::RenewInboxEpoch => match self.epoch.renew() {
+            Action::External(ExternalEffect::Forward { to, shard_message }) => self.mesh.forward(to, shard_message),
+            Action::External(ExternalEffect::Answer { ticket, answer }) => self.answer(ticket, answer),
+            Action::External(ExternalEffect::Fetch(fetch)) => self.order_fetch(fetch),
+            Action::External(ExternalEffect::AskHook(question)) => self.ask_hook(now, question),
+            Action::External(ExternalEffect::RenewInboxEpoch) => match self.epoch.renew() {
                 Ok(()) => self.turn.inbox_epoch_renewed(now),
                 Err(error) => self.fail(RunError::Epoch { shard: self.me, source: Arc::new(error) }),
             },

@@ -1,14 +1,13 @@
 //! The actions of a turn: what it wants its driver to do.
 
-use crate::model::{Answer, ShardId};
+use crate::model::ShardId;
 use crate::server::turn::link::LinkKey;
-use crate::shard::{Fetch, HookQuestion, ShardMessage, Ticket};
+use crate::shard::ExternalEffect;
 
 /// What the driver must do after it has fed a turn.
 ///
-/// `Forward`, `Answer`, `Fetch` and `RenewInboxEpoch` pass on a shard's effects of these names. They are variants of
-/// both enums, because the others are not: a shard knows no links, and a driver sees neither replies nor events. The
-/// order of actions, in which links take part, is not that of the effects, so an effect is moved in either case.
+/// A shard's effects that concern sessions end in the turn, which knows their links, and leave it as what the links
+/// need; a shard's other effects leave it as they are.
 #[derive(Debug)]
 pub enum Action {
     /// The link has bytes to write: take them with `drain_outbox`, unless a write of it is in flight.
@@ -23,14 +22,7 @@ pub enum Action {
     /// The peer of a link that has ended or departs does not read: close its socket, and `release` the link if it has
     /// ended.
     Abandon(LinkKey),
-    /// Send a message to another shard.
-    Forward(ShardId, ShardMessage),
-    /// Send an answer to the control thread.
-    Answer(Ticket, Answer),
-    /// Read off the core, then call `fetched`.
-    Fetch(Box<Fetch>),
-    /// Ask the operator's hook, then call `hook_answered`, within a bounded time in any case.
-    AskHook(Box<HookQuestion>),
-    /// Make another inbox epoch durable, then call `inbox_epoch_renewed`.
-    RenewInboxEpoch,
+    /// Carry out an effect of the shard. What it asks for comes back by the turn's function of that name: `fetched`,
+    /// `hook_answered` (within a bounded time in any case), `inbox_epoch_renewed`.
+    External(ExternalEffect),
 }

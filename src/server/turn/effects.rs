@@ -5,7 +5,7 @@ use crate::model::{Answer, Closing, Event, Moment, Reply, SessionId, UserId};
 use crate::server::turn::deadlines::Due;
 use crate::server::turn::link::{LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
-use crate::shard::{Effect, Input};
+use crate::shard::{Effect, ExternalEffect, Input};
 
 impl<S: Storage> Turn<S> {
     pub(in crate::server) fn handle(&mut self, now: Moment, input: Input) {
@@ -37,16 +37,12 @@ impl<S: Storage> Turn<S> {
                     self.push(now, &user, &sessions, &event);
                     self.shard.recycle_event(event);
                 }
-                Effect::Forward { to, shard_message } => self.actions.push(Action::Forward(to, shard_message)),
-                Effect::Answer { ticket, mut answer } => {
-                    if let Answer::Sessions(sessions) = &mut answer {
+                Effect::External(mut external) => {
+                    if let ExternalEffect::Answer { answer: Answer::Sessions(sessions), .. } = &mut external {
                         self.complete_sessions(sessions);
                     }
-                    self.actions.push(Action::Answer(ticket, answer));
+                    self.actions.push(Action::External(external));
                 }
-                Effect::RenewInboxEpoch => self.actions.push(Action::RenewInboxEpoch),
-                Effect::Fetch(fetch) => self.actions.push(Action::Fetch(fetch)),
-                Effect::AskHook(question) => self.actions.push(Action::AskHook(question)),
                 Effect::Close { session, closing } => {
                     let Some(key) = self.open_link(session) else { continue };
                     self.close(now, key, closing);

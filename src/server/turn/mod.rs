@@ -210,25 +210,25 @@ impl<S: Storage> Turn<S> {
         self.settle(now);
     }
 
-    /// The result of an `Action::Fetch`.
+    /// The result of an `ExternalEffect::Fetch`.
     pub fn fetched(&mut self, now: Moment, fetched: Fetched) {
         self.handle(now, Input::Fetched(Box::new(fetched)));
         self.settle(now);
     }
 
-    /// The answer to an `Action::AskHook`, or that there is none.
+    /// The answer to an `ExternalEffect::AskHook`, or that there is none.
     pub fn hook_answered(&mut self, now: Moment, ticket: HookTicket, verdict: HookVerdict) {
         self.handle(now, Input::HookAnswered { ticket, verdict });
         self.settle(now);
     }
 
-    /// An operator's order from the control thread. Answered once, by an `Action::Answer` with this ticket.
+    /// An operator's order from the control thread. Answered once, by an `ExternalEffect::Answer` with this ticket.
     pub fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order) {
         self.handle(now, Input::Ordered { ticket, order });
         self.settle(now);
     }
 
-    /// The new inbox epoch of an `Action::RenewInboxEpoch` is durable.
+    /// The new inbox epoch of an `ExternalEffect::RenewInboxEpoch` is durable.
     pub fn inbox_epoch_renewed(&mut self, now: Moment) {
         self.handle(now, Input::InboxEpochRenewed);
         self.settle(now);

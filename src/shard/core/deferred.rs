@@ -3,6 +3,7 @@
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
 use crate::model::{Answer, Entry, Message, Position, Reply, RequestTag, Seq, SessionId, ShardId};
+use crate::shard::core::effect::ExternalEffect;
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::peers::ticket::Ticket;
 use crate::shard::rows::index::UserIndex;
@@ -34,19 +35,23 @@ pub(in crate::shard) enum DeferredEffect {
         message: Arc<Message>,
         members: Vec<(UserIndex, Seq)>,
     },
-    ShardMessage {
-        to: ShardId,
-        shard_message: ShardMessage,
-    },
-    Answer {
-        ticket: Ticket,
-        answer: Answer,
-    },
+    /// Leaves as it is.
+    External(ExternalEffect),
     /// The confirmation of a delivery whose record is in our log.
     Confirm {
         to: ShardId,
         through: u64,
     },
+}
+
+impl DeferredEffect {
+    pub fn forward(to: ShardId, shard_message: ShardMessage) -> Self {
+        Self::External(ExternalEffect::Forward { to, shard_message })
+    }
+
+    pub fn answer(ticket: Ticket, answer: Answer) -> Self {
+        Self::External(ExternalEffect::Answer { ticket, answer })
+    }
 }
 
 /// The deferred effects of a shard.
@@ -59,6 +64,7 @@ pub(in crate::shard) struct Pending {
 
 impl Pending {
     /// Adds an effect. `record` is the position of the record that must be acknowledged first.
+    #[inline]
     pub fn defer(&mut self, record: Position, effect: DeferredEffect) {
         assert!(
             self.queue.back().is_none_or(|(last, _)| *last <= record),
@@ -76,6 +82,7 @@ impl Pending {
     }
 
     /// The first effect, whose record is acknowledged.
+    #[inline]
     pub fn release(&mut self) -> Option<DeferredEffect> {
         let (_, effect) = self.queue.pop_front()?;
         if let DeferredEffect::Fanned { members, .. } = &effect {

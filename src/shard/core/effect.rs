@@ -29,13 +29,6 @@ pub enum Effect {
         /// The event.
         event: Event,
     },
-    /// Send a message to another shard.
-    Forward {
-        /// The other shard.
-        to: ShardId,
-        /// The message.
-        shard_message: ShardMessage,
-    },
     /// End a session.
     Close {
         /// The session.
@@ -58,6 +51,20 @@ pub enum Effect {
         /// The session.
         session: SessionId,
     },
+    /// Something that concerns no session.
+    External(ExternalEffect),
+}
+
+/// What a shard wants of the threads and the cores around it. The driver of the shard passes it on as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ExternalEffect {
+    /// Send a message to another shard.
+    Forward {
+        /// The other shard.
+        to: ShardId,
+        /// The message.
+        shard_message: ShardMessage,
+    },
     /// Answer an order.
     Answer {
         /// The ticket of the order.
@@ -72,4 +79,16 @@ pub enum Effect {
     /// Make another inbox epoch durable, because inbox seqs may stand for other messages from now on; then pass
     /// `Input::InboxEpochRenewed`. At most once, and before the shard is ready.
     RenewInboxEpoch,
+}
+
+impl Effect {
+    /// `ExternalEffect::Forward`.
+    pub fn forward(to: ShardId, shard_message: ShardMessage) -> Self {
+        Self::External(ExternalEffect::Forward { to, shard_message })
+    }
+
+    /// `ExternalEffect::Answer`.
+    pub fn answer(ticket: Ticket, answer: Answer) -> Self {
+        Self::External(ExternalEffect::Answer { ticket, answer })
+    }
 }

@@ -74,9 +74,9 @@ pub enum Input {
     Ticked,
     /// Do a bounded part of the work that earlier inputs began. Once in each turn in which `Shard::has_more` holds.
     Continued,
-    /// The result of an `Effect::Fetch`.
+    /// The result of an `ExternalEffect::Fetch`.
     Fetched(Box<Fetched>),
-    /// The answer to an `Effect::AskHook`. Each question has exactly one, and not too late an answer: it holds up the
+    /// The answer to an `ExternalEffect::AskHook`. Each question has exactly one, and not too late an answer: it holds up the
     /// author.
     HookAnswered {
         /// The mark of the question.
@@ -84,7 +84,7 @@ pub enum Input {
         /// What becomes of the message.
         verdict: HookVerdict,
     },
-    /// An operator's order. Answered once, by an `Effect::Answer` with this ticket.
+    /// An operator's order. Answered once, by an `ExternalEffect::Answer` with this ticket.
     Ordered {
         /// The mark for the answer.
         ticket: Ticket,
@@ -96,6 +96,6 @@ pub enum Input {
         /// The segment's number.
         through: u32,
     },
-    /// The new inbox epoch of an `Effect::RenewInboxEpoch` is durable.
+    /// The new inbox epoch of an `ExternalEffect::RenewInboxEpoch` is durable.
     InboxEpochRenewed,
 }

@@ -58,7 +58,7 @@ use std::sync::Arc;
 /// let batch = shard.seal().expect("an effect waits for the log");
 /// shard.storage_mut().sync(batch);
 /// shard.handle(now, Input::Synced { end: batch.to }, &mut effects);
-/// assert_eq!(effects, [Effect::Answer { ticket: Ticket(1), answer: Answer::Done }]);
+/// assert_eq!(effects, [Effect::answer(Ticket(1), Answer::Done)]);
 /// ```
 pub struct Shard<S> {
     pub(in crate::shard) settings: ShardSettings,

@@ -84,7 +84,7 @@ impl<S: Storage> Shard<S> {
         }
         owners.remove(&self.settings.me);
         for (to, groups) in owners {
-            effects.push(Effect::Forward { to, shard_message: ShardMessage::FanningOut { groups } });
+            effects.push(Effect::forward(to, ShardMessage::FanningOut { groups }));
         }
     }
 
@@ -108,7 +108,7 @@ impl<S: Storage> Shard<S> {
         }
         for to in self.state.peers.outbound.others() {
             if let Some(groups) = self.state.groups.loads.next_done(to) {
-                effects.push(Effect::Forward { to, shard_message: ShardMessage::FannedOut { groups } });
+                effects.push(Effect::forward(to, ShardMessage::FannedOut { groups }));
             }
         }
     }
@@ -122,7 +122,7 @@ impl<S: Storage> Shard<S> {
         groups
             .iter()
             .for_each(|(conversation_key, done)| self.state.groups.loads.take_off(*conversation_key, from, *done));
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::FannedOut) });
+        effects.push(Effect::forward(from, ShardMessage::Ack(AckedKind::FannedOut)));
     }
 }
 

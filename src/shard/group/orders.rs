@@ -93,9 +93,9 @@ impl<S: Storage> Shard<S> {
     fn answer_order(&mut self, ctx: &mut Ctx<'_>, (ticket, before): (Ticket, Position), answer: Answer) {
         let is_refusal = matches!(answer, Answer::Refused(_)) && before == self.log.newest_record;
         if is_refusal || self.log.newest_record < self.log.acknowledged {
-            return ctx.effects.push(Effect::Answer { ticket, answer });
+            return ctx.effects.push(Effect::answer(ticket, answer));
         }
-        self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
+        self.log.pending.defer(self.log.newest_record, DeferredEffect::answer(ticket, answer));
     }
 
     /// `None`: the order also needs other shards or a disk; the answer follows when they have finished.
@@ -117,7 +117,7 @@ impl<S: Storage> Shard<S> {
             Order::EraseUser { user, .. } => self.erase_user(ctx, &user),
             Order::ListErased { after, limit, .. } => Ok(self.list_erased(after.as_ref(), limit)),
             Order::Send { author, send, authority } => {
-                self.send_ordered(ctx, ticket, AuthoredSend { author, send, authority });
+                self.send_ordered(ctx, ticket, AuthoredSend { author, send: *send, authority });
                 return None;
             }
             Order::Revoke { user, message } => {

@@ -140,7 +140,7 @@ fn an_order_is_answered_when_it_is_stored_and_not_before() {
     cluster.input(0, Input::Ordered { ticket: Ticket(8), order });
     assert_eq!(cluster.outputs(), [], "not even that it has been so all along");
     cluster.sync(0);
-    let answer = |ticket, answer| Effect::Answer { ticket: Ticket(ticket), answer };
+    let answer = |ticket, answer| Effect::answer(Ticket(ticket), answer);
     assert_eq!(cluster.outputs(), [answer(7, Answer::Done), answer(8, Answer::Unchanged)]);
 }
 

@@ -198,7 +198,7 @@ fn a_request_waits_behind_the_orders_that_came_before_it() {
     cluster.settle();
     let effects = cluster.outputs();
     let answered = |wanted: &Effect| effects.iter().position(|effect| effect == wanted).expect("it is answered");
-    let order = answered(&Effect::Answer { ticket: Ticket(77), answer: Answer::Done });
+    let order = answered(&Effect::answer(Ticket(77), Answer::Done));
     let replies = effects.iter().filter(|effect| matches!(effect, Effect::Reply { reply: Reply::Done, .. })).count();
     assert_eq!(replies, 2);
     assert!(effects[order..].iter().any(|effect| matches!(effect, Effect::Reply { .. })));

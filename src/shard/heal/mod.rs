@@ -20,7 +20,7 @@ use crate::shard::peers::greeting::Unconfirmed;
 use crate::shard::rows::conversation::{ConversationTable, takes_place};
 use crate::shard::rows::index::ConversationIndex;
 use crate::shard::work::healing::{HealStage, Healing, LostDeliveries, Return};
-use crate::shard::{Effect, GivenBack, Shard, ShardMessage};
+use crate::shard::{Effect, ExternalEffect, GivenBack, Shard, ShardMessage};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
             healing.stage = if self.has_loss() { HealStage::Renewing } else { HealStage::Returning };
             healing.returns = self.expected_returns();
             if healing.stage == HealStage::Renewing {
-                ctx.effects.push(Effect::RenewInboxEpoch);
+                ctx.effects.push(Effect::External(ExternalEffect::RenewInboxEpoch));
             }
         }
         if healing.stage == HealStage::Returning && self.on_returns(ctx, &mut healing) {
@@ -120,7 +120,7 @@ impl<S: Storage> Shard<S> {
             is_missing = true;
             if !std::mem::replace(&mut it.is_asked, true) {
                 let after = self.state.peers.outbound.peer(*from).newest();
-                effects.push(Effect::Forward { to: *from, shard_message: ShardMessage::GiveBack { after } });
+                effects.push(Effect::forward(*from, ShardMessage::GiveBack { after }));
             }
         }
         if is_missing {
@@ -311,7 +311,7 @@ impl<S: Storage> Shard<S> {
             let newest = self.state.segments.times.newest_of(self.log.journal.end().segment()).unwrap_or_default();
             let ids_below = ConversationTable::first_id_of(newest.plus(1));
             let given = GivenBack { deliveries, reached, ids_below, has_more };
-            effects.push(Effect::Forward { to, shard_message: ShardMessage::GivenBack(Box::new(given)) });
+            effects.push(Effect::forward(to, ShardMessage::GivenBack(Box::new(given))));
             giving.is_asked = false;
         }
         if has_more {

@@ -1,6 +1,5 @@
 //! Messages between shards, and requests and deliveries under way.
 
-pub(super) mod asked_send;
 pub(super) mod authored_send;
 pub(super) mod chunk;
 pub(super) mod giving_back;

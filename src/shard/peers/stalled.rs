@@ -4,7 +4,8 @@
 //! that an order that waits for the second time has the place that it had.
 
 use crate::model::{Command, Order, RequestTag, SessionId};
-use crate::shard::peers::asked_send::AllowedSend;
+use crate::shard::peers::authored_send::{AskedSend, AuthoredSend};
+use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::ticket::Ticket;
 use std::collections::VecDeque;
 
@@ -15,7 +16,7 @@ pub(in crate::shard) enum Stalled {
     /// An order, which the control thread waits for.
     Order { ticket: Ticket, order: Order },
     /// A send that the hook has allowed. It goes on though its session is gone.
-    Allowed(Box<AllowedSend>),
+    Allowed(Box<AskedSend>),
 }
 
 /// One command for each session, and the orders, which the control thread bounds.
@@ -29,6 +30,18 @@ pub(in crate::shard) struct StalledLine {
 }
 
 impl Stalled {
+    /// A send of a session or of an order, as it came. `None`: nobody waits for it.
+    pub fn of_send(sent: AuthoredSend, waiter: Requester) -> Option<Self> {
+        let AuthoredSend { author, send, authority } = sent;
+        match waiter {
+            Requester::Session { session, tag } => Some(Self::Command { session, tag, command: Command::Send(send) }),
+            Requester::Order { ticket, .. } => {
+                Some(Self::Order { ticket, order: Order::Send { author, send: Box::new(send), authority } })
+            }
+            Requester::Nobody => None,
+        }
+    }
+
     pub fn is_of(&self, session: SessionId) -> bool {
         matches!(self, Self::Command { session: stalled, .. } if *stalled == session)
     }

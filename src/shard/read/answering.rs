@@ -21,7 +21,7 @@ impl<S: Storage> Shard<S> {
             Requester::Session { session, tag } => self.refuse(session, tag, refusal, effects),
             Requester::Order { ticket, .. } => {
                 self.meters.stats.refused += 1;
-                effects.push(Effect::Answer { ticket, answer: Answer::Refused(refusal.into()) });
+                effects.push(Effect::answer(ticket, Answer::Refused(refusal.into())));
             }
             Requester::Nobody => {}
         }
@@ -45,9 +45,9 @@ impl<S: Storage> Shard<S> {
                 let answer = answer_of(reply, is_repeated);
                 match depends_on {
                     Some(record) if record >= self.log.acknowledged => {
-                        self.log.pending.defer(self.log.newest_record, DeferredEffect::Answer { ticket, answer });
+                        self.log.pending.defer(self.log.newest_record, DeferredEffect::answer(ticket, answer));
                     }
-                    _ => ctx.effects.push(Effect::Answer { ticket, answer }),
+                    _ => ctx.effects.push(Effect::answer(ticket, answer)),
                 }
             }
         }
@@ -74,9 +74,7 @@ impl<S: Storage> Shard<S> {
         let effect = match waiter {
             Requester::Nobody | Requester::Session { tag: RequestTag::None, .. } => return,
             Requester::Session { session, tag } => DeferredEffect::Reply { session, tag, reply },
-            Requester::Order { ticket, is_repeated } => {
-                DeferredEffect::Answer { ticket, answer: answer_of(reply, is_repeated) }
-            }
+            Requester::Order { ticket, is_repeated } => DeferredEffect::answer(ticket, answer_of(reply, is_repeated)),
         };
         self.log.pending.defer(record.max(self.log.newest_record), effect);
     }

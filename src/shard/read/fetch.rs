@@ -12,7 +12,7 @@ use crate::shard::peers::pending_requests::Requester;
 use crate::shard::query::fetch::{ColdRead, Fetch, FetchOwner, FetchResult, Fetched, Lookup};
 use crate::shard::query::recount::Recount;
 use crate::shard::rows::index::ConversationIndex;
-use crate::shard::{Effect, Shard, State};
+use crate::shard::{Effect, ExternalEffect, Shard, State};
 
 impl State {
     /// `None` if this shard has no such conversation.
@@ -87,7 +87,8 @@ impl<S: Storage> Shard<S> {
         if whose.is_apart() {
             self.state.reads.apart.begin(&user);
         }
-        effects.push(Effect::Fetch(Box::new(Fetch { user, whose, end: self.log.journal.end(), wanted })));
+        let fetch = Box::new(Fetch { user, whose, end: self.log.journal.end(), wanted });
+        effects.push(Effect::External(ExternalEffect::Fetch(fetch)));
     }
 
     pub(in crate::shard) fn fetched(&mut self, ctx: &mut Ctx<'_>, fetched: Fetched) {
@@ -140,7 +141,8 @@ impl<S: Storage> Shard<S> {
                 self.page_read(ctx, waiter, question, page);
             }
             (ColdRead::First { position, send, authority }, Ok(FetchResult::First(record))) => {
-                self.first_read(ctx, waiter, (position, AuthoredSend { author: user, send, authority }), record);
+                let sent = AuthoredSend { author: user, send: *send, authority };
+                self.first_read(ctx, waiter, (position, sent), record);
             }
             (ColdRead::History(question), Ok(FetchResult::History(page))) => {
                 self.reply_history(ctx, waiter, &question, page);

@@ -77,7 +77,7 @@ impl Rig {
             let mut next = Vec::new();
             for effect in effects {
                 match effect {
-                    Effect::Fetch(fetch) => {
+                    Effect::External(ExternalEffect::Fetch(fetch)) => {
                         fetches += 1;
                         let fetched = fetch.read(self.shard.journal().storage());
                         next.extend(self.handle(Input::Fetched(Box::new(fetched))));
@@ -420,7 +420,7 @@ impl Rig {
         for _ in 0..20 {
             answered.extend(self.handle(Input::Continued));
         }
-        let is_done = |effect: &Effect| matches!(effect, Effect::Answer { answer: Answer::Done, .. });
+        let is_done = |effect: &Effect| matches!(effect, Effect::External(ExternalEffect::Answer { answer: Answer::Done, .. }));
         assert!(answered.iter().any(is_done), "{answered:?}");
         self.go_on();
     }

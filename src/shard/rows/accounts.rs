@@ -109,6 +109,7 @@ impl Erased {
     }
 
     /// The same, if the record is acknowledged, so that a crash cannot undo it.
+    #[inline]
     pub fn contains_for_good(&self, user: &UserId) -> bool {
         self.contains(user) && !self.fresh.contains(user)
     }

@@ -34,13 +34,13 @@ mod tests {
     use super::*;
     use crate::model::{AccountState, BlockState, Entry, Message, Millis, Profile, Reply, SessionId, ShardId};
     use crate::shard::testing::duo::{ALICE, BOB, Duo, message, user};
-    use crate::shard::{CatchUp, Effect, Input, Ticket};
+    use crate::shard::{CatchUp, Effect, ExternalEffect, Input, Ticket};
 
     fn order(duo: &mut Duo, shard: usize, order: Order) -> Answer {
         duo.input(shard, Input::Ordered { ticket: Ticket(1), order });
         duo.settle();
         let answered = |effect: &Effect| match effect {
-            Effect::Answer { answer, .. } => Some(answer.clone()),
+            Effect::External(ExternalEffect::Answer { answer, .. }) => Some(answer.clone()),
             _ => None,
         };
         duo.outputs().iter().rev().find_map(answered).expect("each order is answered")

@@ -54,7 +54,7 @@ impl<S: Storage> Shard<S> {
                 self.fill_in(to, number, seen, ctx.effects);
             } else {
                 self.state.live.watch.asked(to);
-                ctx.effects.push(Effect::Forward { to, shard_message: ShardMessage::AskPresence(Box::new(question)) });
+                ctx.effects.push(Effect::forward(to, ShardMessage::AskPresence(Box::new(question))));
             }
         }
         // A reply may be long: its session is paused, so that there is one at a time.
@@ -131,7 +131,7 @@ impl<S: Storage> Shard<S> {
         // A session may have subscribed again: its question is already under way, and this later message must not undo
         // it.
         users.retain(|user| self.state.live.watch.count_watchers(user) == 0);
-        effects.push(Effect::Forward { to, shard_message: ShardMessage::Unwatch { users } });
+        effects.push(Effect::forward(to, ShardMessage::Unwatch { users }));
     }
 
     /// At the users' own shard: their states as the questioner may see them.
@@ -155,10 +155,7 @@ impl<S: Storage> Shard<S> {
                 self.state.live.watch.add_shard(&state.user, from);
             }
         }
-        effects.push(Effect::Forward {
-            to: from,
-            shard_message: ShardMessage::TellPresence { number: question.number, seen },
-        });
+        effects.push(Effect::forward(from, ShardMessage::TellPresence { number: question.number, seen }));
     }
 
     pub(in crate::shard) fn on_presence(
@@ -234,7 +231,7 @@ impl<S: Storage> Shard<S> {
     fn send_presence_changes(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         let Some(users) = self.state.live.watch.next_news(to) else { return };
         let states = users.iter().map(|user| self.presence_of(user)).collect();
-        effects.push(Effect::Forward { to, shard_message: ShardMessage::PresenceNews { states } });
+        effects.push(Effect::forward(to, ShardMessage::PresenceNews { states }));
     }
 
     pub(in crate::shard) fn on_presence_changes(
@@ -243,13 +240,13 @@ impl<S: Storage> Shard<S> {
         states: &[PresenceState],
         effects: &mut Vec<Effect>,
     ) {
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::News) });
+        effects.push(Effect::forward(from, ShardMessage::Ack(AckedKind::News)));
         states.iter().for_each(|state| self.state.live.watch.tell(state.clone()));
         self.continue_presence(effects);
     }
 
     pub(in crate::shard) fn on_unwatch(&mut self, from: ShardId, users: &[UserId], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::Unwatch) });
+        effects.push(Effect::forward(from, ShardMessage::Ack(AckedKind::Unwatch)));
         users.iter().for_each(|user| self.state.live.watch.remove_shard(user, from));
     }
 
@@ -279,12 +276,12 @@ impl<S: Storage> Shard<S> {
 
     fn send_hidden(&mut self, to: ShardId, effects: &mut Vec<Effect>) {
         if let Some(pairs) = self.state.live.watch.next_hidden(to) {
-            effects.push(Effect::Forward { to, shard_message: ShardMessage::Hide { pairs } });
+            effects.push(Effect::forward(to, ShardMessage::Hide { pairs }));
         }
     }
 
     pub(in crate::shard) fn on_hidden(&mut self, from: ShardId, pairs: &[(UserId, UserId)], effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Ack(AckedKind::Hide) });
+        effects.push(Effect::forward(from, ShardMessage::Ack(AckedKind::Hide)));
         pairs.iter().for_each(|(by, other)| self.end_subscriptions(by, other, effects));
     }
 

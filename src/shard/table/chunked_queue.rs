@@ -24,8 +24,14 @@ impl<T> ChunkedQueue<T> {
     #[inline]
     pub fn push_back(&mut self, item: T) {
         if self.later.is_empty() && self.first.len() < CHUNK_ITEMS {
-            return self.first.push_back(item);
+            self.first.push_back(item);
+        } else {
+            self.push_later(item);
         }
+    }
+
+    #[cold]
+    fn push_later(&mut self, item: T) {
         match self.later.back_mut().filter(|last| last.len() < CHUNK_ITEMS) {
             Some(last) => last.push_back(item),
             None => {
@@ -38,13 +44,16 @@ impl<T> ChunkedQueue<T> {
 
     #[inline]
     pub fn pop_front(&mut self) -> Option<T> {
-        let item = self.first.pop_front();
-        if self.first.is_empty()
-            && let Some(next) = self.later.pop_front()
-        {
-            self.first = next;
+        if self.first.len() == 1 && !self.later.is_empty() {
+            return self.pop_last_of_first();
         }
-        item
+        self.first.pop_front()
+    }
+
+    #[cold]
+    fn pop_last_of_first(&mut self) -> Option<T> {
+        let next = self.later.pop_front()?;
+        std::mem::replace(&mut self.first, next).pop_front()
     }
 
     pub fn front(&self) -> Option<&T> {

@@ -31,9 +31,12 @@ impl<K: Ord + Clone> FreshMarks<K> {
     }
 
     /// Marks of records before `end` may be shown.
+    #[inline]
     pub fn acknowledged(&mut self, end: Position) {
         self.acknowledged = self.acknowledged.max(end);
-        self.remove_acknowledged(REMOVED_MAX);
+        if !self.marks.is_empty() {
+            self.remove_acknowledged(REMOVED_MAX);
+        }
     }
 
     pub fn contains(&self, mark: &K) -> bool {

@@ -83,7 +83,9 @@ fn orders_about_groups_are_carried_out_in_their_order_and_others_do_not_wait() {
         .outputs()
         .into_iter()
         .filter_map(|effect| match effect {
-            Effect::Answer { ticket, answer } => Some((ticket.0, matches!(answer, Answer::Refused(_)))),
+            Effect::External(ExternalEffect::Answer { ticket, answer }) => {
+                Some((ticket.0, matches!(answer, Answer::Refused(_))))
+            }
             _ => None,
         })
         .collect();

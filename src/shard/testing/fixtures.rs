@@ -213,18 +213,20 @@ impl Cluster {
     pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Forward { to, shard_message } => self.lanes.push_back((ShardId(me as u16), to, shard_message)),
-                Effect::Fetch(fetch) => {
+                Effect::External(ExternalEffect::Forward { to, shard_message }) => {
+                    self.lanes.push_back((ShardId(me as u16), to, shard_message))
+                }
+                Effect::External(ExternalEffect::Fetch(fetch)) => {
                     self.fetches.push_back((me, fetch));
                     if self.reading == Reading::AtOnce {
                         self.read_next();
                     }
                 }
-                Effect::RenewInboxEpoch if self.renews_at_once => {
+                Effect::External(ExternalEffect::RenewInboxEpoch) if self.renews_at_once => {
                     self.renewals += 1;
                     self.input(me, Input::InboxEpochRenewed);
                 }
-                Effect::RenewInboxEpoch => self.unrenewed.push(me),
+                Effect::External(ExternalEffect::RenewInboxEpoch) => self.unrenewed.push(me),
                 other => self.outputs.push(other),
             }
         }
@@ -386,10 +388,10 @@ impl Cluster {
         let ticket = Ticket(self.next_ticket);
         self.input(self.addressee(&order), Input::Ordered { ticket, order });
         self.settle();
-        let is_answer = |effect: &Effect| matches!(effect, Effect::Answer { ticket: of, .. } if *of == ticket);
+        let is_answer = |effect: &Effect| matches!(effect, Effect::External(ExternalEffect::Answer { ticket: of, .. }) if *of == ticket);
         let at = self.outputs.iter().position(is_answer).expect("every order is answered");
         match self.outputs.remove(at) {
-            Effect::Answer { answer, .. } => answer,
+            Effect::External(ExternalEffect::Answer { answer, .. }) => answer,
             _ => unreachable!("found above"),
         }
     }

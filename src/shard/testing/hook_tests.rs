@@ -32,10 +32,10 @@ fn duo() -> Duo {
 /// Takes the questions out of the outputs.
 fn questions(duo: &mut Duo) -> Vec<HookQuestion> {
     let (questions, rest): (Vec<_>, Vec<_>) =
-        duo.outputs().into_iter().partition(|effect| matches!(effect, Effect::AskHook(_)));
+        duo.outputs().into_iter().partition(|effect| matches!(effect, Effect::External(ExternalEffect::AskHook(_))));
     duo.keep(rest, 0);
     let question = |effect| match effect {
-        Effect::AskHook(question) => Some(*question),
+        Effect::External(ExternalEffect::AskHook(question)) => Some(*question),
         _ => None,
     };
     questions.into_iter().filter_map(question).collect()
@@ -293,7 +293,7 @@ fn orders_are_asked_about_only_if_the_operator_wants_it_and_keep_the_authors_ord
     let asked = question(&mut duo);
     assert_eq!(asked.kind, SendKind::Backend);
     answer(&mut duo, &asked, HookVerdict::Denied(denied()));
-    assert!(duo.has_heard(&Effect::Answer { ticket: Ticket(8), answer: Answer::Denied(denied()) }));
+    assert!(duo.has_heard(&Effect::answer(Ticket(8), Answer::Denied(denied()))));
     duo.perform(ALICES, ALICE, message("3", BOB));
     assert!(matches!(duo.replies(ALICES)[..], [Reply::Sent { .. }]), "of no kind that is asked about");
 }

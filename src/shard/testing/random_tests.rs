@@ -121,7 +121,7 @@ impl Driver {
                     }
                     self.ledger.answered(PEOPLE[at], &command, &reply);
                 }
-                Effect::Answer { ticket, .. } => self.ordered[ticket.0 as usize] = None,
+                Effect::External(ExternalEffect::Answer { ticket, .. }) => self.ordered[ticket.0 as usize] = None,
                 Effect::Pause { session } => drop(self.paused.insert((session.0 % 100) as usize)),
                 Effect::Resume { session } => drop(self.paused.remove(&((session.0 % 100) as usize))),
                 Effect::Push { user, event: Event::Entry(entry), .. } => self.ledger.pushed(&user, &entry),

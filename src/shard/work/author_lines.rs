@@ -90,7 +90,7 @@ mod tests {
     use crate::shard::testing::fixtures::send_to;
 
     fn ordered(author: &str) -> AuthoredSend {
-        let send = Box::new(send_to("one", Recipient::User(user("peer")), "text"));
+        let send = send_to("one", Recipient::User(user("peer")), "text");
         AuthoredSend { author: user(author), send, authority: Authority::User }
     }
 

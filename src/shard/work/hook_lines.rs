@@ -6,7 +6,7 @@
 //! that is asked about; the control thread bounds those of orders.
 
 use crate::model::{ClientMessageId, Command, Denial, Order, Recipient, Send, SendKind, SessionId, UserId};
-use crate::shard::peers::asked_send::AskedSend;
+use crate::shard::peers::authored_send::AskedSend;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::peers::ticket::Ticket;
 use crate::shard::table::fingerprint::Fingerprint;
@@ -172,7 +172,7 @@ impl HookLines {
     /// Puts a send at the head of its author's line. Returns the mark of the question.
     pub fn ask(&mut self, asked: AskedSend) -> HookTicket {
         self.questions += 1;
-        let (author, number) = (asked.author.clone(), self.questions);
+        let (author, number) = (asked.sent.author.clone(), self.questions);
         let line = self.lines.entry(author.clone()).or_insert_with(HookLine::new);
         assert!(matches!(line.head, LineHead::Free), "one question of an author at a time");
         line.head = LineHead::Asked(number, Box::new(asked));

@@ -17,10 +17,14 @@ impl UnmadeGroups {
     }
 
     /// A message was ordered. One without a seq does not show that its author is a member.
+    #[inline]
     pub fn ordered(&mut self, message: &Message) {
-        if self.0.is_empty() {
-            return;
+        if !self.0.is_empty() {
+            self.note_author(message);
         }
+    }
+
+    fn note_author(&mut self, message: &Message) {
         match message.fact.as_deref() {
             Some(Fact::Group(GroupChange::Created { .. } | GroupChange::Dissolved)) => {
                 self.0.remove(&message.conversation);

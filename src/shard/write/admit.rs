@@ -1,8 +1,8 @@
 //! Opens the verbs that write to a conversation which the user has: charges the user, finds the conversation and its
 //! owner, and makes the request. A verb's own file has what only that verb does.
 //!
-//! A send (`send`) begins a conversation where there is none, and is charged by what it carries once its owner has room
-//! for it, so it opens itself. Invariant: a command that waits for room is charged once, when it goes on.
+//! A send begins a conversation where there is none, and is charged by what it carries once its owner has room for it, so
+//! `begin_send` opens it, whoever sends. Invariant: a command that waits for room is charged once, when it goes on.
 
 use crate::log::Storage;
 use crate::model::{Authority, Command, ConversationRef, Refusal, RequestTag, SessionId, ShardId, UserId};

@@ -9,14 +9,13 @@ use crate::model::{
     SendKind, SessionId, ShardId, UserId,
 };
 use crate::shard::core::context::Ctx;
-use crate::shard::peers::asked_send::{AllowedSend, AskedSend};
+use crate::shard::peers::authored_send::{AskedSend, AuthoredSend};
 use crate::shard::peers::message::{ConversationRequest, RequestKind};
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::work::hook_lines::{DeniedSend, HookQuestion, HookTicket, ServedSend};
-use crate::shard::write::send::Attempt;
-use crate::shard::{Effect, Shard};
+use crate::shard::{Effect, ExternalEffect, Shard};
 
 /// The most sends of lines that one input lets go on.
 const RESUMED_MAX: usize = 64;
@@ -28,26 +27,18 @@ impl<S: Storage> Shard<S> {
         !self.settings.policies.hook.asked.is_empty()
     }
 
-    fn is_hooked(&self, kind: SendKind) -> bool {
-        self.settings.policies.hook.asked.contains(kind)
-    }
-
-    /// The kind of a session's send, if the hook is asked about it.
+    /// The kind of the send, if the hook is asked about it.
     #[inline]
-    pub(in crate::shard) fn hooked_kind_of(&self, send: &Send) -> Option<SendKind> {
+    pub(in crate::shard) fn hooked_kind_of(&self, sent: &AuthoredSend, waiter: &Requester) -> Option<SendKind> {
         if !self.has_hook() {
             return None;
         }
-        Some(SendKind::of_session(send)).filter(|kind| self.is_hooked(*kind))
-    }
-
-    /// The same for an order.
-    pub(in crate::shard) fn hooked_kind_of_order(&self, authority: Authority) -> Option<SendKind> {
-        let kind = match authority {
-            Authority::User => SendKind::Backend,
-            Authority::System => SendKind::System,
+        let kind = match (waiter, sent.authority) {
+            (Requester::Session { .. }, _) => SendKind::of_session(&sent.send),
+            (_, Authority::User) => SendKind::Backend,
+            (_, Authority::System) => SendKind::System,
         };
-        self.is_hooked(kind).then_some(kind)
+        Some(kind).filter(|kind| self.settings.policies.hook.asked.contains(*kind))
     }
 
     /// Whether the hook is asked about an earlier send of the author.
@@ -56,23 +47,27 @@ impl<S: Storage> Shard<S> {
         self.has_hook() && self.state.live.hook_lines.has_line(author)
     }
 
-    /// Puts the send behind earlier ones of its author.
-    pub(in crate::shard) fn wait_in_line(&mut self, ctx: &mut Ctx<'_>, author: &UserId, stalled: Stalled) {
-        if let Stalled::Command { session, .. } = stalled {
+    /// Puts the send behind earlier ones of its author. A session waits until its turn comes.
+    pub(in crate::shard) fn wait_in_line(&mut self, ctx: &mut Ctx<'_>, sent: AuthoredSend, waiter: Requester) {
+        if let Some(session) = waiter.session() {
             ctx.effects.push(Effect::Pause { session });
         }
-        self.state.live.hook_lines.wait(author, stalled);
+        let author = sent.author.clone();
+        if let Some(stalled) = Stalled::of_send(sent, waiter) {
+            self.state.live.hook_lines.wait(&author, stalled);
+        }
     }
 
     pub(in crate::shard) fn ask_hook(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, kind: SendKind) {
-        let send = asked.send.clone();
+        let send = asked.sent.send.clone();
         let ticket = self.state.live.hook_lines.ask(asked);
-        ctx.effects.push(Effect::AskHook(Box::new(HookQuestion { ticket, kind, send })));
+        let question = Box::new(HookQuestion { ticket, kind, send });
+        ctx.effects.push(Effect::External(ExternalEffect::AskHook(question)));
     }
 
     pub(in crate::shard) fn hook_answered(&mut self, ctx: &mut Ctx<'_>, ticket: &HookTicket, verdict: HookVerdict) {
-        let Some(asked) = self.state.live.hook_lines.answered(ticket) else { return };
-        let replacement = match verdict {
+        let Some(mut asked) = self.state.live.hook_lines.answered(ticket) else { return };
+        asked.replacement = match verdict {
             HookVerdict::Denied(denial) => return self.denied(ctx, asked, denial),
             HookVerdict::Failed if self.settings.policies.hook.on_failure == OnHookFailure::Closed => {
                 return self.give_up(ctx, asked, Refusal::HookFailed);
@@ -80,12 +75,12 @@ impl<S: Storage> Shard<S> {
             HookVerdict::Allowed | HookVerdict::Failed => None,
             HookVerdict::Replaced(replacement) => Some(replacement),
         };
-        self.allowed(ctx, AllowedSend { asked, replacement });
+        self.allowed(ctx, asked);
     }
 
     /// The author is told, and so is everybody who has repeated the send meanwhile, each in its turn.
     fn denied(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, denial: Box<Denial>) {
-        let AskedSend { author, send, waiter, .. } = asked;
+        let AskedSend { sent: AuthoredSend { author, send, .. }, waiter, .. } = asked;
         self.deny(ctx, waiter, &denial);
         let content = self.content_of(&author, &send);
         let Send { client_message_id, recipient, .. } = send;
@@ -113,7 +108,7 @@ impl<S: Storage> Shard<S> {
                 ctx.effects.push(Effect::Reply { session, tag, reply: Reply::Denied(denial) });
             }
             Requester::Order { ticket, .. } => {
-                ctx.effects.push(Effect::Answer { ticket, answer: Answer::Denied(denial) });
+                ctx.effects.push(Effect::answer(ticket, Answer::Denied(denial)));
             }
             Requester::Nobody => {}
         }
@@ -121,17 +116,17 @@ impl<S: Storage> Shard<S> {
 
     fn give_up(&mut self, ctx: &mut Ctx<'_>, asked: AskedSend, refusal: Refusal) {
         self.refuse_requester(asked.waiter, refusal, ctx.effects);
-        self.state.live.hook_lines.release(&asked.author);
+        self.state.live.hook_lines.release(&asked.sent.author);
     }
 
     /// Sends what the hook has allowed, as far as it still may be sent. The message of a session that has ended is sent
     /// all the same, except a chunk, whose stream has ended with the session.
-    pub(in crate::shard) fn allowed(&mut self, ctx: &mut Ctx<'_>, allowed: AllowedSend) {
-        let AskedSend { author, send, authority, .. } = &allowed.asked;
+    pub(in crate::shard) fn allowed(&mut self, ctx: &mut Ctx<'_>, allowed: AskedSend) {
+        let AuthoredSend { author, send, authority } = &allowed.sent;
         let may_send = self.may_be_author(author, *authority).and_then(|()| self.check(author, send));
         let conversation = match may_send {
             Ok(conversation) => conversation,
-            Err(refusal) => return self.give_up(ctx, allowed.asked, refusal),
+            Err(refusal) => return self.give_up(ctx, allowed, refusal),
         };
         let conversation_key = self.state.identity.fingerprints.of_conversation(&conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
@@ -148,31 +143,28 @@ impl<S: Storage> Shard<S> {
         &mut self,
         ctx: &mut Ctx<'_>,
         (owner, conversation, conversation_key): (ShardId, Conversation, Fingerprint),
-        allowed: AllowedSend,
+        AskedSend { mut sent, waiter, replacement }: AskedSend,
     ) {
-        let AllowedSend { asked: AskedSend { author, mut send, authority, waiter }, replacement } = allowed;
-        let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
-        let attempt = Attempt { author: &author, send: &send, authority };
-        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &attempt) else { return };
+        let key = self.state.identity.fingerprints.of_client_message(&sent.author, &sent.send.client_message_id);
+        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &sent) else { return };
         if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
         }
         if let Some(replacement) = replacement {
-            replacement.apply(&mut send);
-            if let Err(refusal) = self.check(&author, &send) {
+            replacement.apply(&mut sent.send);
+            if let Err(refusal) = self.check(&sent.author, &sent.send) {
                 return self.refuse_requester(waiter, refusal, ctx.effects);
             }
         }
-        if let Requester::Session { session, .. } = waiter {
-            if self.has_ended_with(session, &send) {
+        if let Some(session) = waiter.session() {
+            if self.has_ended_with(session, &sent.send) {
                 return;
             }
-            if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
+            if let Err(refusal) = self.number_chunk(ctx.now, session, &sent.author, &conversation, &mut sent.send) {
                 return self.refuse_requester(waiter, refusal, ctx.effects);
             }
         }
-        let message = self.spares.hold(author, conversation, send);
-        let ask = RequestKind::Send(message, authority);
+        let ask = RequestKind::Send(self.spares.hold(sent.author, conversation, sent.send), sent.authority);
         self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
     }
 

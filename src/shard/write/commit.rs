@@ -163,7 +163,7 @@ impl<S: Storage> Shard<S> {
         for Delivery { target, number } in deliveries {
             self.state.peers.outbound.peer(target).track(number, position, message.held_bytes());
             let shard_message = ShardMessage::Deliver { number, message: message.clone() };
-            self.log.pending.defer(position, DeferredEffect::ShardMessage { to: target, shard_message });
+            self.log.pending.defer(position, DeferredEffect::forward(target, shard_message));
             self.note_fanning_out(target, &message, conversation_key);
         }
         Ok(Taken { record: position, author_seq: author_seq(&links), message })

@@ -73,7 +73,7 @@ impl<S: Storage> Shard<S> {
             self.meters.stats.ignored += 1;
             let is_full = !self.log.journal.awaits_room(record_bytes);
             if self.state.peers.outbound.peer(from).miss(number, record_bytes) && is_full {
-                ctx.effects.push(Effect::Forward { to: from, shard_message: ShardMessage::NoRoom });
+                ctx.effects.push(Effect::forward(from, ShardMessage::NoRoom));
             }
             return;
         }
@@ -112,7 +112,7 @@ impl<S: Storage> Shard<S> {
     fn confirm_again(&mut self, from: ShardId, effects: &mut Vec<Effect>) {
         let through = self.state.peers.outbound.peer(from).taken();
         if self.log.newest_record < self.log.acknowledged {
-            effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Confirm { through } });
+            effects.push(Effect::forward(from, ShardMessage::Confirm { through }));
         } else {
             self.log.pending.defer(self.log.newest_record, DeferredEffect::Confirm { to: from, through });
         }
@@ -153,7 +153,7 @@ impl<S: Storage> Shard<S> {
             }
         }
         if self.state.peers.outbound.peer(to).has_been_replayed() {
-            effects.push(Effect::Forward { to, shard_message: ShardMessage::Replayed });
+            effects.push(Effect::forward(to, ShardMessage::Replayed));
         }
         self.state.peers.outbound.note_resent();
     }
@@ -176,7 +176,7 @@ impl<S: Storage> Shard<S> {
                     }
                 }
             };
-            effects.push(Effect::Forward { to, shard_message });
+            effects.push(Effect::forward(to, shard_message));
         }
         true
     }
@@ -213,7 +213,7 @@ impl<S: Storage> Shard<S> {
             let peer = self.state.peers.outbound.peer(to);
             if peer.ask_again(|record_bytes| journal.has_room(record_bytes)) {
                 let through = peer.taken();
-                effects.push(Effect::Forward { to, shard_message: ShardMessage::ResendAfter { through } });
+                effects.push(Effect::forward(to, ShardMessage::ResendAfter { through }));
             }
         }
     }

@@ -56,7 +56,7 @@ impl<S: Storage> Shard<S> {
         let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
         if waiting.is_empty() {
             let to = self.settings.placement.owner_of(peer);
-            effects.push(Effect::Forward { to, shard_message: ShardMessage::IsKnown { user: peer.clone(), pair } });
+            effects.push(Effect::forward(to, ShardMessage::IsKnown { user: peer.clone(), pair }));
         }
         waiting.push_back(request);
     }
@@ -69,7 +69,7 @@ impl<S: Storage> Shard<S> {
         effects: &mut Vec<Effect>,
     ) {
         let shard_message = ShardMessage::Known { pair, standing: self.standing_of(user) };
-        effects.push(Effect::Forward { to: from, shard_message });
+        effects.push(Effect::forward(from, shard_message));
     }
 
     /// Continues the waiting requests in their order, or refuses them. Held requests came later and stay behind them.

@@ -6,7 +6,7 @@ use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::live::sessions::{OnEntry, WaitsFor};
 use crate::shard::rows::index::UserIndex;
-use crate::shard::{Effect, Shard, ShardMessage};
+use crate::shard::{Effect, ExternalEffect, Shard, ShardMessage};
 use smallvec::SmallVec;
 
 /// The approximate number of effects that leave with one input.
@@ -72,14 +72,15 @@ impl<S: Storage> Shard<S> {
                     self.push(ctx, user_index, None, Entry { seq, message: message.clone(), name: None });
                 }
             }
-            DeferredEffect::Answer { ticket, answer } => ctx.effects.push(Effect::Answer { ticket, answer }),
-            DeferredEffect::ShardMessage { to, shard_message } => {
-                let is_next = match &shard_message {
-                    ShardMessage::Deliver { number, .. } => self.state.peers.outbound.peer(to).release(*number),
+            DeferredEffect::External(external) => {
+                let is_next = match &external {
+                    ExternalEffect::Forward { to, shard_message: ShardMessage::Deliver { number, .. } } => {
+                        self.state.peers.outbound.peer(*to).release(*number)
+                    }
                     _ => true,
                 };
                 if is_next {
-                    ctx.effects.push(Effect::Forward { to, shard_message });
+                    ctx.effects.push(Effect::External(external));
                 }
             }
             DeferredEffect::Confirm { to, through } => self.state.peers.outbound.peer(to).queue_confirmation(through),
@@ -119,7 +120,7 @@ impl<S: Storage> Shard<S> {
     fn confirm(&mut self, effects: &mut Vec<Effect>) {
         for to in self.state.peers.outbound.others() {
             if let Some(through) = self.state.peers.outbound.peer(to).due_confirmation() {
-                effects.push(Effect::Forward { to, shard_message: ShardMessage::Confirm { through } });
+                effects.push(Effect::forward(to, ShardMessage::Confirm { through }));
             }
         }
     }

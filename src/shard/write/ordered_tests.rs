@@ -94,9 +94,10 @@ fn an_order_is_answered_when_its_message_is_durable_and_pushed_to_every_session(
     assert!(duo.outputs().is_empty(), "nothing is durable yet");
     duo.settle();
     let outputs = duo.outputs();
-    assert!(
-        outputs.iter().any(|effect| matches!(effect, Effect::Answer { ticket: Ticket(1), answer: Answer::Sent(_) }))
-    );
+    assert!(outputs.iter().any(|effect| matches!(
+        effect,
+        Effect::External(ExternalEffect::Answer { ticket: Ticket(1), answer: Answer::Sent(_) })
+    )));
     duo.input(home, Input::Ordered { ticket: Ticket(2), order: as_author(BOB, "two", to(ALICE)) });
     duo.settle();
     assert_eq!((duo.entries(1).len(), duo.entries(2).len()), (1, 1), "the author's own session as well");
@@ -164,7 +165,9 @@ fn orders_that_find_the_window_full_wait_in_their_order_and_are_all_answered() {
     }
     cluster.settle();
     let answered = cluster.outputs().into_iter().filter_map(|effect| match effect {
-        Effect::Answer { ticket, answer } => Some((ticket.0, sent(answer).conversation_seq.0)),
+        Effect::External(ExternalEffect::Answer { ticket, answer }) => {
+            Some((ticket.0, sent(answer).conversation_seq.0))
+        }
         _ => None,
     });
     assert_eq!(answered.collect::<Vec<_>>(), (0..20).map(|number| (100 + number, 1 + number)).collect::<Vec<_>>());
@@ -186,7 +189,10 @@ fn an_order_that_finds_room_waits_behind_those_that_came_before_it() {
         cluster.sync(home);
         let (from, to, shard_message) = cluster.lanes.pop_front().expect("the first is under way");
         cluster.input(usize::from(to.0), Input::Arrived { from, shard_message });
-        is_answered = cluster.outputs().iter().any(|it| matches!(it, Effect::Answer { ticket: Ticket(102), .. }));
+        is_answered = cluster
+            .outputs()
+            .iter()
+            .any(|it| matches!(it, Effect::External(ExternalEffect::Answer { ticket: Ticket(102), .. })));
     }
     assert!(cluster.shards[home].has_more(), "there is room, and two wait");
     cluster.input(home, Input::Ordered { ticket: Ticket(105), order: as_author(BOB, "m4", to(ALICE)) });
@@ -244,9 +250,13 @@ fn so_many_repetitions_wait_for_one_send_and_the_others_are_told_to_come_again()
     let (mut first, mut repeated, mut busy) = (0, 0, 0);
     for effect in cluster.outputs() {
         match effect {
-            Effect::Answer { answer: Answer::Sent(sent), .. } if sent.is_repeated => repeated += 1,
-            Effect::Answer { answer: Answer::Sent(_), .. } => first += 1,
-            Effect::Answer { answer, .. } if refused(&answer) == Some(Refusal::Busy) => busy += 1,
+            Effect::External(ExternalEffect::Answer { answer: Answer::Sent(sent), .. }) if sent.is_repeated => {
+                repeated += 1
+            }
+            Effect::External(ExternalEffect::Answer { answer: Answer::Sent(_), .. }) => first += 1,
+            Effect::External(ExternalEffect::Answer { answer, .. }) if refused(&answer) == Some(Refusal::Busy) => {
+                busy += 1
+            }
             _ => {}
         }
     }

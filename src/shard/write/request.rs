@@ -76,7 +76,7 @@ impl<S: Storage> Shard<S> {
     ) {
         if owner != self.settings.me {
             self.start_flight(owner, &request, waiter);
-            ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Request(request) });
+            ctx.effects.push(Effect::forward(owner, ShardMessage::Request(request)));
             return;
         }
         let verdict = match self.state.peers.outbound.is_holding(request.conversation_key) {
@@ -257,11 +257,9 @@ impl<S: Storage> Shard<S> {
                 let shard_message = ShardMessage::Answered { key: request.key, reply };
                 match after {
                     Some(record) if record >= self.log.acknowledged => {
-                        self.log
-                            .pending
-                            .defer(self.log.newest_record, DeferredEffect::ShardMessage { to: from, shard_message });
+                        self.log.pending.defer(self.log.newest_record, DeferredEffect::forward(from, shard_message));
                     }
-                    _ => ctx.effects.push(Effect::Forward { to: from, shard_message }),
+                    _ => ctx.effects.push(Effect::forward(from, shard_message)),
                 }
             }
         }

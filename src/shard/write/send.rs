@@ -2,114 +2,95 @@
 
 use crate::log::{ReadMode, Record, Storage, Unread};
 use crate::model::{
-    AccountState, Authority, ClientMessageId, Command, Conversation, ConversationName, Directory, Fact, Message, Order,
-    Position, Refusal, Reply, RequestTag, Send, Seq, SessionId, UserId,
+    AccountState, Authority, ClientMessageId, Conversation, ConversationName, Directory, Fact, Message, Position,
+    Refusal, Reply, RequestTag, Send, Seq, SessionId, Slot, UserId,
 };
 use crate::shard::core::context::Ctx;
-use crate::shard::peers::asked_send::AskedSend;
-use crate::shard::peers::authored_send::AuthoredSend;
+use crate::shard::peers::authored_send::{AskedSend, AuthoredSend};
 use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
+use crate::shard::rows::index::UserIndex;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::commit::author_seq;
 use crate::shard::{Placement, Shard, Ticket};
 
-/// A send that is looked for among earlier ones.
-pub(in crate::shard) struct Attempt<'a> {
-    pub author: &'a UserId,
-    pub send: &'a Send,
-    pub authority: Authority,
-}
-
 impl<S: Storage> Shard<S> {
-    pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, mut send: Send) {
+    pub(in crate::shard) fn send(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, send: Send) {
         let Some(row) = self.state.live.sessions.find(session) else { return };
         let (author, user_index, slot) = (row.user.clone(), row.user_index, row.slot);
-        if self.waits_in_line(&author) {
-            let stalled = Stalled::Command { session, tag, command: Command::Send(send) };
-            return self.wait_in_line(ctx, &author, stalled);
+        let (sent, waiter) =
+            (AuthoredSend { author, send, authority: Authority::User }, Requester::Session { session, tag });
+        if self.waits_in_line(&sent.author) {
+            return self.wait_in_line(ctx, sent, waiter);
         }
-        let conversation = match self.check(&author, &send) {
+        self.begin_send(ctx, (slot, Some(user_index)), sent, waiter);
+    }
+
+    /// The same for an order. Neither a rate nor a daily share bounds it: orders under way are few, and the operator
+    /// knows what it does.
+    pub(in crate::shard) fn send_ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, sent: AuthoredSend) {
+        if self.state.reads.author_lines.must_wait(ticket, &sent.author) {
+            return self.state.reads.author_lines.wait(ticket, sent);
+        }
+        let waiter = Requester::order(ticket);
+        if self.waits_in_line(&sent.author) {
+            return self.wait_in_line(ctx, sent, waiter);
+        }
+        if let Err(refusal) = self.may_be_author(&sent.author, sent.authority) {
+            return self.refuse_requester(waiter, refusal, ctx.effects);
+        }
+        self.begin_send(ctx, (Placement::slot(&sent.author), None), sent, waiter);
+    }
+
+    /// Opens a send, as `admit` opens the verbs about a conversation that is there. `slot` is the author's; `payer` is
+    /// charged, once the conversation's owner has room for the request.
+    fn begin_send(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (slot, payer): (Slot, Option<UserIndex>),
+        mut sent: AuthoredSend,
+        waiter: Requester,
+    ) {
+        let conversation = match self.check(&sent.author, &sent.send) {
             Ok(conversation) => conversation,
-            Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
+            Err(refusal) => return self.refuse_requester(waiter, refusal, ctx.effects),
         };
-        let conversation_key = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
+        let conversation_key = self.state.identity.fingerprints.of_conversation_of(&sent.author, slot, &conversation);
         let owner = self.settings.placement.owner_of_key(conversation_key);
         if !self.state.peers.outbound.may_request(owner) {
-            return self.stall(ctx, owner, Stalled::Command { session, tag, command: Command::Send(send) });
+            return Stalled::of_send(sent, waiter).into_iter().for_each(|stalled| self.stall(ctx, owner, stalled));
         }
-        let charge = self.charge_of(&send, &conversation, conversation_key);
-        let may_begin = match self.charge(ctx.now, user_index, charge) {
-            Ok(may_begin) => may_begin,
-            Err(refusal) => return self.refuse(session, tag, refusal, ctx.effects),
+        let charged = payer.map(|payer| {
+            let charge = self.charge_of(&sent.send, &conversation, conversation_key);
+            self.charge(ctx.now, payer, charge)
+        });
+        let may_begin = match charged {
+            Some(Err(refusal)) => return self.refuse_requester(waiter, refusal, ctx.effects),
+            Some(Ok(may_begin)) => may_begin,
+            None => true,
         };
-        let key = self.state.identity.fingerprints.of_client_message_in(slot, &author, &send.client_message_id);
-        let waiter = Requester::Session { session, tag };
-        let attempt = Attempt { author: &author, send: &send, authority: Authority::User };
-        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &attempt) else { return };
-        if !may_begin && self.would_begin(&author, &conversation, conversation_key) {
+        let fingerprints = self.state.identity.fingerprints;
+        let key = fingerprints.of_client_message_in(slot, &sent.author, &sent.send.client_message_id);
+        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &sent) else { return };
+        if !may_begin && self.would_begin(&sent.author, &conversation, conversation_key) {
             return self.refuse_requester(waiter, Refusal::TooManyConversations, ctx.effects);
         }
         // Deliveries without room in the log may include this very message, sent before a restart.
         if self.state.peers.outbound.peer(owner).is_ahead() {
             return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
         }
-        if let Some(kind) = self.hooked_kind_of(&send) {
-            return self.ask_hook(ctx, AskedSend { author, send, authority: Authority::User, waiter }, kind);
+        if let Some(kind) = self.hooked_kind_of(&sent, &waiter) {
+            return self.ask_hook(ctx, AskedSend { sent, waiter, replacement: None }, kind);
         }
-        if let Err(refusal) = self.number_chunk(ctx.now, session, &author, &conversation, &mut send) {
+        if let Some(session) = waiter.session()
+            && let Err(refusal) = self.number_chunk(ctx.now, session, &sent.author, &conversation, &mut sent.send)
+        {
             return self.refuse_requester(waiter, refusal, ctx.effects);
         }
-        let message = self.spares.hold(author, conversation, send);
-        let ask = RequestKind::Send(message, Authority::User);
+        let ask = RequestKind::Send(self.spares.hold(sent.author, conversation, sent.send), sent.authority);
         self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
-    }
-
-    /// The same for an order. Neither a rate nor a daily share bounds it: orders under way are few, and the operator
-    /// knows what it does.
-    pub(in crate::shard) fn send_ordered(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, ordered: AuthoredSend) {
-        if self.state.reads.author_lines.must_wait(ticket, &ordered.author) {
-            return self.state.reads.author_lines.wait(ticket, ordered);
-        }
-        let AuthoredSend { author, send, authority } = ordered;
-        if self.waits_in_line(&author) {
-            return self.wait_in_line(
-                ctx,
-                &author,
-                Stalled::Order { ticket, order: Order::Send { author: author.clone(), send, authority } },
-            );
-        }
-        let waiter = Requester::order(ticket);
-        let allowed = self.may_be_author(&author, authority).and_then(|()| self.check(&author, &send));
-        let conversation = match allowed {
-            Ok(conversation) => conversation,
-            Err(refusal) => return self.refuse_requester(waiter, refusal, ctx.effects),
-        };
-        let slot = Placement::slot(&author);
-        let conversation_key = self.state.identity.fingerprints.of_conversation_of(&author, slot, &conversation);
-        let owner = self.settings.placement.owner_of_key(conversation_key);
-        if !self.state.peers.outbound.may_request(owner) {
-            let order = Order::Send { author, send, authority };
-            return self.stall(ctx, owner, Stalled::Order { ticket, order });
-        }
-        let key = self.state.identity.fingerprints.of_client_message_in(slot, &author, &send.client_message_id);
-        let attempt = Attempt { author: &author, send: &send, authority };
-        let Some(waiter) = self.answer_repetition(ctx, (conversation_key, key), waiter, &attempt) else { return };
-        if self.state.peers.outbound.peer(owner).is_ahead() {
-            return self.refuse_requester(waiter, Refusal::Busy, ctx.effects);
-        }
-        if let Some(kind) = self.hooked_kind_of_order(authority) {
-            return self.ask_hook(ctx, AskedSend { author, send: *send, authority, waiter }, kind);
-        }
-        let message = self.spares.hold(author, conversation, *send);
-        self.start_request(
-            ctx,
-            owner,
-            ConversationRequest { conversation_key, key, ask: RequestKind::Send(message, authority) },
-            waiter,
-        );
     }
 
     /// Continues orders that have waited for an earlier one of their author.
@@ -118,8 +99,8 @@ impl<S: Storage> Shard<S> {
             if taken > 0 && self.has_done_its_share() {
                 return;
             }
-            let Some((ticket, ordered)) = self.state.reads.author_lines.next() else { return };
-            self.send_ordered(ctx, ticket, ordered);
+            let Some((ticket, sent)) = self.state.reads.author_lines.next() else { return };
+            self.send_ordered(ctx, ticket, sent);
         }
     }
 
@@ -175,9 +156,8 @@ impl<S: Storage> Shard<S> {
         ctx: &mut Ctx<'_>,
         (conversation_key, key): (Fingerprint, Fingerprint),
         waiter: Requester,
-        attempt: &Attempt<'_>,
+        AuthoredSend { author, send, authority }: &AuthoredSend,
     ) -> Option<Requester> {
-        let send = attempt.send;
         if let Some(pending) = self.state.peers.requests.find_mut(key) {
             // A replaced message has none: any content repeats it.
             let content = self.state.identity.fingerprints.of_send_content(conversation_key, send);
@@ -203,11 +183,11 @@ impl<S: Storage> Shard<S> {
             Err(Unread::Damaged(_)) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
             Err(Unread::Cold(_)) => {
                 let send = Box::new(send.clone());
-                let wanted = ColdRead::First { position, send, authority: attempt.authority };
+                let wanted = ColdRead::First { position, send, authority: *authority };
                 if let Requester::Order { ticket, .. } = waiter {
-                    self.state.reads.author_lines.begin(ticket, attempt.author);
+                    self.state.reads.author_lines.begin(ticket, author);
                 }
-                self.fetch_for(waiter, attempt.author, wanted, ctx.effects);
+                self.fetch_for(waiter, author, wanted, ctx.effects);
             }
         }
         None
@@ -222,10 +202,9 @@ impl<S: Storage> Shard<S> {
         (position, sent): (Position, AuthoredSend),
         record: Option<Record>,
     ) {
-        let AuthoredSend { author, send, authority } = sent;
-        let key = self.state.identity.fingerprints.of_client_message(&author, &send.client_message_id);
+        let key = self.state.identity.fingerprints.of_client_message(&sent.author, &sent.send.client_message_id);
         let waiter = match record {
-            Some(record) => self.repeat(ctx, waiter, &send, (position, record)),
+            Some(record) => self.repeat(ctx, waiter, &sent.send, (position, record)),
             None => Some(waiter),
         };
         let Some(waiter) = waiter else { return };
@@ -234,9 +213,9 @@ impl<S: Storage> Shard<S> {
             Requester::Session { session, tag } => {
                 let Some(user_index) = self.state.live.sessions.find(session).map(|row| row.user_index) else { return };
                 self.state.tables.inboxes.allowance_at(user_index, ctx.now).sends.give_back(&self.settings.limits);
-                self.send(ctx, session, tag, *send);
+                self.send(ctx, session, tag, sent.send);
             }
-            Requester::Order { ticket, .. } => self.send_ordered(ctx, ticket, AuthoredSend { author, send, authority }),
+            Requester::Order { ticket, .. } => self.send_ordered(ctx, ticket, sent),
             Requester::Nobody => {}
         }
     }

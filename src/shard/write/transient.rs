@@ -33,8 +33,7 @@ impl<S: Storage> Shard<S> {
         let targets = self.targets_of(&message.conversation, None);
         self.state.tables.conversations.skip_ids_to(message.id);
         for to in targets {
-            ctx.effects
-                .push(Effect::Forward { to, shard_message: ShardMessage::Transient { message: message.clone() } });
+            ctx.effects.push(Effect::forward(to, ShardMessage::Transient { message: message.clone() }));
         }
         self.push_transient(&message, origin, ctx.effects);
         RequestOutcome::now(Reply::Sent {
@@ -95,7 +94,7 @@ impl<S: Storage> Shard<S> {
         if owner == self.settings.me {
             return self.on_typing(ctx, notice);
         }
-        ctx.effects.push(Effect::Forward { to: owner, shard_message: ShardMessage::Typing { notice } });
+        ctx.effects.push(Effect::forward(owner, ShardMessage::Typing { notice }));
     }
 
     /// At the conversation's owner: forwards the notice to the shards of its members; there, to members who are online.
@@ -109,8 +108,7 @@ impl<S: Storage> Shard<S> {
                 return;
             }
             for to in self.targets_of(&notice.conversation, None) {
-                ctx.effects
-                    .push(Effect::Forward { to, shard_message: ShardMessage::Typing { notice: notice.clone() } });
+                ctx.effects.push(Effect::forward(to, ShardMessage::Typing { notice: notice.clone() }));
             }
         }
         if let Conversation::Group(_) = notice.conversation {

@@ -25,9 +25,18 @@ pub(in crate::wire) fn varint_bytes(value: u64) -> usize {
 pub(in crate::wire) fn put_varint(out: &mut Vec<u8>, value: u64) {
     // Most are lengths and kinds.
     if value < 0x80 {
-        return out.push(value as u8);
+        out.push(value as u8);
+    } else if value < 0x4000 {
+        out.extend_from_slice(&two_bytes(value));
+    } else {
+        put_long_varint(out, value);
     }
-    put_long_varint(out, value);
+}
+
+/// A varint of 7 to 14 bits.
+#[inline]
+fn two_bytes(value: u64) -> [u8; 2] {
+    [value as u8 | 0x80, (value >> 7) as u8]
 }
 
 /// Appends a varint of at least two bytes. Up to 56 bits are spread over eight bytes at once.
@@ -58,15 +67,19 @@ pub(in crate::wire) fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
     }
 }
 
-/// A key and a varint, which is a number or the length of what follows. Most need one byte, and are appended at once
-/// with their key.
+/// A key and a varint, which is a number or the length of what follows. Most need one or two bytes, and are appended at
+/// once with their key.
 #[inline]
 fn put_keyed(out: &mut Vec<u8>, key: u8, value: u64) {
     if value < 0x80 {
-        return out.extend_from_slice(&[key, value as u8]);
+        out.extend_from_slice(&[key, value as u8]);
+    } else if value < 0x4000 {
+        let [low, high] = two_bytes(value);
+        out.extend_from_slice(&[key, low, high]);
+    } else {
+        out.push(key);
+        put_long_varint(out, value);
     }
-    out.push(key);
-    put_long_varint(out, value);
 }
 
 /// The bytes of a field whose text consists of `parts`.

@@ -99,5 +99,10 @@ fn a_varint_of_any_length_is_what_prost_writes() {
         put_varint(&mut ours, value);
         prost::encoding::encode_varint(value, &mut theirs);
         assert_eq!(ours, theirs, "{value:x}");
+        if value > 0 {
+            put_number(&mut ours, varint_key(3), value);
+            prost::encoding::uint64::encode(3, &value, &mut theirs);
+            assert_eq!(ours, theirs, "{value:x} with a key");
+        }
     }
 }

@@ -31,7 +31,9 @@ use mushan::log::{Batch, MemoryStorage, TornTail};
 use mushan::model::{Directory, Limits, Moment, Policies, SendKind, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, MigratingConnection, Turn};
-use mushan::shard::{Cost, Fetch, Fetched, HookQuestion, Placement, Shard, ShardMessage, ShardSettings, Windows};
+use mushan::shard::{
+    Cost, ExternalEffect, Fetch, Fetched, HookQuestion, Placement, Shard, ShardMessage, ShardSettings, Windows,
+};
 use mushan::wire::{Context, HandshakePolicy, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -460,11 +462,15 @@ impl World {
                 // After hours, a link may be due more than once.
                 Action::Abandon(key) if !self.cores[at].pipes.contains_key(&key) => {}
                 Action::Abandon(key) => self.close(at, key),
-                Action::Answer(ticket, answer) => self.answered(ticket, &answer),
-                Action::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
-                Action::AskHook(question) => self.cores[at].questions.push(*question),
-                Action::Forward(to, shard_message) => self.forward(at, usize::from(to.0), shard_message),
-                Action::RenewInboxEpoch => is_renewed = true,
+                Action::External(external) => match external {
+                    ExternalEffect::Answer { ticket, answer } => self.answered(ticket, &answer),
+                    ExternalEffect::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
+                    ExternalEffect::AskHook(question) => self.cores[at].questions.push(*question),
+                    ExternalEffect::Forward { to, shard_message } => {
+                        self.forward(at, usize::from(to.0), shard_message);
+                    }
+                    ExternalEffect::RenewInboxEpoch => is_renewed = true,
+                },
             }
         }
         if is_renewed {
