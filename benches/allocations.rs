@@ -127,23 +127,27 @@ impl Core {
             if let Some(batch) = self.turn.seal() {
                 self.turn.synced(self.now, batch.to);
             }
-            self.actions.extend(self.turn.actions());
-            if self.actions.is_empty() && !self.turn.has_more() {
+            let mut actions = self.turn.take_actions(std::mem::take(&mut self.actions));
+            if actions.is_empty() && !self.turn.has_more() {
+                self.actions = actions;
                 return;
             }
             if self.turn.has_more() {
                 self.turn.continue_background(self.now);
             }
-            let mut actions = std::mem::take(&mut self.actions);
-            for action in actions.drain(..) {
-                let Action::Write(key) = action else { continue };
-                let mut bytes = self.turn.drain_outbox(key, self.spares.pop().unwrap_or_default());
-                self.written += bytes.len() as u64;
-                self.turn.wrote(self.now, key, bytes.len());
-                bytes.clear();
-                self.spares.push(bytes);
-            }
+            self.carry_out(&mut actions);
             self.actions = actions;
+        }
+    }
+
+    fn carry_out(&mut self, actions: &mut Vec<Action>) {
+        for action in actions.drain(..) {
+            let Action::Write(key) = action else { continue };
+            let mut bytes = self.turn.drain_outbox(key, self.spares.pop().unwrap_or_default());
+            self.written += bytes.len() as u64;
+            self.turn.wrote(self.now, key, bytes.len());
+            bytes.clear();
+            self.spares.push(bytes);
         }
     }
 
@@ -189,12 +193,13 @@ impl Core {
         if let Some(batch) = self.turn.seal() {
             self.turn.synced(self.now, batch.to);
         }
-        self.actions.extend(self.turn.actions());
+        let mut actions = self.turn.take_actions(Vec::new());
         let is_made = |action: &Action| match action {
             Action::External(ExternalEffect::Answer { answer, .. }) => !matches!(answer, Answer::Refused(_)),
             _ => false,
         };
-        assert!(self.actions.iter().any(is_made), "the group is made");
+        assert!(actions.iter().any(is_made), "the group is made");
+        self.carry_out(&mut actions);
         self.settle();
     }
 }

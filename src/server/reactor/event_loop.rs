@@ -284,7 +284,7 @@ impl Reactor {
     fn perform(&mut self, now: Moment) {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
-            actions.extend(self.turn.actions());
+            actions = self.turn.take_actions(actions);
             self.has_worked |= !actions.is_empty();
             for action in actions.drain(..) {
                 self.act(now, action);

@@ -59,7 +59,7 @@ pub struct Common {
 /// 3. Once in each pass of the loop: [`continue_background`](Self::continue_background) if
 ///    [`has_more`](Self::has_more); [`judge`](Self::judge), after the sockets were read; [`seal`](Self::seal), and a
 ///    sync of the range that it returns; and [`tick`](Self::tick) at least once a second.
-/// 4. After each of these calls carry out the [`actions`](Self::actions), in order.
+/// 4. After each of these calls carry out what [`take_actions`](Self::take_actions) returns, in order.
 /// 5. To stop, call [`stop`](Self::stop) and repeat the loop until [`is_settled`](Self::is_settled) is true for every
 ///    core, or until a deadline, then [`close_sessions`](Self::close_sessions); then [`close_log`](Self::close_log).
 ///
@@ -87,7 +87,7 @@ pub struct Common {
 /// assert!(turn.is_ready());
 /// let link = turn.accept(now);
 /// turn.received(now, link, &mut b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec());
-/// assert!(turn.actions().any(|action| matches!(action, Action::End(ended) if ended == link)));
+/// assert!(turn.take_actions(Vec::new()).iter().any(|action| matches!(action, Action::End(ended) if *ended == link)));
 /// assert!(turn.drain_outbox(link, Vec::new()).starts_with(b"HTTP/1.1 404 "));
 /// ```
 pub struct Turn<S> {
@@ -294,9 +294,10 @@ impl<S: Storage> Turn<S> {
         self.is_stopping && self.shard.is_settled() && self.links.iter().all(|(_, link)| link.is_ended())
     }
 
-    /// The actions to carry out, in order.
-    pub fn actions(&mut self) -> std::vec::Drain<'_, Action> {
-        self.actions.drain(..)
+    /// Takes the actions to carry out, in order; the empty list `spare` replaces them.
+    pub fn take_actions(&mut self, spare: Vec<Action>) -> Vec<Action> {
+        assert!(spare.is_empty(), "actions are carried out before others are taken");
+        std::mem::replace(&mut self.actions, spare)
     }
 
     /// Whether to read the link's socket: not while the link is not served and already holds `BUFFERED_BYTES_MAX`.

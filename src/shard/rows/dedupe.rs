@@ -68,6 +68,7 @@ impl Dedupe {
     }
 
     /// The record of the message that has this key. It may be older than the window: the record's time decides.
+    #[inline]
     pub fn find(&self, key: Fingerprint) -> Option<Position> {
         self.current.find(key).or_else(|| self.previous.find(key))
     }

@@ -79,6 +79,7 @@ const NONE: Millis = Millis(u64::MAX);
 
 impl SegmentTimes {
     /// `segment` contains a message with the date `time`; segments come in order.
+    #[inline]
     pub fn note(&mut self, segment: u32, time: Millis) {
         self.course.note(time);
         if self.newest.is_empty() {

@@ -23,47 +23,48 @@ impl<T> Default for ChunkedQueue<T> {
 impl<T> ChunkedQueue<T> {
     #[inline]
     pub fn push_back(&mut self, item: T) {
-        if self.later.is_empty() && self.first.len() < CHUNK_ITEMS {
-            self.first.push_back(item);
-        } else {
-            self.push_later(item);
+        // The rare parts do not take the item along: it would be copied for them each time.
+        if self.last().len() >= CHUNK_ITEMS {
+            self.begin_chunk();
         }
-    }
-
-    #[cold]
-    fn push_later(&mut self, item: T) {
-        match self.later.back_mut().filter(|last| last.len() < CHUNK_ITEMS) {
-            Some(last) => last.push_back(item),
-            None => {
-                let mut chunk = VecDeque::with_capacity(CHUNK_ITEMS);
-                chunk.push_back(item);
-                self.later.push_back(chunk);
-            }
-        }
+        self.later.back_mut().unwrap_or(&mut self.first).push_back(item);
     }
 
     #[inline]
     pub fn pop_front(&mut self) -> Option<T> {
-        if self.first.len() == 1 && !self.later.is_empty() {
-            return self.pop_last_of_first();
+        let item = self.first.pop_front();
+        if self.first.is_empty() && !self.later.is_empty() {
+            self.end_chunk();
         }
-        self.first.pop_front()
+        item
     }
 
     #[cold]
-    fn pop_last_of_first(&mut self) -> Option<T> {
-        let next = self.later.pop_front()?;
-        std::mem::replace(&mut self.first, next).pop_front()
+    fn begin_chunk(&mut self) {
+        self.later.push_back(VecDeque::with_capacity(CHUNK_ITEMS));
     }
 
+    #[cold]
+    fn end_chunk(&mut self) {
+        self.first = self.later.pop_front().unwrap_or_default();
+    }
+
+    #[inline]
+    fn last(&self) -> &VecDeque<T> {
+        self.later.back().unwrap_or(&self.first)
+    }
+
+    #[inline]
     pub fn front(&self) -> Option<&T> {
         self.first.front()
     }
 
+    #[inline]
     pub fn back(&self) -> Option<&T> {
-        self.later.back().unwrap_or(&self.first).back()
+        self.last().back()
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
     }

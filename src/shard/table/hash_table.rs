@@ -64,6 +64,7 @@ impl<V> Default for Table<V> {
 }
 
 impl<V: Copy> Table<V> {
+    #[inline]
     pub fn find(&self, key: Fingerprint) -> Option<V> {
         self.parts[part_of_key(key)].get(&key).copied()
     }

@@ -17,14 +17,6 @@ use crate::shard::{Shard, ShardMessage, State};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// A message that its conversation has accepted: its record is in the log.
-pub(in crate::shard) struct Taken {
-    pub record: Position,
-    pub message: Arc<Message>,
-    /// `None` when the author's inbox is on another shard.
-    pub author_seq: Option<Seq>,
-}
-
 /// Where a user's inbox ends, and whether the user has a session.
 #[derive(Default)]
 struct InboxEnd {
@@ -50,14 +42,15 @@ impl<R: Into<Refused>> From<R> for Hindrance {
 pub(in crate::shard) type MessageKeys = (Fingerprint, Option<Fingerprint>);
 
 impl<S: Storage> Shard<S> {
-    /// Commits a message that `may_send` permits.
+    /// Commits a message that `may_send` permits. Returns its record, and its seq in the author's inbox if that is on this
+    /// shard.
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
         (conversation_key, key): (Fingerprint, Fingerprint),
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
-    ) -> Result<Taken, Hindrance> {
+    ) -> Result<(Position, Option<Seq>), Hindrance> {
         if self.is_too_busy(&message.conversation, conversation_key) {
             return Err(Refusal::GroupTooBusy.into());
         }
@@ -109,14 +102,14 @@ impl<S: Storage> Shard<S> {
     }
 
     /// Appends one record, which contains the conversation's order, the links of inboxes on this shard, and the
-    /// deliveries to others.
+    /// deliveries to others. Returns what `commit_send` does.
     pub(in crate::shard) fn commit(
         &mut self,
         now: Moment,
         (conversation_key, key): MessageKeys,
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
-    ) -> Result<Taken, Hindrance> {
+    ) -> Result<(Position, Option<Seq>), Hindrance> {
         let row =
             self.state.tables.conversations.find(conversation_key, &message.conversation, &self.state.tables.inboxes);
         let sides = row.map(|at| self.state.sides(at, message)).unwrap_or_default();
@@ -166,7 +159,7 @@ impl<S: Storage> Shard<S> {
             self.log.pending.defer(position, DeferredEffect::forward(target, shard_message));
             self.note_fanning_out(target, &message, conversation_key);
         }
-        Ok(Taken { record: position, author_seq: author_seq(&links), message })
+        Ok((position, author_seq(&links)))
     }
 
     /// Charges the author of a pair's first message. The author began the pair if it had no seat in it and is on this

@@ -15,14 +15,15 @@ use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::{ColdRead, FetchResult};
 use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::commit::{Hindrance, Taken};
+use crate::shard::write::commit::Hindrance;
+use crate::shard::write::send::sent;
 use crate::shard::{Effect, Shard, ShardMessage};
 
 /// What the conversation's owner decided about a request.
 pub(in crate::shard) enum RequestOutcome {
-    /// The record is in the log; the author's shard replies when its inbox has the entry. `author_seq` is set where
-    /// that is this shard.
-    Taken(Taken),
+    /// The record is in the log; the author's shard replies when its inbox has the entry. The reply is known where that
+    /// is this shard.
+    Taken { record: Position, reply: Option<Reply> },
     /// The reply is known, and leaves once the record (if there is one) is acknowledged.
     Answered { after: Option<Position>, reply: Reply },
     /// The request is tried again once the blocker is gone.
@@ -84,7 +85,7 @@ impl<S: Storage> Shard<S> {
             false => self.commit_request(ctx, &mut request, waiter.session()),
         };
         match verdict {
-            RequestOutcome::Taken(taken) => self.defer_accepted(&taken, waiter),
+            RequestOutcome::Taken { record, reply } => self.defer_reply(record, waiter, accepted(reply)),
             RequestOutcome::Answered { after, reply } => {
                 let chunk = self.chunk_of(&request);
                 self.finish_chunk(ctx.now, chunk.as_deref(), &reply);
@@ -183,7 +184,9 @@ impl<S: Storage> Shard<S> {
                     return self.forward_transient(ctx, *conversation_key, message, origin);
                 }
                 match self.commit_send(ctx.now, (*conversation_key, *key), message, origin) {
-                    Ok(taken) => RequestOutcome::Taken(taken),
+                    Ok((record, author_seq)) => {
+                        RequestOutcome::Taken { record, reply: author_seq.map(|seq| sent(message, seq)) }
+                    }
                     Err(hindrance) => hindrance.into(),
                 }
             }
@@ -241,11 +244,12 @@ impl<S: Storage> Shard<S> {
                 self.line_up(ctx, WaitingWork::Request(Box::new(held)));
             }
             RequestOutcome::Reading(wanted) => self.fetch_for_request(from, request, wanted, ctx.effects),
-            RequestOutcome::Taken(taken) if is_own => {
+            RequestOutcome::Taken { record, reply } if is_own => {
                 let Some(pending) = self.complete(from, request.key, None) else { return };
-                pending.waiters.into_iter().for_each(|waiter| self.defer_accepted(&taken, waiter));
+                let reply = accepted(reply);
+                pending.waiters.into_iter().for_each(|waiter| self.defer_reply(record, waiter, reply.clone()));
             }
-            RequestOutcome::Taken(_) => {}
+            RequestOutcome::Taken { .. } => {}
             RequestOutcome::Answered { after, reply } if is_own => {
                 let Some(pending) = self.complete(from, request.key, None) else { return };
                 self.finish_chunk(ctx.now, pending.chunk.as_deref(), &reply);
@@ -286,11 +290,6 @@ impl<S: Storage> Shard<S> {
         Some(pending)
     }
 
-    fn defer_accepted(&mut self, taken: &Taken, waiter: Requester) {
-        let seq = taken.author_seq.expect("the author's inbox is on the author's shard");
-        self.defer_sent(taken.record, waiter, &taken.message, seq);
-    }
-
     fn defer_answer(&mut self, ctx: &mut Ctx<'_>, after: Option<Position>, waiter: Requester, reply: Reply) {
         if waiter == Requester::Nobody {
             return;
@@ -318,4 +317,9 @@ impl<S: Storage> Shard<S> {
             self.state.peers.outbound.stalled_tried(owner);
         }
     }
+}
+
+/// The reply to a message of this shard's user.
+fn accepted(reply: Option<Reply>) -> Reply {
+    reply.expect("the author's inbox is on the author's shard")
 }

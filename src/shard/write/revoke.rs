@@ -156,7 +156,7 @@ impl<S: Storage> Shard<S> {
         }
         let mut message = UnsequencedMessage::of_fact(now.wall, conversation.clone(), by.clone(), fact);
         match self.commit(now, (conversation_key, None), &mut message, None) {
-            Ok(taken) => RequestOutcome::Answered { after: Some(taken.record), reply: Reply::Done },
+            Ok((record, _)) => RequestOutcome::Answered { after: Some(record), reply: Reply::Done },
             Err(hindrance) => hindrance.into(),
         }
     }
@@ -164,7 +164,7 @@ impl<S: Storage> Shard<S> {
     /// Whether `by` may revoke the message. A revoked message may be revoked again at any time. A group that was
     /// dissolved and created again has no say in earlier messages.
     fn may_revoke(&self, now: Moment, by: &UserId, message: &Message) -> Result<(), Refusal> {
-        let is_young = self.retention.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
+        let is_young = self.background.clock.age_ms(now, message.server_time) < self.settings.limits.revoke_window_ms;
         let is_in_time = is_young || self.state.tables.revoked.contains(message.id);
         let is_authors = message.author == *by && is_in_time;
         let may = match &message.conversation {

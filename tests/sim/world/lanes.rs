@@ -1,8 +1,8 @@
-//! Lanes between cores: parcels arrive in their order, at moments that chance likes.
+//! Lanes between cores: messages arrive in their order, at random moments.
 
-use crate::world::World;
+use crate::world::{Reading, World};
 use mushan::model::ShardId;
-use mushan::shard::ShardMessage;
+use mushan::shard::{ExternalEffect, ShardMessage};
 use std::collections::VecDeque;
 
 impl World {
@@ -19,6 +19,17 @@ impl World {
             let Some(shard_message) = self.lanes.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { break };
             self.cores[to].turn.arrived(self.now, ShardId(from as u16), shard_message);
             self.carry_out(to);
+        }
+    }
+
+    /// What concerns no session: to another core, to the operator, to the threads that read and ask the hook.
+    pub fn take_external(&mut self, at: usize, external: ExternalEffect) {
+        match external {
+            ExternalEffect::Answer { ticket, answer } => self.answered(ticket, &answer),
+            ExternalEffect::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
+            ExternalEffect::AskHook(question) => self.cores[at].questions.push(*question),
+            ExternalEffect::Forward { to, shard_message } => self.forward(at, usize::from(to.0), shard_message),
+            ExternalEffect::RenewInboxEpoch => unreachable!("the caller renews the epoch"),
         }
     }
 

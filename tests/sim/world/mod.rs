@@ -442,7 +442,7 @@ impl World {
         if self.is_waived {
             self.cores[at].turn.ack_without_sync(self.now);
         }
-        let actions: Vec<Action> = self.cores[at].turn.actions().collect();
+        let actions = self.cores[at].turn.take_actions(Vec::new());
         let (has_acted, mut is_renewed) = (!actions.is_empty(), false);
         for action in actions {
             match action {
@@ -462,15 +462,8 @@ impl World {
                 // After hours, a link may be due more than once.
                 Action::Abandon(key) if !self.cores[at].pipes.contains_key(&key) => {}
                 Action::Abandon(key) => self.close(at, key),
-                Action::External(external) => match external {
-                    ExternalEffect::Answer { ticket, answer } => self.answered(ticket, &answer),
-                    ExternalEffect::Fetch(fetch) => self.cores[at].fetches.push(Reading::Asked(fetch)),
-                    ExternalEffect::AskHook(question) => self.cores[at].questions.push(*question),
-                    ExternalEffect::Forward { to, shard_message } => {
-                        self.forward(at, usize::from(to.0), shard_message);
-                    }
-                    ExternalEffect::RenewInboxEpoch => is_renewed = true,
-                },
+                Action::External(ExternalEffect::RenewInboxEpoch) => is_renewed = true,
+                Action::External(external) => self.take_external(at, external),
             }
         }
         if is_renewed {
