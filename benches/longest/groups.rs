@@ -5,7 +5,7 @@ use crate::stage::{Stage, group, in_group, send, user};
 use crate::{Book, Scene};
 use mushan::model::{
     Annotations, Authority, Command, Extra, GroupAct, GroupRequest, HeaderFlags, JoinPolicy, JoinVerdict, Order,
-    ProfileChange, Receipt, Recipient, Revoke, Role, Typing, UserId,
+    ProfileChange, Receipt, Recipient, Revoke, Role, SessionId, Typing, UserId,
 };
 use mushan::shard::CatchUp;
 
@@ -44,6 +44,17 @@ fn crowded() -> Stage {
     stage
 }
 
+/// The same with some of the members and the owner online. Returns the owner's session.
+fn crowd_online() -> (Stage, SessionId) {
+    let mut stage = crowded();
+    for n in 0..ONLINE {
+        stage.open(member(n).as_str(), CatchUp::Sync);
+    }
+    let owner = stage.open(OWNER, CatchUp::Sync);
+    stage.settle();
+    (stage, owner)
+}
+
 fn to_crowd(id: &str, notes: Option<Annotations>) -> Command {
     send(id, Recipient::Group(group(CROWD)), 128, notes)
 }
@@ -54,13 +65,8 @@ fn unstored() -> Option<Annotations> {
 }
 
 fn orders(book: &mut Book) {
-    let mut stage = crowded();
+    let (mut stage, alice) = crowd_online();
     let all = members();
-    for n in 0..ONLINE {
-        stage.open(member(n).as_str(), CatchUp::Sync);
-    }
-    let alice = stage.open(OWNER, CatchUp::Sync);
-    stage.settle();
     let create = |id| Order::CreateGroup { group: group(id), owner: user(OWNER), members: some(0) };
     book.measure("create a group of 5,000", &mut stage, |stage| stage.order(create("other")));
     book.measure("create it again", &mut stage, |stage| stage.order(create("other")));
@@ -217,13 +223,8 @@ fn joining(book: &mut Book) {
 
 /// Most leave a large group; what is said meanwhile, and in the few that are left.
 fn removals(book: &mut Book) {
-    let mut stage = crowded();
+    let (mut stage, alice) = crowd_online();
     let all = members();
-    for n in 0..ONLINE {
-        stage.open(member(n).as_str(), CatchUp::Sync);
-    }
-    let alice = stage.open(OWNER, CatchUp::Sync);
-    stage.settle();
     let first = Order::MEMBERS_MAX;
     book.measure("remove most of the largest group at once", &mut stage, |stage| {
         for from in (first..all).step_by(Order::MEMBERS_MAX) {

@@ -37,8 +37,8 @@ impl<S: Storage> Shard<S> {
         let before = ctx.effects.len();
         self.release_some(ctx);
         for _part in 0..PARTS {
-            let part = self.next_part;
-            self.next_part = (part + 1) % PARTS;
+            let part = self.background.next_part;
+            self.background.next_part = (part + 1) % PARTS;
             if self.continue_part(ctx, part) && self.has_spent_turn(ctx.effects.len() - before) {
                 return;
             }

@@ -66,7 +66,7 @@ impl<S: Storage> Shard<S> {
             Input::Continued => self.continue_background(ctx),
             Input::Fetched(fetched) => self.fetched(ctx, *fetched),
             Input::HookAnswered { ticket, verdict } => self.hook_answered(ctx, &ticket, verdict),
-            Input::Checkpointed { through } => self.retention.checkpoints.add(through),
+            Input::Checkpointed { through } => self.background.checkpoints.add(through),
             Input::InboxEpochRenewed => self.inbox_epoch_renewed(),
         }
     }

@@ -31,6 +31,10 @@ pub(super) const FLOORS: [(&str, &[&str]); 8] = [
 /// Sources in one folder, its own `mod.rs` included.
 const FOLDER_FILES_MAX: usize = 21;
 
+/// The values that every verb of a shard can reach: with few fields, a signature that names one says what it touches.
+const CORE_TYPES: [(&str, &str); 2] = [("src/shard/core/shard.rs", "Shard"), ("src/shard/core/state.rs", "State")];
+const CORE_FIELDS_MAX: usize = 8;
+
 /// Type names that are declared more than once outside tests, and why one name is right for all of them.
 const SHARED_NAMES: [(&str, &str); 1] =
     [("Arguments", "what clap reads for a subcommand; each stands in its subcommand's file")];
@@ -130,6 +134,24 @@ fn names_with_two_meanings(sources: &[Source]) -> Vec<String> {
         .filter(|(name, places)| places.len() > 1 && !is_excepted(name))
         .flat_map(|(_, at)| at)
         .collect()
+}
+
+/// The fields of a struct; 0 if the file has no such struct.
+fn fields_of(source: &Source, name: &str) -> usize {
+    let found = source.syntax().items.into_iter().find_map(|item| match item {
+        syn::Item::Struct(item) if item.ident == name => Some(item.fields.len()),
+        _ => None,
+    });
+    found.unwrap_or(0)
+}
+
+#[test]
+fn the_core_of_a_shard_has_few_fields() {
+    for (path, name) in CORE_TYPES {
+        let text = std::fs::read_to_string(root().join(path)).expect("it is there");
+        let fields = fields_of(&Source { path: path.to_owned(), text, is_test: false }, name);
+        assert!((1..=CORE_FIELDS_MAX).contains(&fields), "{path}: {name} has {fields} fields: which belong together?");
+    }
 }
 
 #[test]

@@ -26,6 +26,14 @@ impl Rig {
         Disk::open(self.directory.path(), BYTES, supplies)
     }
 
+    /// Leaves a log whose first segment is begun, and a spare beside it.
+    fn leave_spare(&self) {
+        let mut disk = self.open().expect("opened");
+        disk.take_spare();
+        disk.write(1, 0, b"x");
+        wait_for_spare(&mut disk);
+    }
+
     fn file(&self, number: u32) -> std::path::PathBuf {
         segment::path(self.directory.path(), number)
     }
@@ -88,11 +96,7 @@ fn the_next_spare_is_made_ahead_and_what_was_written_is_found_again() {
 #[test]
 fn a_spare_that_was_never_used_is_the_spare_again() {
     let rig = Rig::new();
-    let mut disk = rig.open().expect("opened");
-    disk.take_spare();
-    disk.write(1, 0, b"x");
-    wait_for_spare(&mut disk);
-    drop(disk);
+    rig.leave_spare();
     assert!(rig.file(2).exists());
     let mut disk = rig.open().expect("opened again");
     assert_eq!((disk.segments(), disk.spare_bytes()), (1..2, Some(BYTES)));
@@ -127,11 +131,7 @@ fn a_log_that_fills_fast_has_more_than_one_spare_and_finds_them_again() {
 #[test]
 fn a_start_leaves_the_room_of_the_next_checkpoint_free() {
     let rig = Rig::new();
-    let mut disk = rig.open().expect("opened");
-    disk.take_spare();
-    disk.write(1, 0, b"x");
-    wait_for_spare(&mut disk);
-    drop(disk);
+    rig.leave_spare();
     std::fs::remove_file(rig.file(2)).expect("removed");
     // A sparse file has a length that no disk has room for.
     let checkpoint = std::fs::File::create(checkpoints::path(rig.directory.path(), 1)).expect("made");

@@ -65,13 +65,11 @@ pub struct Shard<S> {
     pub(in crate::shard) prices: Prices,
     pub(in crate::shard) log: ShardLog<S>,
     pub(in crate::shard) state: State,
-    pub(in crate::shard) retention: RetentionProgress,
+    pub(in crate::shard) background: BackgroundProgress,
     /// Set until the losses of all logs are known and restored as far as possible.
     pub(in crate::shard) healing: Option<Box<Healing>>,
     pub(in crate::shard) spares: MessagePool,
     pub(in crate::shard) meters: Meters,
-    /// The part of what goes on from turn to turn that is to go on next.
-    pub(in crate::shard) next_part: u8,
 }
 
 /// The shard's log, the acknowledged part of it, and the effects that wait.
@@ -96,10 +94,12 @@ impl<S: Storage> ShardLog<S> {
     }
 }
 
-/// The progress of dropping the oldest segments.
-pub(in crate::shard) struct RetentionProgress {
+/// The progress of work that goes on from turn to turn, above all of dropping the oldest segments.
+pub(in crate::shard) struct BackgroundProgress {
     pub checkpoints: RetainedCheckpoints,
     pub clock: SettledClock,
+    /// The part of background work that is to go on next.
+    pub next_part: u8,
 }
 
 /// The shard's counters.

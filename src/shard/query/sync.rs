@@ -26,7 +26,7 @@ impl SyncQuery {
         page.has_more.then(|| Self { user: self.user.clone(), sync, ..*self })
     }
 
-    /// The seq of the entry behind which the next page continues.
+    /// The seq of the entry after which the next page continues.
     fn edge_of(&self, entries: &[Entry]) -> Option<Seq> {
         let edge = match self.sync.direction {
             SyncDirection::After(_) => entries.last(),

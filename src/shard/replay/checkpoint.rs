@@ -7,7 +7,7 @@ use crate::log::checkpoint::{self, Base, CHECKPOINT_VERSION, Checkpoint, Checkpo
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::{self, Damage, Journal, OpenError, OpenedLog, ReadMode, Record, Segments, Storage, View};
 use crate::model::{Moment, Position};
-use crate::shard::core::shard::{Meters, RetentionProgress, ShardLog};
+use crate::shard::core::shard::{BackgroundProgress, Meters, ShardLog};
 use crate::shard::core::state::RowTables;
 use crate::shard::live::streams::Streams;
 use crate::shard::peers::peer_shard::PeerShard;
@@ -77,11 +77,10 @@ impl<S: Storage> Shard<S> {
             settings,
             log: ShardLog::new(journal),
             state,
-            retention: RetentionProgress { checkpoints: kept, clock },
+            background: BackgroundProgress { checkpoints: kept, clock, next_part: 0 },
             healing: Some(Box::default()),
             spares: MessagePool::default(),
             meters: Meters::default(),
-            next_part: 0,
         };
         Ok((shard, OpenedShard { log, begun_with, unusable }))
     }

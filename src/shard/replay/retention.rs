@@ -18,7 +18,7 @@ impl<S: Storage> Shard<S> {
         }
         let segments = self.log.journal.segments();
         let through = self.log.journal.end().segment().checked_sub(1).filter(|last| *last >= segments.start)?;
-        let covered = self.retention.checkpoints.newest.unwrap_or(segments.start - 1);
+        let covered = self.background.checkpoints.newest.unwrap_or(segments.start - 1);
         let uncovered = u64::from(through.saturating_sub(covered));
         let segment_bytes = self.log.journal.storage().bytes(through).len() as u64;
         let is_long = uncovered * segment_bytes >= self.settings.upkeep.checkpoint_bytes;
@@ -27,7 +27,7 @@ impl<S: Storage> Shard<S> {
 
     /// Counts and logs jumps of the wall clock: a start knows no other clock than the one that it finds.
     pub(in crate::shard) fn look_at_clock(&mut self, now: Moment) {
-        let Some(jumped_ms) = self.retention.clock.look(now) else { return };
+        let Some(jumped_ms) = self.background.clock.look(now) else { return };
         self.meters.stats.clock_jumps += 1;
         self.meters.stats.clock_jumped_ms = jumped_ms;
         let record = Record::Clock { time: now.wall, jumped_ms };
@@ -41,7 +41,7 @@ impl<S: Storage> Shard<S> {
     /// doubt.
     pub(in crate::shard) fn retire(&mut self, now: Moment) {
         let first = self.log.journal.segments().start;
-        if !self.retention.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
+        if !self.background.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
             return;
         }
         self.log.journal.storage_mut().drop_first();
@@ -55,7 +55,7 @@ impl<S: Storage> Shard<S> {
     /// must send again.
     fn may_drop(&self, segment: u32) -> bool {
         let done_in = self.state.segments.dependencies.done_in(segment);
-        let is_covered = self.retention.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
+        let is_covered = self.background.checkpoints.older.is_some_and(|older| segment < older && done_in <= older);
         let needed = [self.state.peers.outbound.oldest_unconfirmed(), self.state.groups.fan_out.oldest_record()];
         let is_needed = needed.into_iter().flatten().any(|record| record.segment() <= segment);
         is_covered && !is_needed
@@ -68,7 +68,7 @@ impl<S: Storage> Shard<S> {
         let last = self.state.segments.dependencies.done_in(segment);
         let newest = (segment..=last).filter_map(|segment| self.state.segments.times.newest_of(segment)).max();
         let last_dated = self.state.segments.times.last_segment();
-        let age_ms = self.retention.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
+        let age_ms = self.background.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }

@@ -32,7 +32,7 @@ impl Membership {
         self.left == STAYS
     }
 
-    /// The user has read up to `through`, behind which are `unread` messages of others. Ignored if the user has left
+    /// The user has read up to `through`, after which there are `unread` messages of others. Ignored if the user has left
     /// and returned since: then its history begins later.
     pub fn mark_read(&mut self, through: ConversationSeq, unread: u32) {
         if through >= self.read {

@@ -210,6 +210,18 @@ impl Cluster {
         cluster
     }
 
+    /// One shard, and alice's group "g" with bob, both connected. Each of the group's messages needs a turn of its own to
+    /// reach bob.
+    pub fn with_group_that_waits() -> Self {
+        let limits = Limits { fan_out_members_at_once_max: 0, ..Limits::default() };
+        let settings = settings(0, 1, Windows::default(), limits);
+        let mut cluster = Self::ready(settings, vec![MemoryStorage::new(1 << 20, 8)], NOW);
+        cluster.order(create("g", "alice", &["bob"]));
+        cluster.connect(1, "alice");
+        cluster.connect(2, "bob");
+        cluster
+    }
+
     pub fn carry(&mut self, me: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {

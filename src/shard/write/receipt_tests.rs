@@ -1,8 +1,7 @@
 //! Read receipts: told to authors alone, once per reader and message, whatever is asked again.
 
-use crate::log::MemoryStorage;
 use crate::model::{
-    BlockState, Command, ConversationRef, ConversationSeq, Conversations, Limits, MarkRead, MessageId, Order, Receipt,
+    BlockState, Command, ConversationRef, ConversationSeq, Conversations, MarkRead, MessageId, Order, Receipt,
     Recipient, Refusal, Reply, Revoke, Seq,
 };
 use crate::shard::testing::fixtures::*;
@@ -159,13 +158,7 @@ fn who_has_blocked_a_user_hears_neither_of_its_reading_nor_of_its_taking_back() 
 
 #[test]
 fn a_mark_behind_what_is_still_on_its_way_to_the_reader_holds() {
-    let limits = Limits { fan_out_members_at_once_max: 0, ..Limits::default() };
-    let disks = vec![MemoryStorage::new(1 << 20, 8)];
-    let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
-    cluster.settle();
-    cluster.order(create("g", "alice", &["bob"]));
-    cluster.connect(1, "alice");
-    cluster.connect(2, "bob");
+    let mut cluster = Cluster::with_group_that_waits();
     cluster.request(1, "alice", to_group("first", "g", "first"));
     cluster.request(2, "bob", to_group("second", "g", "second"));
     cluster.sync(0);

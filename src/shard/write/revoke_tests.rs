@@ -127,13 +127,7 @@ fn a_revocation_waits_for_a_window_and_nobody_is_told_twice() {
 
 #[test]
 fn a_push_shows_no_tombstone_that_a_crash_could_take_back() {
-    let limits = Limits { fan_out_members_at_once_max: 0, ..Limits::default() };
-    let disks = vec![MemoryStorage::new(1 << 20, 8)];
-    let mut cluster = Cluster::start(Windows::default(), limits, disks, vec![Vec::new()], NOW);
-    cluster.settle();
-    cluster.order(create("g", "alice", &["bob"]));
-    cluster.connect(1, "alice");
-    cluster.connect(2, "bob");
+    let mut cluster = Cluster::with_group_that_waits();
     cluster.outputs();
     cluster.request(1, "alice", to_group("m", "g", "oh"));
     cluster.sync(0);

@@ -46,6 +46,7 @@ impl<S: Storage> Shard<S> {
 
     /// Opens a send, as `admit` opens the verbs about a conversation that is there. `slot` is the author's; `payer` is
     /// charged, once the conversation's owner has room for the request.
+    #[inline]
     fn begin_send(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -239,7 +240,7 @@ impl<S: Storage> Shard<S> {
             self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects);
             return None;
         };
-        if self.retention.clock.is_older(ctx.now, message.server_time, self.settings.limits.dedupe_window_ms) {
+        if self.background.clock.is_older(ctx.now, message.server_time, self.settings.limits.dedupe_window_ms) {
             return Some(waiter);
         }
         let conversation_key =
