@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Bench {
     directory: TempDir,
@@ -51,7 +51,7 @@ impl Bench {
         let address = self.operator.address;
         std::thread::spawn(move || {
             let mut stream = TcpStream::connect(address).expect("it listens");
-            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            stream.set_read_timeout(Some(TIMEOUT)).expect("a socket");
             let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n");
             let request = format!("{head}Authorization: Bearer {}\r\n\r\n", token.trim());
             stream.write_all(request.as_bytes()).expect("it reads");
@@ -141,7 +141,7 @@ fn an_order_that_takes_too_long_keeps_its_place_until_it_is_answered() {
         if reply_of(asking).0 == 504 {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "the place is never free again");
+        assert!(begun.elapsed() < TIMEOUT, "the place is never free again");
     }
 }
 

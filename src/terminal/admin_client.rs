@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Longer than the server waits for a shard.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub struct ApiFlags {
@@ -91,8 +91,8 @@ impl ApiFlags {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::because("cannot start a client"))?;
         let answer = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, request(&target, &token, call)).await.unwrap_or_else(|_elapsed| {
-                Err(Failure::new(format!("{url} does not answer within {} s", PATIENCE.as_secs())))
+            tokio::time::timeout(TIMEOUT, request(&target, &token, call)).await.unwrap_or_else(|_elapsed| {
+                Err(Failure::new(format!("{url} does not answer within {} s", TIMEOUT.as_secs())))
             })
         })?;
         if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }

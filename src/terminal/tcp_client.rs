@@ -11,7 +11,7 @@ use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket, client};
 
 /// The time limit of connecting, and of each step of the handshake.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct TcpClient {
     socket: WebSocket<TcpStream>,
@@ -32,12 +32,12 @@ impl TcpClient {
         let address = (host, uri.port_u16().unwrap_or(80));
         let address = address.to_socket_addrs().map_err(Failure::because(url))?.next();
         let address = address.ok_or_else(|| Failure::new(format!("{url} has no address")))?;
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)
             .map_err(Failure::because(format!("cannot connect to {url} (is the server running?)")))?;
         let prepared = stream
             .set_nodelay(true)
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+            .and_then(|()| stream.set_read_timeout(Some(TIMEOUT)))
+            .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
         prepared.map_err(Failure::because(url))?;
         let config = WebSocketConfig::default().read_buffer_size(8 << 10);
         let shaken = client::client_with_config(uri, stream, Some(config));

@@ -1,4 +1,5 @@
-//! What a client is shown, it can send on: the next one is shown the same, in whichever protocols.
+//! A client can forward a content just as it was shown to it: the next client is shown the same, whatever protocols
+//! they speak.
 
 use crate::client::{Client, entry, to_bob};
 use crate::vectors::Vectors;

@@ -6,7 +6,7 @@ use axum::routing::{get, put};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `GET /`, answered at once; `GET /operator`, as if it bore the token; `PUT /`, which reads its body.
 fn router() -> Router {
@@ -32,14 +32,14 @@ fn served(connections_max: usize) -> (Connections, std::net::SocketAddr, JoinHan
 async fn ask(stream: &mut TcpStream, path: &str) -> String {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.expect("it reads");
     let mut answer = [0; 15];
-    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.expect("in time");
+    let read = tokio::time::timeout(TIMEOUT, stream.read_exact(&mut answer)).await.expect("in time");
     read.expect("an answer");
     String::from_utf8(answer.into()).expect("text")
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.is_ok()
+    tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut rest)).await.is_ok()
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_stop_ends_accepting_and_lets_a_request_that_is_under_way_end() {
     });
     tokio::task::yield_now().await;
     connections.stop();
-    tokio::time::timeout(PATIENCE, serving).await.expect("at once").expect("no panic");
+    tokio::time::timeout(TIMEOUT, serving).await.expect("at once").expect("no panic");
     assert!(!closed.is_finished(), "a request is under way");
 
     begun.write_all(b"{}").await.expect("it reads");

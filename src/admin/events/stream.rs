@@ -2,7 +2,7 @@
 //!
 //! Each stream is a follower of the logs with a task of its own. Invariants: a stream reads on a thread that may wait
 //! for a disk, never on the control thread and never on a shard's; it holds a bounded number of bytes and reads no
-//! further until its client has taken them; the cursor of an event stands behind it, so a client that names the last
+//! further until its client has taken them; the cursor of an event stands after it, so a client that names the last
 //! cursor that it has seen misses nothing and gets nothing twice.
 
 use crate::admin::api::Api;
@@ -37,7 +37,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that wait for the client.
 const CHUNKS_MAX: usize = 4;
 /// A stream that has sent everything looks for more so often.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A stream without events says so often that it lives, and how far it has come.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
@@ -156,7 +156,7 @@ async fn goes_on(api: &Api, cursor: &Cursor, sender: &mpsc::Sender<Bytes>, told_
     loop {
         tokio::select! {
             () = sender.closed() => return false,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
         if api.orders.lanes.phase() != ServerPhase::Ready {
             return false;

@@ -1,6 +1,6 @@
-//! Devices that push services wake, over HTTP.
+//! Users' devices for push notifications, registered, listed and removed over HTTP.
 //!
-//! Invariant: a token is shown only to who asks for tokens; everybody else sees a digest of it.
+//! Invariant: a request sees a token only if it asks for tokens, and a digest of the token otherwise.
 
 use crate::admin::api::Api;
 use crate::admin::base::answer::done;

@@ -14,7 +14,7 @@ pub struct EventBatch {
     /// The same for the same events, however often they are sent.
     pub id: String,
     pub events: Events,
-    /// Stands behind the events.
+    /// The cursor after the events.
     pub through: Cursor,
 }
 

@@ -38,7 +38,7 @@ pub struct DeadLetter {
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Burial {
+pub enum DeadLetterOutcome {
     Stored,
     /// The file is full: the batch is dropped.
     Full,
@@ -84,11 +84,11 @@ impl DeadLetters {
     /// # Errors
     ///
     /// The batch is not stored, and the file is as before, or has a line that the next start cuts away.
-    pub fn add(&mut self, letter: &DeadLetter) -> io::Result<Burial> {
+    pub fn add(&mut self, letter: &DeadLetter) -> io::Result<DeadLetterOutcome> {
         let mut line = serde_json::to_string(letter).expect("a letter has text keys");
         line.push('\n');
         if self.held.bytes + line.len() as u64 > self.bytes_max {
-            return Ok(Burial::Full);
+            return Ok(DeadLetterOutcome::Full);
         }
         let is_new = !self.path.exists();
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
@@ -98,7 +98,7 @@ impl DeadLetters {
         self.held.bytes += line.len() as u64;
         self.held.batches += 1;
         self.held.events += letter.count();
-        Ok(Burial::Stored)
+        Ok(DeadLetterOutcome::Stored)
     }
 
     /// All batches, oldest first.
@@ -171,15 +171,19 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let bytes = serde_json::to_string(&letter("1")).expect("it is JSON").len() as u64 + 1;
         let mut letters = DeadLetters::open(directory.path(), "orders", 3 * bytes).expect("opened");
-        let added: Vec<Burial> = ["1", "2", "3", "4"].map(|id| letters.add(&letter(id)).expect("written")).into();
-        assert_eq!(added, [Burial::Stored, Burial::Stored, Burial::Stored, Burial::Full]);
+        let added: Vec<DeadLetterOutcome> =
+            ["1", "2", "3", "4"].map(|id| letters.add(&letter(id)).expect("written")).into();
+        assert_eq!(
+            added,
+            [DeadLetterOutcome::Stored, DeadLetterOutcome::Stored, DeadLetterOutcome::Stored, DeadLetterOutcome::Full]
+        );
         assert_eq!(letters.held, HeldLetters { batches: 3, events: 6, bytes: 3 * bytes });
         let again = DeadLetters::open(directory.path(), "orders", 3 * bytes).expect("opened");
         assert_eq!((again.held, ids(&again)), (letters.held, ["1", "2", "3"].map(str::to_owned).to_vec()));
         letters.remove_first(2).expect("removed");
         assert_eq!((ids(&letters), letters.held.batches), (vec!["3".to_owned()], 1));
         assert_eq!(letters.all().expect("readable")[0].events.get(), letter("3").events.get(), "digits are kept");
-        assert_eq!(letters.add(&letter("5")).expect("written"), Burial::Stored);
+        assert_eq!(letters.add(&letter("5")).expect("written"), DeadLetterOutcome::Stored);
     }
 
     #[test]

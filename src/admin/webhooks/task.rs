@@ -4,7 +4,7 @@ use crate::admin::api::Api;
 use crate::admin::webhooks::backoff::{PAUSE_MAX, pause_after};
 use crate::admin::webhooks::batch::{EventBatch, Events};
 use crate::admin::webhooks::cursor_file::StoredCursor;
-use crate::admin::webhooks::dead_letters::{Burial, DeadLetter};
+use crate::admin::webhooks::dead_letters::{DeadLetter, DeadLetterOutcome};
 use crate::admin::webhooks::webhook::{AttemptResult, Webhook, WebhookPhase};
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::Cursor;
@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// A receiver that has everything looks for more so often.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The pause after a log or a file could not be used.
-const TROUBLE: Duration = Duration::from_secs(5);
-/// A cursor that only passes records without events is stored so often.
-const STORE_EVERY: Duration = Duration::from_secs(10);
+/// The time between two looks at logs that had nothing new.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The pause after a log could not be read or a file not be written.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// The time between two writes of a cursor that only passes records without events.
+const STORE_INTERVAL: Duration = Duration::from_secs(10);
 
 struct WebhookTask {
     api: Arc<Api>,
@@ -31,7 +31,7 @@ struct WebhookTask {
 /// The place in the logs. It is locked by one blocking thread at a time, never while another waits.
 struct WebhookPlace {
     reader: Arc<Mutex<EventReader>>,
-    /// Behind everything that was read.
+    /// After everything that was read.
     read: Cursor,
     /// What the file says.
     stored: Cursor,
@@ -88,7 +88,7 @@ impl WebhookTask {
     /// Waits for the server and finds the place in the logs; `None`: the server stops.
     async fn begin(&mut self) -> Option<WebhookPlace> {
         while self.api.orders.lanes.phase() == ServerPhase::Starting {
-            if !self.pause(LOOK_EVERY).await {
+            if !self.pause(POLL_INTERVAL).await {
                 return None;
             }
         }
@@ -115,7 +115,7 @@ impl WebhookTask {
                 }
                 Err(error) => self.trouble("find its place in the logs", &error),
             }
-            if !self.pause(TROUBLE).await {
+            if !self.pause(FAILURE_PAUSE).await {
                 return None;
             }
         }
@@ -129,7 +129,7 @@ impl WebhookTask {
             }
             let ends = self.ends();
             if !place.read.is_behind(&ends) && !place.read.is_beyond(&ends) {
-                if !self.pause(LOOK_EVERY).await {
+                if !self.pause(POLL_INTERVAL).await {
                     return None;
                 }
                 continue;
@@ -145,13 +145,13 @@ impl WebhookTask {
             for error in look.failures {
                 is_stuck |= !self.go_round(place, error).await;
             }
-            if is_stuck && events.count == 0 && !self.pause(TROUBLE).await {
+            if is_stuck && events.count == 0 && !self.pause(FAILURE_PAUSE).await {
                 return None;
             }
             if events.count > 0 {
                 return Some(EventBatch::new(self.name(), &from, through, events));
             }
-            if place.stored_at.elapsed() >= STORE_EVERY && place.read != place.stored {
+            if place.stored_at.elapsed() >= STORE_INTERVAL && place.read != place.stored {
                 let read = place.read.clone();
                 self.store(place, read).await;
             }
@@ -289,7 +289,7 @@ impl WebhookTask {
                 return false;
             }
         };
-        let (events, is_dropped) = (batch.events.count, burial == Burial::Full);
+        let (events, is_dropped) = (batch.events.count, burial == DeadLetterOutcome::Full);
         let mut state = self.webhook.state();
         state.dead = held;
         state.dropped_events += if is_dropped { events as u64 } else { 0 };

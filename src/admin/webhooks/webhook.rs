@@ -36,7 +36,7 @@ pub struct Webhook {
 #[derive(Clone, Debug, Default)]
 pub struct WebhookState {
     pub phase: WebhookPhase,
-    /// The cursor behind everything that was acknowledged or put with the dead letters.
+    /// The cursor after everything that was acknowledged or put with the dead letters.
     pub cursor: Option<String>,
     /// When the oldest event happened that is on its way.
     pub behind_since: Option<Millis>,

@@ -11,7 +11,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Socket events of one poll.
 const EVENTS: usize = 1_024;
 /// If no login completes for this long, opening fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
 pub fn histogram() -> Histogram<u64> {
@@ -74,10 +74,8 @@ impl Crowd {
             progress.reach(done as u64);
             if done > before {
                 moved = Instant::now();
-            } else if moved.elapsed() > PATIENCE {
-                return Err(Failure::new(format!(
-                    "only {done} of {count} connections were opened within {PATIENCE:?}"
-                )));
+            } else if moved.elapsed() > TIMEOUT {
+                return Err(Failure::new(format!("only {done} of {count} connections were opened within {TIMEOUT:?}")));
             }
         }
         Ok(CrowdOpened { took: began.elapsed(), login_ns })

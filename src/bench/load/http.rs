@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct HttpConnection {
     stream: BufReader<TcpStream>,
@@ -17,7 +17,7 @@ impl HttpConnection {
     pub fn open(address: &str, token: &str) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
         Ok(Self { stream: BufReader::new(stream), address: address.to_owned(), token: token.to_owned() })
     }
 

@@ -25,7 +25,7 @@ use crate::terminal::minter::Minter;
 use crate::terminal::print::print;
 use crate::terminal::run_id::run_id;
 use crate::terminal::sources;
-use crate::terminal::tcp_client::{PATIENCE, StreamEnd, TcpClient, path_of};
+use crate::terminal::tcp_client::{StreamEnd, TIMEOUT, TcpClient, path_of};
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -406,7 +406,7 @@ impl Chat {
 
     /// Whether everything is sent, answered and received. Fails if an expected message does not arrive.
     fn is_done(&self) -> Result<bool, Failure> {
-        let is_overdue = self.progress.elapsed() > PATIENCE;
+        let is_overdue = self.progress.elapsed() > TIMEOUT;
         // At a terminal, a lost connection is waited for; after the end of input only answers are.
         let is_waiting = if self.link.is_some() { !self.is_open || !self.unanswered.is_empty() } else { false };
         if is_overdue && (is_waiting || (self.link.is_none() && self.input_ended.is_some())) {
@@ -430,7 +430,7 @@ impl Chat {
     /// How long the poll may block before `is_done` must be called again.
     fn poll_timeout(&self) -> Duration {
         let left = self.input_ended.zip(self.wait).map(|(ended, wait)| wait.saturating_sub(ended.elapsed()));
-        left.unwrap_or(PATIENCE).clamp(Duration::from_millis(1), Duration::from_millis(500))
+        left.unwrap_or(TIMEOUT).clamp(Duration::from_millis(1), Duration::from_millis(500))
     }
 
     /// Performs the closing handshake, for as long as a healthy server needs. Everything sent has been answered.

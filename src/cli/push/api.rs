@@ -20,9 +20,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// The longest time for one request.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// A stream that does not even send a heartbeat for so long is given up; it sends one every 15 seconds.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Far more than a message may have.
 const LINE_BYTES_MAX: usize = 64 << 20;
@@ -126,7 +126,7 @@ impl PushApi {
 
     async fn ask(&self, method: Method, path: &str) -> Result<Value, ApiFault> {
         let request = self.request(method, path)?;
-        let answered = timeout(PATIENCE, self.pool.send(request, ANSWER_BYTES_MAX)).await;
+        let answered = timeout(TIMEOUT, self.pool.send(request, ANSWER_BYTES_MAX)).await;
         let answer = answered.map_err(|_elapsed| ApiFault::Unreachable("it does not answer".to_owned()))?;
         let answer = answer.map_err(|error| ApiFault::Unreachable(error.to_string()))?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -150,7 +150,7 @@ impl PushApi {
     pub async fn events(&self, after: Option<&str>) -> Result<EventLines, ApiFault> {
         let after = after.map_or_else(String::new, |cursor| format!("&after={}", encoded(cursor)));
         let request = self.request(Method::GET, &format!("/v1/events?types=user.offline_message{after}"))?;
-        let opened = timeout(PATIENCE, self.pool.open(request)).await;
+        let opened = timeout(TIMEOUT, self.pool.open(request)).await;
         let answer = opened.map_err(|_elapsed| ApiFault::Unreachable("it does not answer".to_owned()))?;
         let answer = answer.map_err(|error| ApiFault::Unreachable(error.to_string()))?;
         let (is_success, body) = (answer.status().is_success(), answer.into_body());
@@ -177,7 +177,7 @@ impl EventLines {
                 return serde_json::from_slice(&line).ok();
             }
             searched = self.buffer.len();
-            let Ok(Some(Ok(frame))) = timeout(SILENCE_MAX, self.body.frame()).await else {
+            let Ok(Some(Ok(frame))) = timeout(HEARTBEAT_TIMEOUT, self.body.frame()).await else {
                 let rest = std::mem::take(&mut self.buffer);
                 return serde_json::from_slice(&rest).ok();
             };

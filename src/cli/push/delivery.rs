@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// The longest time for one request.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Users who are asked about at once.
 const USERS_AT_ONCE: usize = 16;
 
@@ -245,7 +245,7 @@ impl PushDelivery {
         notification: &Notification<'_>,
     ) -> Option<Verdict> {
         let _place = self.places[provider as usize].acquire().await.expect("the semaphore is never closed");
-        let sent = tokio::time::timeout(PATIENCE, self.senders.send(provider, device, notification));
+        let sent = tokio::time::timeout(TIMEOUT, self.senders.send(provider, device, notification));
         sent.await.unwrap_or_else(|_elapsed| Some(Verdict::Retry(None, "no answer in time".to_owned())))
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// An event or a heartbeat, and the cursor behind it.
+/// An event or a heartbeat, and the cursor after it.
 pub struct FollowedEvent {
     pub cursor: String,
     pub event: Value,

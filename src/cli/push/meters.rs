@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long somebody who reads the metrics may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub struct PushMeters(Mutex<PushCounts>);
@@ -96,7 +96,7 @@ pub async fn serve(listen: SocketAddr, meters: Arc<PushMeters>) -> std::io::Resu
         loop {
             match listener.accept().await {
                 // One at a time: it takes no time.
-                Ok((stream, _)) => drop(tokio::time::timeout(PATIENCE, answer(stream, &meters)).await),
+                Ok((stream, _)) => drop(tokio::time::timeout(TIMEOUT, answer(stream, &meters)).await),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }

@@ -7,24 +7,24 @@
 mod api;
 mod apns;
 mod config;
+mod cursor_file;
 mod delivery;
 mod encryption;
 mod fcm;
 mod follower;
 mod meters;
 mod notification;
-mod place;
 mod signing;
 mod verdict;
 mod web_push;
 
 use crate::cli::push::api::PushApi;
 use crate::cli::push::config::PushConfig;
+use crate::cli::push::cursor_file::PushCursorFile;
 use crate::cli::push::delivery::{PushDelivery, Senders, WaitingMessages};
 use crate::cli::push::follower::FollowedEvent;
 use crate::cli::push::meters::PushMeters;
 use crate::cli::push::notification::WaitingMessage;
-use crate::cli::push::place::PlaceFile;
 use crate::server::base::console::{self, ConsoleStream};
 use crate::terminal::failure::Failure;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -44,12 +44,12 @@ const BATCH_EVENTS_MAX: usize = 4_096;
 /// Batches under way.
 const BATCHES_MAX: usize = 32;
 /// What is under way at a stop may take so long.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Notify sleeping phones of new messages, by FCM, APNs and Web Push
 ///
 /// A process of its own beside `mushan serve`: it follows the event user.offline_message over the server's HTTP API and
-/// keeps its place in a file, so it misses nothing over kills and restarts of either. docs/PUSH.md has the configuration,
+/// keeps its cursor in a file, so it misses nothing over kills and restarts of either. docs/PUSH.md has the configuration,
 /// what applications register, and what they get. SIGTERM or SIGINT stops it.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -61,7 +61,7 @@ pub struct Arguments {
     check: bool,
 }
 
-/// A batch under way, and the cursor behind it.
+/// A batch under way, and the cursor after it.
 struct PushBatch {
     cursor: String,
     task: JoinHandle<()>,
@@ -78,12 +78,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         console::say(ConsoleStream::Output, &format!("{about}\nthe configuration is valid"));
         return Ok(());
     }
-    let place = PlaceFile(config.cursor_file.clone());
-    let from = place.load().map_err(Failure::because_with(
+    let cursor_file = PushCursorFile(config.cursor_file.clone());
+    let from = cursor_file.load().map_err(Failure::because_with(
         Failure::DISK,
         format!(
             "cannot read the cursor in {}: remove the file to begin with what is sent from now on",
-            place.0.display()
+            cursor_file.0.display()
         ),
     ))?;
     let (stop, stopped) = watch::channel(());
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     crate::server::spawn_helper("mushan-signals", None, watching).map_err(Failure::because("cannot start a thread"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start"))?;
-    runtime.block_on(serve(config, (api, senders), (place, from), stopped))?;
+    runtime.block_on(serve(config, (api, senders), (cursor_file, from), stopped))?;
     console::say(ConsoleStream::Output, "stopped");
     Ok(())
 }
@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn serve(
     config: PushConfig,
     (api, senders): (PushApi, Senders),
-    (place, from): (PlaceFile, Option<String>),
+    (cursor_file, from): (PushCursorFile, Option<String>),
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Failure> {
     let meters = Arc::new(PushMeters::default());
@@ -135,37 +135,37 @@ async fn serve(
                 number += 1;
                 under_way.push_back(PushBatch { cursor, task: tokio::spawn(delivery.clone().deliver(number, waiting)) });
             }
-            () = finish_first(&mut under_way, &place) => {}
+            () = finish_first(&mut under_way, &cursor_file) => {}
             _ = stopped.changed() => break,
         }
     }
     following.abort();
     let finishing = async {
         while !under_way.is_empty() {
-            finish_first(&mut under_way, &place).await;
+            finish_first(&mut under_way, &cursor_file).await;
         }
     };
     // What is not done by then is done again after the next start.
-    let _ = tokio::time::timeout(STOP_PATIENCE, finishing).await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, finishing).await;
     Ok(())
 }
 
-/// Waits until the oldest batch is done, and stores the cursor behind it. Waits for ever if there is none. Nothing is
+/// Waits until the oldest batch is done, and stores the cursor after it. Waits for ever if there is none. Nothing is
 /// lost where the caller stops waiting.
-async fn finish_first(under_way: &mut VecDeque<PushBatch>, place: &PlaceFile) {
+async fn finish_first(under_way: &mut VecDeque<PushBatch>, cursor_file: &PushCursorFile) {
     let Some(first) = under_way.front_mut() else { return std::future::pending().await };
     if let Err(error) = (&mut first.task).await {
         tracing::error!(%error, "notifications have failed");
     }
     let Some(PushBatch { cursor, .. }) = under_way.pop_front() else { return };
-    if let Err(error) = place.store(&cursor) {
-        tracing::error!(%error, path = %place.0.display(), "the cursor cannot be written: after a crash notifications come twice");
+    if let Err(error) = cursor_file.store(&cursor) {
+        tracing::error!(%error, path = %cursor_file.0.display(), "the cursor cannot be written: after a crash notifications come twice");
     }
 }
 
 /// The events of one window, which begins with the first of them.
 struct GatheredEvents {
-    /// Stands behind them.
+    /// The cursor after them.
     cursor: String,
     waiting: WaitingMessages,
     count: usize,

@@ -161,7 +161,7 @@ impl LogFollower {
             return Ok(Some((record, bytes)));
         }
         self.expect_left()?;
-        // Nothing is written any more to a segment behind which another one was begun.
+        // Nothing is written any more to a segment after which another one was begun.
         if number < written.segment() && self.is_blank() {
             return Ok(None);
         }

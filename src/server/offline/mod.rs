@@ -79,8 +79,8 @@ impl Offline {
 
     /// Waits until the next record has room; `false` if the disk is full.
     pub fn wait_for_room(&mut self) -> bool {
-        const PATIENCE: usize = 60_000;
-        for _round in 0..PATIENCE {
+        const ROUNDS_MAX: usize = 60_000;
+        for _round in 0..ROUNDS_MAX {
             let _ = self.shard.storage_mut().gather();
             if self.shard.storage_mut().wants_spares() {
                 let checkpoint_bytes = self.shard.checkpoint_bytes_about();

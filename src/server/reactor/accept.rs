@@ -6,7 +6,7 @@ use crate::model::{Moment, Steady};
 use crate::server::peer::client::PeerAddress;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::Next;
-use crate::server::state::counters::Turned;
+use crate::server::state::counters::ConnectionRefusal;
 use crate::server::state::listener::peer_of;
 use crate::server::state::socket::{PeerIdentity, Socket, SocketPhase};
 use crate::server::tls::record_layer::RecordLayer;
@@ -68,18 +68,18 @@ impl Reactor {
         let descriptor = match self.accepting.descriptors.count(descriptor) {
             Ok(descriptor) => descriptor,
             Err(uncounted) => {
-                self.complain(now.steady, Turned::FilesExhausted);
+                self.complain(now.steady, ConnectionRefusal::FilesExhausted);
                 return self.turn_away_at_once(&uncounted.0);
             }
         };
         if self.is_full() {
             if self.accepting.tls.is_some() {
                 // An answer would cost a handshake: the socket closes without one.
-                return self.complain(now.steady, Turned::ShardFull);
+                return self.complain(now.steady, ConnectionRefusal::ShardFull);
             }
             let key = self.turn.turn_away(now);
             self.sockets.insert(key, descriptor, PeerIdentity::Stranger(None));
-            self.complain(now.steady, Turned::ShardFull);
+            self.complain(now.steady, ConnectionRefusal::ShardFull);
             return self.touch(key);
         }
         let Some(key) = self.enter(now) else { return };
@@ -127,7 +127,7 @@ impl Reactor {
             socket.standing = PeerIdentity::Stranger(None);
         }
         self.turn.crowd_out(now, key);
-        self.complain(now.steady, Turned::AddressFull);
+        self.complain(now.steady, ConnectionRefusal::AddressFull);
     }
 
     /// Ends connections when logs have grown and need descriptors that sockets use: first unauthenticated ones, then
@@ -146,7 +146,7 @@ impl Reactor {
         chosen.extend(known.into_iter().rev());
         for (key, _) in chosen.into_iter().take(wanted) {
             self.turn.crowd_out(now, key);
-            self.complain(now.steady, Turned::FilesExhausted);
+            self.complain(now.steady, ConnectionRefusal::FilesExhausted);
         }
     }
 
@@ -173,7 +173,7 @@ impl Reactor {
         }
     }
 
-    pub(in crate::server) fn complain(&mut self, now: Steady, reason: Turned) {
+    pub(in crate::server) fn complain(&mut self, now: Steady, reason: ConnectionRefusal) {
         self.counters.turn_away(reason);
         if self.complaints.turned_away[reason as usize].is_due(now) {
             tracing::warn!(
@@ -187,7 +187,7 @@ impl Reactor {
 
     fn back_off(&mut self, now: Moment) {
         self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
-        self.complain(now.steady, Turned::FilesExhausted);
+        self.complain(now.steady, ConnectionRefusal::FilesExhausted);
         let answer = self.accepting.answer_at_once();
         if let Some(listener) = self.accepting.listener.as_mut() {
             listener.turn_one_away(answer);

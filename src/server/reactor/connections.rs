@@ -6,7 +6,7 @@ use crate::model::ShardId;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::SendInFlight;
 use crate::server::ring::operation::SocketIndex;
-use crate::server::state::counters::Turned;
+use crate::server::state::counters::ConnectionRefusal;
 use crate::server::state::mesh::Handover;
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::{PeerIdentity, Receiving, Socket, SocketEnd, SocketPhase};
@@ -90,7 +90,7 @@ impl Reactor {
             let Some(handover) = self.mesh.next_handover() else { return };
             self.has_worked = true;
             let (key, standing) = if self.is_full() {
-                self.complain(now.steady, Turned::ShardFull);
+                self.complain(now.steady, ConnectionRefusal::ShardFull);
                 (self.turn.turn_away_migrating(now, handover.connection), PeerIdentity::Stranger(None))
             } else {
                 (self.turn.adopt(now, handover.connection), PeerIdentity::Known)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tungstenite::{Message, WebSocket};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const SHARDS: u16 = 2;
 const SEGMENT_BYTES: u32 = 1 << 20;
 const POLL: Duration = Duration::from_millis(1);
@@ -108,7 +108,7 @@ struct Ending {
 impl Client {
     fn login(server: &Server, user: &str) -> Self {
         let stream = TcpStream::connect(server.address).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("set");
         let (socket, _) = tungstenite::client(format!("ws://{}/rpc", server.address), stream).expect("upgraded");
         let mut client = Self(socket);
         let params = json!({"uid": user, "token": token_of(server, user), "deviceId": "d", "deviceFlag": 1});
@@ -198,7 +198,7 @@ fn what_could_not_be_synced_is_never_acknowledged_nor_tried_again_and_the_server
     let since = Instant::now();
     client.ask("lost", "send", Client::send_params(&alice, "lost"));
     while !server.has_failed() {
-        assert!(since.elapsed() < PATIENCE, "the sync has not failed");
+        assert!(since.elapsed() < TIMEOUT, "the sync has not failed");
         std::thread::sleep(POLL);
     }
     let failed = Instant::now();

@@ -1,7 +1,7 @@
 //! When each lasting condition was last reported to the operator: at most once a minute.
 
 use crate::model::Steady;
-use crate::server::state::counters::Turned;
+use crate::server::state::counters::ConnectionRefusal;
 
 /// The least time between two reports of the same condition, in milliseconds.
 const COMPLAINT_MS: u64 = 60_000;
@@ -9,7 +9,7 @@ const COMPLAINT_MS: u64 = 60_000;
 /// When each condition was last reported.
 #[derive(Default)]
 pub struct Complaints {
-    pub turned_away: [Complaint; Turned::ALL.len()],
+    pub turned_away: [Complaint; ConnectionRefusal::ALL.len()],
     pub log_full: Complaint,
     pub logins: Complaint,
     /// The number of refused logins at the last report.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Why a connection is refused before authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
+pub enum ConnectionRefusal {
     /// The shard has as many connections as it may have.
     ShardFull,
     /// The process has as many open files as it may have.
@@ -18,7 +18,7 @@ pub enum Turned {
     AddressFull,
 }
 
-impl Turned {
+impl ConnectionRefusal {
     pub const ALL: [Self; 3] = [Self::ShardFull, Self::FilesExhausted, Self::AddressFull];
 
     /// The stable name in metrics.
@@ -47,8 +47,8 @@ impl Turned {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub accepted: u64,
-    /// By index in `Turned::ALL`.
-    turned_away: [u64; Turned::ALL.len()],
+    /// By index in `ConnectionRefusal::ALL`.
+    turned_away: [u64; ConnectionRefusal::ALL.len()],
     pub handed_over: u64,
     pub tls_handshakes: u64,
     /// Sessions opened, by index in `Encoding::NAMES`.
@@ -125,12 +125,12 @@ impl Counters {
         self.histograms.turn_us.note(micros(took));
     }
 
-    pub fn turn_away(&mut self, reason: Turned) {
+    pub fn turn_away(&mut self, reason: ConnectionRefusal) {
         self.turned_away[reason as usize] += 1;
     }
 
-    pub fn turned_away(&self) -> impl Iterator<Item = (Turned, u64)> {
-        Turned::ALL.into_iter().zip(self.turned_away)
+    pub fn turned_away(&self) -> impl Iterator<Item = (ConnectionRefusal, u64)> {
+        ConnectionRefusal::ALL.into_iter().zip(self.turned_away)
     }
 
     pub fn closed(&self) -> impl Iterator<Item = (Closing, u64)> {

@@ -11,28 +11,28 @@ use std::collections::VecDeque;
 
 pub struct HalfOpen {
     waiting: HashMap<PeerAddress, VecDeque<LinkKey>, FixedState>,
-    per_origin_max: usize,
+    per_address_max: usize,
 }
 
 impl HalfOpen {
-    pub fn new(per_origin_max: usize, seed: u64) -> Self {
-        Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_origin_max }
+    pub fn new(per_address_max: usize, seed: u64) -> Self {
+        Self { waiting: HashMap::with_hasher(FixedState::with_seed(seed)), per_address_max }
     }
 
-    /// Counts a connection. If its origin exceeds the bound, the oldest connection is removed and returned, to be
+    /// Counts a connection. If its address exceeds the bound, the oldest connection is removed and returned, to be
     /// ended.
-    pub fn enter(&mut self, origin: PeerAddress, key: LinkKey) -> Option<LinkKey> {
-        let waiting = self.waiting.entry(origin).or_default();
+    pub fn enter(&mut self, address: PeerAddress, key: LinkKey) -> Option<LinkKey> {
+        let waiting = self.waiting.entry(address).or_default();
         waiting.push_back(key);
-        if waiting.len() > self.per_origin_max { waiting.pop_front() } else { None }
+        if waiting.len() > self.per_address_max { waiting.pop_front() } else { None }
     }
 
     /// Removes a connection. To be called once for each `enter`, except for those that `enter` returned.
-    pub fn leave(&mut self, origin: PeerAddress, key: LinkKey) {
-        let waiting = self.waiting.get_mut(&origin).expect("who leaves has entered");
+    pub fn leave(&mut self, address: PeerAddress, key: LinkKey) {
+        let waiting = self.waiting.get_mut(&address).expect("who leaves has entered");
         waiting.retain(|other| *other != key);
         if waiting.is_empty() {
-            self.waiting.remove(&origin);
+            self.waiting.remove(&address);
         }
     }
 }
@@ -42,27 +42,27 @@ mod tests {
     use super::*;
     use std::net::IpAddr;
 
-    fn origin(address: &str) -> PeerAddress {
+    fn address(address: &str) -> PeerAddress {
         address.parse::<IpAddr>().expect("an address").into()
     }
 
     #[test]
-    fn the_oldest_of_an_origin_makes_room_for_the_newest_and_for_no_other_origin() {
+    fn the_oldest_of_an_address_makes_room_for_the_newest_and_for_no_other_address() {
         let mut half_open = HalfOpen::new(2, 1);
-        let (one, other) = (origin("10.0.0.1"), origin("10.0.0.2"));
+        let (one, other) = (address("10.0.0.1"), address("10.0.0.2"));
         assert_eq!([half_open.enter(one, LinkKey(1)), half_open.enter(one, LinkKey(2))], [None, None]);
         assert_eq!(half_open.enter(other, LinkKey(3)), None);
         assert_eq!(half_open.enter(one, LinkKey(4)), Some(LinkKey(1)));
         half_open.leave(one, LinkKey(2));
         assert_eq!(half_open.enter(one, LinkKey(5)), None, "leaving makes room");
-        [(one, 4), (one, 5), (other, 3)].into_iter().for_each(|(origin, key)| half_open.leave(origin, LinkKey(key)));
+        [(one, 4), (one, 5), (other, 3)].into_iter().for_each(|(address, key)| half_open.leave(address, LinkKey(key)));
         assert!(half_open.waiting.is_empty(), "no address is remembered for nothing");
     }
 
     #[test]
-    fn one_v6_network_is_one_origin_and_a_mapped_v4_address_is_itself() {
-        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));
-        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
-        assert_eq!(origin("::ffff:10.0.0.1"), origin("10.0.0.1"));
+    fn one_v6_network_is_one_address_and_a_mapped_v4_address_is_itself() {
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("::ffff:10.0.0.1"), address("10.0.0.1"));
     }
 }

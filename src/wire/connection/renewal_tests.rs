@@ -1,4 +1,5 @@
-//! Fresh tokens on live sessions, sessions that prove their messages, and who is turned away with a sound token.
+//! Fresh tokens on live sessions, sessions that prove their messages, and logins that are refused although their token
+//! is valid.
 
 use super::tests::{CONNECT, NOW, Peer, TEXT, auth_request, envelope, frame};
 use super::*;
@@ -16,7 +17,7 @@ fn reauth(user: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_fresh_token_of_the_same_user_is_given_out_to_be_judged() {
+fn a_fresh_token_of_the_same_user_is_passed_to_the_driver() {
     let mut peer = Peer::open("/ws");
     let tag = RequestTag::Sequence(5, Verb::Reauthenticate);
     assert_eq!(peer.feed(&reauth("alice")), [Incoming::Reauthenticate { tag: tag.clone(), token: "fresh".into() }]);
@@ -32,7 +33,7 @@ fn a_fresh_token_of_the_same_user_is_given_out_to_be_judged() {
 }
 
 #[test]
-fn a_json_rpc_client_need_not_say_again_who_it_is() {
+fn a_json_rpc_client_need_not_repeat_its_user() {
     let mut peer = Peer::open("/rpc");
     let reauth = |params: &str| frame(TEXT, format!(r#"{{"method":"reauth","id":1,"params":{params}}}"#).as_bytes());
     let tag = RequestTag::Number("1".into());
@@ -50,7 +51,7 @@ fn a_json_rpc_client_need_not_say_again_who_it_is() {
 }
 
 #[test]
-fn what_waits_for_a_client_waits_no_longer_than_it_says_wherever_the_wall_clock_is_set() {
+fn deadlines_of_a_connection_do_not_depend_on_the_wall_clock() {
     for wall in [Millis(0), NOW.wall, NOW.plus(86_400_000).wall] {
         let at = |elapsed_ms| Moment { wall, steady: NOW.steady.plus(elapsed_ms) };
         let limits = Peer::new().context.limits;

@@ -4,9 +4,9 @@ use crate::server::write_atomically;
 use std::io;
 use std::path::PathBuf;
 
-pub struct PlaceFile(pub PathBuf);
+pub struct PushCursorFile(pub PathBuf);
 
-impl PlaceFile {
+impl PushCursorFile {
     /// `None`: there is no file yet. `Err`: the file cannot be read, or holds something else than a cursor.
     pub fn load(&self) -> io::Result<Option<String>> {
         match std::fs::read_to_string(&self.0) {
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_and_what_is_none_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        let file = PlaceFile(directory.path().join("push.cursor"));
+        let file = PushCursorFile(directory.path().join("push.cursor"));
         assert_eq!(file.load().expect("readable"), None);
         file.store("00000007.1-40").expect("written");
         assert_eq!(file.load().expect("readable").as_deref(), Some("00000007.1-40"));
