@@ -81,14 +81,15 @@ impl Pending {
         self.queue.front().map(|(record, _)| *record)
     }
 
-    /// The first effect, whose record is acknowledged.
+    /// The first effect, with its record, which is acknowledged. Both as they lie in the queue, because an effect is
+    /// large and every step that unpacks it would copy it.
     #[inline]
-    pub fn release(&mut self) -> Option<DeferredEffect> {
-        let (_, effect) = self.queue.pop_front()?;
-        if let DeferredEffect::Fanned { members, .. } = &effect {
+    pub fn release(&mut self) -> Option<(Position, DeferredEffect)> {
+        let released = self.queue.pop_front();
+        if let Some((_, DeferredEffect::Fanned { members, .. })) = &released {
             self.members -= members.len();
         }
-        Some(effect)
+        released
     }
 
     /// Members of groups who wait for a push.

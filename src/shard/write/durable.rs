@@ -34,7 +34,7 @@ impl<S: Storage> Shard<S> {
             if record.is_none() || ctx.effects.len() >= effects_max || self.has_done_its_share() {
                 break;
             }
-            if let Some(effect) = self.log.pending.release() {
+            if let Some((_, effect)) = self.log.pending.release() {
                 self.release_effects(ctx, effect);
             }
         }
