@@ -108,6 +108,8 @@ impl Verb {
             Self::History => "history",
             Self::Conversations => "conversations",
             Self::MarkRead => "mark_read",
+            Self::ClearHistory => "clear_history",
+            Self::DeleteConversation => "delete_conversation",
             Self::Presence => "presence",
             Self::ShowGroup => "show_group",
             Self::ChangeMembers => "change_members",

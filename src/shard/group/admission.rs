@@ -107,7 +107,7 @@ impl<S: Storage> Shard<S> {
             }
         } else {
             admissions.stage = AdmissionStage::Awaiting(left);
-            ctx.effects.push(Effect::Forward { to, shard_message: ShardMessage::AskAdmission { group, users } });
+            ctx.effects.push(Effect::forward(to, ShardMessage::AskAdmission { group, users }));
         }
         None
     }
@@ -158,7 +158,7 @@ impl<S: Storage> Shard<S> {
         users: &[UserId],
     ) {
         let refusal = self.admission_of(ctx.now, group, users);
-        ctx.effects.push(Effect::Forward { to: from, shard_message: ShardMessage::Admission { refusal } });
+        ctx.effects.push(Effect::forward(from, ShardMessage::Admission { refusal }));
     }
 
     /// Another shard has answered for its users: the next ones are asked for, or the change is made.

@@ -138,7 +138,8 @@ fn groups_that_add_a_user_at_once_do_not_exceed_its_limit() {
             cluster.input(me, Input::Ordered { ticket: Ticket(ticket), order });
         }
         cluster.settle();
-        let done = |effect: &Effect| matches!(effect, Effect::Answer { answer: Answer::Done, .. });
+        let done =
+            |effect: &Effect| matches!(effect, Effect::External(ExternalEffect::Answer { answer: Answer::Done, .. }));
         assert_eq!(cluster.outputs().iter().filter(|effect| done(effect)).count(), 3);
         let member_of = ids.iter().filter(|id| cluster.count(id) == Some(2)).count();
         assert_eq!(member_of, 3);

@@ -420,7 +420,8 @@ impl Rig {
         for _ in 0..20 {
             answered.extend(self.handle(Input::Continued));
         }
-        let is_done = |effect: &Effect| matches!(effect, Effect::External(ExternalEffect::Answer { answer: Answer::Done, .. }));
+        let is_done =
+            |effect: &Effect| matches!(effect, Effect::External(ExternalEffect::Answer { answer: Answer::Done, .. }));
         assert!(answered.iter().any(is_done), "{answered:?}");
         self.go_on();
     }

@@ -60,7 +60,9 @@ impl ClearedTable {
     /// The user is erased.
     pub fn forget(&mut self, user: UserIndex) {
         let keys: Vec<_> = self.rows_of(user).collect();
-        keys.iter().for_each(|key| drop(self.rows.remove(key)));
+        for key in keys {
+            self.rows.remove(&key);
+        }
     }
 
     pub fn all(&self) -> impl Iterator<Item = (UserIndex, ConversationIndex, ClearedHistory)> + '_ {
