@@ -26,5 +26,4 @@ mod rebuild;
 mod secured;
 mod tune;
 mod watch;
-mod webhook_faults;
 mod webhooks;

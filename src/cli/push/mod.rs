@@ -95,17 +95,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     crate::server::spawn_helper("mushan-signals", None, watching).map_err(Failure::because("cannot start a thread"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::because("cannot start"))?;
-    runtime.block_on(serve(config, (api, senders), (cursor_file, from), stopped))?;
+    runtime.block_on(serve(PushStart { config, api, senders, cursor_file, from }, stopped))?;
     console::say(ConsoleStream::Output, "stopped");
     Ok(())
 }
 
-async fn serve(
+/// What has been checked and opened before the first event.
+struct PushStart {
     config: PushConfig,
-    (api, senders): (PushApi, Senders),
-    (cursor_file, from): (PushCursorFile, Option<String>),
-    mut stopped: watch::Receiver<()>,
-) -> Result<(), Failure> {
+    api: PushApi,
+    senders: Senders,
+    cursor_file: PushCursorFile,
+    /// The cursor after which to follow; `None`: what is sent from now on.
+    from: Option<String>,
+}
+
+async fn serve(start: PushStart, mut stopped: watch::Receiver<()>) -> Result<(), Failure> {
+    let PushStart { config, api, senders, cursor_file, from } = start;
     let meters = Arc::new(PushMeters::default());
     let mut greeting = senders.about().join("\n");
     if let Some(listen) = config.metrics_listen {

@@ -19,4 +19,3 @@ pub(super) mod rate;
 pub(super) mod seat;
 pub(super) mod seat_list;
 pub(super) mod segment_times;
-pub(super) mod trusted_clock;

@@ -4,7 +4,7 @@
 use crate::log::checkpoint::CHECKPOINT_VERSION_OLDEST;
 use crate::log::record::bytes::{Put, Reader};
 use crate::model::Millis;
-use crate::shard::rows::trusted_clock::JUMP_MS;
+use crate::shard::table::trusted_clock::JUMP_MS;
 use std::collections::VecDeque;
 
 /// Consecutive dates further apart than this mean that the clock was set, or that nobody wrote.

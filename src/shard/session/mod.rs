@@ -1,7 +1,10 @@
-//! Sessions: opening, acknowledging, presence.
+//! Sessions, and what concerns one user alone: opening, acknowledging, presence, profiles, devices, cleared conversations.
 
 pub(super) mod accounts;
 pub(super) mod ack;
+pub(super) mod clear;
+#[cfg(test)]
+pub(super) mod clear_tests;
 pub(super) mod erasure;
 pub(super) mod listing;
 pub(super) mod log_presence;

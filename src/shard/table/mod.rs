@@ -1,4 +1,4 @@
-//! Tables of rows, and the fingerprints, costs and counters beside them.
+//! Tables of rows, and the fingerprints, costs, clocks and counters beside them.
 
 pub(super) mod chunked_queue;
 pub(super) mod cost;
@@ -13,3 +13,4 @@ pub(super) mod placement;
 pub(super) mod roster;
 pub(super) mod rows;
 pub(super) mod stats;
+pub(super) mod trusted_clock;

@@ -3,9 +3,6 @@
 pub(super) mod admit;
 pub(super) mod ask_hook;
 pub(super) mod charge;
-pub(super) mod clear;
-#[cfg(test)]
-pub(super) mod clear_tests;
 pub(super) mod commit;
 pub(super) mod deliver;
 pub(super) mod directory;

@@ -30,8 +30,7 @@ fn upgrade(path: &str) -> Vec<u8> {
 }
 
 pub(in crate::wire) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [9, 8, 7, 6];
-    let mut bytes = vec![first];
+    let (mask, mut bytes) = ([9, 8, 7, 6], vec![first]);
     if payload.len() < 126 {
         bytes.push(0x80 | payload.len() as u8);
     } else {
@@ -107,8 +106,7 @@ impl Peer {
 
     pub(in crate::wire) fn feed(&mut self, bytes: &[u8]) -> Vec<Incoming> {
         let mut bytes = bytes.to_vec();
-        let mut chunk = ReceivedBytes::new(&mut bytes);
-        let mut incoming = Vec::new();
+        let (mut chunk, mut incoming) = (ReceivedBytes::new(&mut bytes), Vec::new());
         while let Some(next) = self.connection.next(&mut chunk, self.now, &self.context, &mut self.scratch) {
             incoming.push(next);
         }

@@ -78,16 +78,18 @@ pub(in crate::wire) fn command(
             let im::ProfileRequest { user_id } = decode(envelope)?;
             groups::user(&user_id).map(Command::ShowProfile)
         }
-        Verb::SetProfile => {
-            let im::Profile { name, avatar, attributes } =
-                decode::<im::SetProfileRequest>(envelope)?.profile.unwrap_or_default();
-            let attributes = Some(pairs(attributes));
-            let given = GivenProfile { name: Some(&name), avatar: Some(&avatar), attributes };
-            groups::profile(given, limits).map(Box::new).map(Command::SetProfile)
-        }
+        Verb::SetProfile => set_profile(envelope, limits),
         Verb::RegisterDevice | Verb::UnregisterDevice | Verb::ShowDevices => device_request(verb, envelope),
         Verb::Authenticate | Verb::Reauthenticate | Verb::Ack => Err(Refused::invalid("unknown command")),
     }
+}
+
+fn set_profile(envelope: &Envelope<'_>, limits: &Limits) -> Result<Command, Refused> {
+    let im::Profile { name, avatar, attributes } =
+        decode::<im::SetProfileRequest>(envelope)?.profile.unwrap_or_default();
+    let attributes = Some(pairs(attributes));
+    let given = GivenProfile { name: Some(&name), avatar: Some(&avatar), attributes };
+    groups::profile(given, limits).map(Box::new).map(Command::SetProfile)
 }
 
 /// A request about devices that push services wake.

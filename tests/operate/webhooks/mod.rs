@@ -1,6 +1,8 @@
 //! Webhooks of the real server with real receivers: signed, in order, nothing missed over kills, and what happens where a
 //! receiver does not take its events.
 
+mod faults;
+
 use crate::common::http::Api;
 use crate::common::receiver::{Behaviour, Received, Receiver, id_of};
 use crate::common::{Home, PATIENCE, Server, mushan, run, wait_for};
