@@ -9,7 +9,7 @@ use crate::server::follow::erased_users::ErasedUsers;
 use crate::server::{HookMeters, Options, TlsIdentity};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use tokio::sync::Semaphore;
 
 /// The state from which every request is answered.
@@ -17,6 +17,8 @@ pub struct Api {
     pub options: Arc<Options>,
     pub orders: Orders,
     pub token: AdminToken,
+    /// The API's own description, made when somebody asks for it.
+    pub document: LazyLock<String>,
     /// A place for each event stream.
     pub streams: Arc<Semaphore>,
     /// Users whose words nobody is told any more.

@@ -10,10 +10,12 @@
 
 mod api;
 mod base;
+mod document;
 mod events;
 mod messages;
 mod people;
 mod routes;
+mod table;
 mod thread;
 mod watch;
 mod webhooks;

@@ -4,6 +4,7 @@ use crate::admin::api::Api;
 use crate::admin::base::connections::{self, Connections};
 use crate::admin::base::orders::Orders;
 use crate::admin::base::token::{AddressFile, AdminToken};
+use crate::admin::document;
 use crate::admin::people::erasure::agree_after_start;
 use crate::admin::routes::router;
 use crate::admin::webhooks::task;
@@ -14,7 +15,7 @@ use crate::server::{HostError, TlsIdentity, wall_now};
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
@@ -56,6 +57,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         options,
         orders,
         token,
+        document: LazyLock::new(document::text),
         streams,
         erased: Arc::new(ErasedUsers::default()),
         webhooks,

@@ -5,6 +5,11 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::LazyLock;
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../proto/admin.openapi.json")).expect("the document is JSON")
+});
 
 pub struct Api {
     pub address: SocketAddr,
@@ -77,7 +82,9 @@ impl Api {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
         let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).expect("the server reads");
-        Answer::read(&mut stream)
+        let answer = Answer::read(&mut stream);
+        answer.expect_described(method, path);
+        answer
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -96,6 +103,25 @@ impl Answer {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Self { status: status.expect("a status"), head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// The API's document says of each of its answers that it may come: the status, and of a refusal the code.
+    fn expect_described(&self, method: &str, path: &str) {
+        let path = path.split('?').next().unwrap_or_default();
+        let templates = DOCUMENT["paths"].as_object().expect("paths").iter().filter(|(template, _)| {
+            let (named, given) = (template.split('/'), path.split('/'));
+            named.clone().count() == given.clone().count()
+                && named.zip(given).all(|(named, given)| named == given || named.starts_with('{'))
+        });
+        let Some((_, methods)) = templates.min_by_key(|(template, _)| template.matches('{').count()) else { return };
+        let Some(operation) = methods.get(method.to_lowercase()) else { return };
+        let described = operation["responses"].get(self.status.to_string());
+        assert!(described.is_some(), "{method} {path} is not described with this answer: {self:?}");
+        if self.status >= 400 {
+            let codes = &DOCUMENT["components"]["schemas"]["Error"]["properties"]["code"]["enum"];
+            let is_listed = codes.as_array().is_some_and(|codes| codes.contains(&self.json()["code"]));
+            assert!(is_listed, "the document has no such code: {self:?}");
+        }
     }
 
     pub fn json(&self) -> Value {

@@ -4,6 +4,7 @@ use crate::model::{Denial, Refusal, Refused};
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,8 @@ pub enum ApiError {
     CursorSuperseded,
     #[error("the logs cannot be read: {0}")]
     Unreadable(String),
+    #[error("the dead letters of a webhook cannot be read or written: {0}")]
+    DeadLetters(String),
     #[error("these shards do not respond: {0}")]
     Stuck(String),
     /// A shard's answer does not fit the order: a bug of the server.
@@ -66,7 +69,6 @@ pub enum ApiError {
 }
 
 /// Every code that is not the name of a refusal.
-#[cfg(test)]
 pub const CODES: [&str; 17] = [
     "denied",
     "unauthorized",
@@ -87,12 +89,28 @@ pub const CODES: [&str; 17] = [
     "internal",
 ];
 
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    code: &'a str,
-    message: &'a str,
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Error")]
+pub struct ErrorBody {
+    /// Stable.
+    #[schemars(extend("enum" = all_codes()))]
+    code: &'static str,
+    /// For people; it may change.
+    message: String,
+    /// With `denied`: the code of the operator's hook, whose text is `message`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u8", range(min = 128))]
     hook_code: Option<u8>,
+}
+
+impl ErrorBody {
+    pub fn of(error: &ApiError) -> Self {
+        Self { code: error.code(), message: error.to_string(), hook_code: error.hook_code() }
+    }
+}
+
+fn all_codes() -> Vec<&'static str> {
+    Refusal::ALL.map(Refusal::name).into_iter().chain(CODES).collect()
 }
 
 impl ApiError {
@@ -115,7 +133,7 @@ impl ApiError {
             Self::Busy | Self::TooManyStreams => "busy",
             Self::CursorExpired | Self::ListCursorExpired => "cursor_expired",
             Self::CursorSuperseded => "cursor_superseded",
-            Self::Unreadable(_) => "unreadable",
+            Self::Unreadable(_) | Self::DeadLetters(_) => "unreadable",
             Self::Starting => "starting",
             Self::Stopping => "stopping",
             Self::Stopped | Self::Timeout { .. } => "timeout",
@@ -149,7 +167,7 @@ impl ApiError {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Stopped | Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal | Self::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Unreadable(_) | Self::DeadLetters(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -186,8 +204,7 @@ fn status_of(refusal: Refusal) -> StatusCode {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response =
-            json(status, &ErrorBody { code: self.code(), message: &self.to_string(), hook_code: self.hook_code() });
+        let mut response = json(status, &ErrorBody::of(&self));
         if self == Self::Unauthorized {
             let challenge = HeaderValue::from_static("Bearer realm=\"mushan\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

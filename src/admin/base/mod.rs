@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod browsers;
 pub mod connections;
+pub mod contract;
 pub mod error;
 pub mod intake;
 pub mod orders;

@@ -6,26 +6,30 @@
 //! cursor that it has seen misses nothing and gets nothing twice.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::StreamBody;
+use crate::admin::base::answer::{NDJSON, StreamBody};
 use crate::admin::base::connections::Caller;
+use crate::admin::base::contract::{Answering, RequestPart, RouteContract};
 use crate::admin::base::error::ApiError;
-use crate::admin::base::intake;
+use crate::admin::base::intake::{self, Asked};
 use crate::admin::events::places::StreamPlace;
 use crate::model::ShardId;
 use crate::server::ServerPhase;
 use crate::server::event::filter::{EventFilter, event_type};
-use crate::server::event::log_event::LogEvent;
+use crate::server::event::log_event::{EventBody, LogEvent};
+use crate::server::event::schema::IdSchema;
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::Cursor;
 use crate::server::follow::event_reader::{EventReader, EventVisitor, Look, ReadFrom};
 use crate::server::follow::log_follower::{CommittedEnd, ReadProgress};
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,13 +45,86 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A stream without events says so often that it lives, and how far it has come.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
+    /// A cursor; or begin, for everything that retention has left. Without it the stream begins with what is written to the
+    /// logs from now on.
     after: Option<String>,
+    /// Names of events, separated by commas; without it all.
     types: Option<String>,
+    /// Only events about this user: the author, the other of a pair, a reader, a member who is named.
+    #[schemars(with = "Option<IdSchema>")]
     user: Option<String>,
+    /// Only events of this group.
+    #[schemars(with = "Option<IdSchema>")]
     group: Option<String>,
+}
+
+/// What a stream's client says in headers.
+pub struct StreamHeaders {
+    format: Format,
+    resumed: Option<String>,
+}
+
+impl FromRequestParts<Arc<Api>> for StreamHeaders {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Infallible> {
+        let headers = &parts.headers;
+        let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        Ok(Self { format: format_of(headers), resumed })
+    }
+}
+
+impl RequestPart for StreamHeaders {
+    fn describe(contract: &mut RouteContract<'_>) {
+        let why = "As after, which it replaces: browsers and client libraries send it when they connect again.";
+        contract.takes_header("Last-Event-ID", why);
+    }
+}
+
+/// A stream, in the format that the client accepts.
+pub struct EventChunks {
+    chunks: mpsc::Receiver<Bytes>,
+    format: Format,
+}
+
+/// One line of the stream.
+#[derive(JsonSchema, Serialize)]
+#[serde(untagged)]
+enum StreamLine<'a> {
+    #[expect(dead_code, reason = "events are written by `LogEvent::line`; the schema names them")]
+    Event(Box<EventBody<'a>>),
+    /// Without events it comes every 15 seconds.
+    #[schemars(title = "Heartbeat")]
+    Heartbeat {
+        #[schemars(extend("enum" = ["heartbeat"]))]
+        event: &'static str,
+        cursor: String,
+    },
+    /// Before the end, where the stream cannot go on.
+    #[schemars(title = "StreamError")]
+    Failure {
+        #[schemars(extend("enum" = ["error"]))]
+        event: &'static str,
+        code: &'static str,
+        message: String,
+    },
+}
+
+impl IntoResponse for EventChunks {
+    fn into_response(self) -> Response {
+        let headers = [(CONTENT_TYPE, self.format.media_type()), (CACHE_CONTROL, "no-store")];
+        (StatusCode::OK, headers, Body::new(StreamBody(self.chunks))).into_response()
+    }
+}
+
+impl Answering for EventChunks {
+    fn describe(contract: &mut RouteContract<'_>) {
+        contract.answers::<String>(200, Format::ServerSent.media_type());
+        contract.answers::<StreamLine<'_>>(200, Format::Lines.media_type());
+    }
 }
 
 /// How events are written.
@@ -77,18 +154,15 @@ struct Chunk {
 pub async fn follow(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Caller>>,
-    headers: HeaderMap,
-    query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let query = intake::query(query)?;
+    StreamHeaders { format, resumed }: StreamHeaders,
+    Asked(query): Asked<EventsQuery>,
+) -> Result<EventChunks, ApiError> {
     match api.orders.lanes.phase() {
         ServerPhase::Starting => return Err(ApiError::Starting),
         ServerPhase::Stopping => return Err(ApiError::Stopping),
         ServerPhase::Ready => api.erased.until_known().await,
     }
     let permit = api.streams.clone().try_acquire_owned().map_err(|_taken| ApiError::TooManyStreams)?;
-    let format = format_of(&headers);
-    let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let (after, filter) = (resumed.or_else(|| query.after.clone()), filter_of(&query)?);
     let (opened_by, ends) = (api.clone(), api.orders.lanes.log_ends());
     let opened = off_thread(move || {
@@ -108,12 +182,7 @@ pub async fn follow(
     caller.has_begun_a_stream();
     let place = api.places.begin(stream.reader.cursor(), permit);
     tokio::spawn(run(api, stream, first, sender, place));
-    let content_type = match format {
-        Format::ServerSent => "text/event-stream",
-        Format::Lines => "application/x-ndjson",
-    };
-    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::OK, headers, Body::new(StreamBody(chunks))).into_response())
+    Ok(EventChunks { chunks, format })
 }
 
 /// Sends what the stream has, until the client goes, the server stops, or the stream cannot go on.
@@ -225,18 +294,24 @@ impl EventStream {
         match self.format {
             Format::ServerSent => format!(": alive\nid: {}\n\n", self.reader.cursor()),
             Format::Lines => {
-                format!("{}\n", serde_json::json!({"event": "heartbeat", "cursor": self.reader.cursor().to_string()}))
+                StreamLine::Heartbeat { event: "heartbeat", cursor: self.reader.cursor().to_string() }.written() + "\n"
             }
         }
     }
 
     /// The last words of a stream that cannot go on.
     fn failure(&self, error: &ApiError) -> String {
-        let body = serde_json::json!({"event": "error", "code": error.code(), "message": error.to_string()});
+        let body = StreamLine::Failure { event: "error", code: error.code(), message: error.to_string() }.written();
         match self.format {
             Format::ServerSent => format!("event: error\ndata: {body}\n\n"),
             Format::Lines => format!("{body}\n"),
         }
+    }
+}
+
+impl StreamLine<'_> {
+    fn written(&self) -> String {
+        serde_json::to_string(self).expect("a line has text keys")
     }
 }
 
@@ -257,6 +332,13 @@ impl EventVisitor for WrittenEvents {
 }
 
 impl Format {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::ServerSent => "text/event-stream",
+            Self::Lines => NDJSON,
+        }
+    }
+
     fn write(self, out: &mut String, event: LogEvent<'_>, cursor: &str, shard: u16) {
         let kind = event.kind;
         let line = event.line(cursor, shard);

@@ -1,32 +1,27 @@
 //! Inboxes, histories, conversations, users and groups over HTTP, page by page; cursors of lists go from shard to shard.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::page;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::base::answer::{Answered, page};
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{Asked, InPath, OtherUser};
 use crate::model::{
-    Answer, Conversation, ConversationRow, ConversationSeq, Conversations, Entry, Fact, HistoryDirection, Listed,
-    Message, Order, PresenceState, Reply, Seq, ShardId, Sync, SyncDirection, UserId,
+    Answer, Conversation, ConversationRow, ConversationSeq, Conversations, Entry, Fact, GroupId, HistoryDirection,
+    Listed, ListedGroup, ListedUser, Message, Order, Reply, Seq, ShardId, Sync, SyncDirection, UserId,
 };
 use crate::server::event::fact::ShownFact;
 use crate::server::event::message::ShownMessage;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use crate::server::event::schema::{IdSchema, MessageIdSchema, MillisSchema, SeqSchema};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json as value};
 use std::sync::Arc;
-
-type Asked<T> = Result<Query<T>, QueryRejection>;
 
 pub async fn inbox(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    query: Asked<SeqRange>,
-) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    let SeqRange { after, before, limit } = intake::query(query)?.checked()?;
+    InPath(user): InPath<UserId>,
+    Asked(range): Asked<SeqRange>,
+) -> Result<Answered<ShownInbox<'static>>, ApiError> {
+    let SeqRange { after, before, limit } = range.checked()?;
     let limit = page_limit(limit, PAGE_MAX)?;
     let direction = match (after, before) {
         (None, Some(seq)) => SyncDirection::Before(Seq(seq)),
@@ -42,19 +37,15 @@ pub async fn inbox(
     };
     let next = edge.filter(|_| has_more).map(|edge| edge.seq.0);
     let entries = entries.iter().map(|entry| ShownEntry::of_inbox(entry, &user)).collect();
-    Ok(json(StatusCode::OK, &ShownInbox { entries, newest_seq: server_max_seq.0, next }))
+    Ok(Answered::of(&ShownInbox { entries, newest_seq: server_max_seq.0, next }))
 }
 
 pub async fn conversations(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    query: Asked<SeqRange>,
-) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    let SeqRange { after, before, limit } = intake::query(query)?.checked()?;
-    if before.is_some() {
-        return Err(ApiError::invalid("this list goes one way: say after"));
-    }
+    InPath(user): InPath<UserId>,
+    Asked(ConversationsQuery { after, limit }): Asked<ConversationsQuery>,
+) -> Result<Answered<ShownConversations<'static>>, ApiError> {
+    let SeqRange { after, limit, .. } = SeqRange { after, before: None, limit }.checked()?;
     let limit = page_limit(limit, Conversations::LIMIT_MAX)?;
     let list = Conversations { before: Seq(after.unwrap_or_default()), limit };
     let order = Order::ShowConversations { user: user.clone(), list };
@@ -63,30 +54,31 @@ pub async fn conversations(
     };
     let next = rows.last().filter(|_| has_more).map(|last| last.last_seq.0);
     let conversations = rows.iter().map(|row| ShownConversationRow::of(row, &user)).collect();
-    Ok(json(StatusCode::OK, &ShownConversations { conversations, next }))
+    Ok(Answered::of(&ShownConversations { conversations, next }))
 }
 
 pub async fn pair_history(
     State(api): State<Arc<Api>>,
-    path: PathSegments<(String, String)>,
-    query: Asked<SeqRange>,
-) -> Result<Response, ApiError> {
-    let (user, other) = intake::segments(path)?;
-    let (user, other) = (intake::user("the user's id", &user)?, intake::user("the other user's id", &other)?);
-    history(&api, Conversation::pair(user, other), query).await
+    InPath((user, OtherUser(other))): InPath<(UserId, OtherUser)>,
+    Asked(range): Asked<SeqRange>,
+) -> Result<Answered<ShownHistory<'static>>, ApiError> {
+    history(&api, Conversation::pair(user, other), range).await
 }
 
 pub async fn group_history(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    query: Asked<SeqRange>,
-) -> Result<Response, ApiError> {
-    let group = intake::group(&intake::segments(path)?)?;
-    history(&api, Conversation::Group(group), query).await
+    InPath(group): InPath<GroupId>,
+    Asked(range): Asked<SeqRange>,
+) -> Result<Answered<ShownHistory<'static>>, ApiError> {
+    history(&api, Conversation::Group(group), range).await
 }
 
-async fn history(api: &Api, conversation: Conversation, query: Asked<SeqRange>) -> Result<Response, ApiError> {
-    let SeqRange { after, before, limit } = intake::query(query)?.checked()?;
+async fn history(
+    api: &Api,
+    conversation: Conversation,
+    range: SeqRange,
+) -> Result<Answered<ShownHistory<'static>>, ApiError> {
+    let SeqRange { after, before, limit } = range.checked()?;
     let limit = page_limit(limit, PAGE_MAX)?;
     let direction = match (after, before) {
         (Some(seq), _) => HistoryDirection::After(ConversationSeq(seq)),
@@ -98,60 +90,48 @@ async fn history(api: &Api, conversation: Conversation, query: Asked<SeqRange>) 
     };
     let messages = messages.iter().map(ShownEntry::of_history).collect();
     let next = has_more.then_some(reached.0);
-    Ok(json(StatusCode::OK, &ShownHistory { messages, newest_seq: newest_seq.0, next }))
+    Ok(Answered::of(&ShownHistory { messages, newest_seq: newest_seq.0, next }))
 }
 
-/// A list of rows that every shard has some of: the order that asks one shard, its answer, and a row's JSON.
+/// A list of rows that every shard has some of: the order that asks one shard, and the rows of its answer.
 struct RowList<T> {
-    name: &'static str,
     order: fn(ShardId, u32, usize) -> Order,
     rows: fn(Answer) -> Option<Listed<T>>,
-    shown: fn(&T) -> Value,
 }
 
-pub async fn list_users(State(api): State<Arc<Api>>, query: Asked<ListRange>) -> Result<Response, ApiError> {
+pub async fn list_users(
+    State(api): State<Arc<Api>>,
+    Asked(range): Asked<ListRange>,
+) -> Result<Answered<ShownUsers>, ApiError> {
     let list = RowList {
-        name: "users",
         order: |shard, from, limit| Order::ListUsers { shard, from, limit },
         rows: |answer| if let Answer::Users(listed) = answer { Some(listed) } else { None },
-        shown: |user| {
-            value!({
-                "id": user.id.as_str(),
-                "known": user.is_known,
-                "online": user.is_online,
-                "newest_seq": user.newest_seq.0,
-                "last_seen": user.last_seen.0,
-            })
-        },
     };
-    list.page(&api, query).await
+    let (users, next) = list.page(&api, range).await?;
+    Ok(Answered::of(&ShownUsers { users: users.iter().map(ShownUserRow::of).collect(), next }))
 }
 
-pub async fn list_groups(State(api): State<Arc<Api>>, query: Asked<ListRange>) -> Result<Response, ApiError> {
+pub async fn list_groups(
+    State(api): State<Arc<Api>>,
+    Asked(range): Asked<ListRange>,
+) -> Result<Answered<ShownGroups>, ApiError> {
     let list = RowList {
-        name: "groups",
         order: |shard, from, limit| Order::ListGroups { shard, from, limit },
         rows: |answer| if let Answer::Groups(listed) = answer { Some(listed) } else { None },
-        shown: |group| {
-            value!({
-                "id": group.id.as_str(),
-                "owner": group.owner.as_str(),
-                "created": group.created.0,
-                "member_count": group.member_count,
-            })
-        },
     };
-    list.page(&api, query).await
+    let (groups, next) = list.page(&api, range).await?;
+    Ok(Answered::of(&ShownGroups { groups: groups.iter().map(ShownGroupRow::of).collect(), next }))
 }
 
 impl<T> RowList<T> {
-    async fn page(&self, api: &Api, query: Asked<ListRange>) -> Result<Response, ApiError> {
-        let ListRange { after, limit } = intake::query(query)?;
+    async fn page(
+        &self,
+        api: &Api,
+        ListRange { after, limit }: ListRange,
+    ) -> Result<(Vec<T>, Option<String>), ApiError> {
         let limit = page_limit(limit, PAGE_MAX)? as usize;
         let (rows, next) = self.collect(api, RowPlace::read(api, after.as_deref())?, limit).await?;
-        let rows: Vec<Value> = rows.iter().map(self.shown).collect();
-        let body = value!({self.name: rows, "next": next.map(|place| place.written(api))});
-        Ok(json(StatusCode::OK, &body))
+        Ok((rows, next.map(|place| place.written(api))))
     }
 
     /// Rows of all shards, from a place on.
@@ -186,19 +166,102 @@ const PAGE_MAX: u32 = 1_000;
 /// Orders for one page of a list: where few rows are what is listed, a page is not full.
 const ORDERS_PER_PAGE_MAX: usize = 16;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListRange {
+    /// The `next` of the page before.
+    #[schemars(extend("pattern" = "^[0-9]+\\.[0-9]+\\.[0-9]+$"))]
     after: Option<String>,
+    #[schemars(range(min = 1, max = PAGE_MAX), extend("default" = PAGE_DEFAULT))]
     limit: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeqRange {
+    /// The `next` of the page before; not with `before`.
+    #[schemars(with = "Option<SeqSchema>")]
     after: Option<u64>,
+    /// Reads backwards: what stands just below; 0: from the newest.
+    #[schemars(with = "Option<SeqSchema>")]
     before: Option<u64>,
+    /// The most of a page; pages have a bound of bytes, too.
+    #[schemars(range(min = 1, max = PAGE_MAX), extend("default" = PAGE_DEFAULT))]
     limit: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversationsQuery {
+    /// The `next` of the page before.
+    #[schemars(with = "Option<SeqSchema>")]
+    after: Option<u64>,
+    #[schemars(range(min = 1, max = Conversations::LIMIT_MAX), extend("default" = PAGE_DEFAULT))]
+    limit: Option<u32>,
+}
+
+/// A page of users; it may be empty although another follows.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "UsersPage")]
+pub struct ShownUsers {
+    users: Vec<ShownUserRow>,
+    /// The value of `after` for the next page; null on the last one.
+    next: Option<String>,
+}
+
+#[derive(JsonSchema, Serialize)]
+struct ShownUserRow {
+    #[schemars(with = "IdSchema")]
+    id: String,
+    known: bool,
+    online: bool,
+    #[schemars(with = "SeqSchema")]
+    newest_seq: u64,
+    #[schemars(with = "MillisSchema")]
+    last_seen: u64,
+}
+
+impl ShownUserRow {
+    fn of(user: &ListedUser) -> Self {
+        Self {
+            id: user.id.as_str().to_owned(),
+            known: user.is_known,
+            online: user.is_online,
+            newest_seq: user.newest_seq.0,
+            last_seen: user.last_seen.0,
+        }
+    }
+}
+
+/// A page of groups; it may be empty although another follows.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "GroupsPage")]
+pub struct ShownGroups {
+    groups: Vec<ShownGroupRow>,
+    /// The value of `after` for the next page; null on the last one.
+    next: Option<String>,
+}
+
+#[derive(JsonSchema, Serialize)]
+struct ShownGroupRow {
+    #[schemars(with = "IdSchema")]
+    id: String,
+    #[schemars(with = "IdSchema")]
+    owner: String,
+    #[schemars(with = "MillisSchema")]
+    created: u64,
+    member_count: u64,
+}
+
+impl ShownGroupRow {
+    fn of(group: &ListedGroup) -> Self {
+        Self {
+            id: group.id.as_str().to_owned(),
+            owner: group.owner.as_str().to_owned(),
+            created: group.created.0,
+            member_count: group.member_count,
+        }
+    }
 }
 
 impl SeqRange {
@@ -252,43 +315,55 @@ impl RowPlace {
     }
 }
 
-/// An entry of an inbox or a history.
-#[derive(Serialize)]
+/// An entry of an inbox or a history: a message, or a fact (what happened beside messages).
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Entry")]
 pub struct ShownEntry<'a> {
+    /// Of the inbox; only there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SeqSchema")]
     seq: Option<u64>,
+    /// Only in an inbox.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ViewedConversation<'static>")]
     conversation: Option<ViewedConversation<'a>>,
     #[serde(flatten)]
     what: EntryBody<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(untagged)]
 enum EntryBody<'a> {
     Message(ShownMessage<'a>),
     Fact(ShownFactEntry<'a>),
 }
 
-/// A fact, with the names of the event stream.
-#[derive(Serialize)]
+/// A fact, with the names of the event stream. It names at most 50 members.
+#[derive(JsonSchema, Serialize)]
 struct ShownFactEntry<'a> {
+    #[schemars(with = "MessageIdSchema")]
     entry_id: String,
+    /// As in the event stream.
     event: &'static str,
+    /// Who did it.
+    #[schemars(with = "IdSchema")]
     by: &'a str,
+    #[schemars(with = "MillisSchema")]
     server_time: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SeqSchema")]
     conversation_seq: Option<u64>,
     #[serde(flatten)]
     fact: ShownFact<'a>,
 }
 
-/// A conversation as one of its users names it.
-#[derive(Serialize)]
+/// A conversation as one of its users names it: the other user, or the group.
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ConversationOf")]
 enum ViewedConversation<'a> {
-    User(&'a str),
-    Group(&'a str),
+    User(#[schemars(with = "IdSchema")] &'a str),
+    Group(#[schemars(with = "IdSchema")] &'a str),
 }
 
 /// Members that an entry names; a change may have thousands.
@@ -331,13 +406,19 @@ impl<'a> ViewedConversation<'a> {
 }
 
 /// A row of a user's list of conversations.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ConversationRow")]
 pub struct ShownConversationRow<'a> {
     conversation: ViewedConversation<'a>,
+    /// The user's own.
     name: Option<&'a str>,
+    /// Of the inbox.
+    #[schemars(with = "SeqSchema")]
     last_seq: u64,
     unread: u64,
+    #[schemars(with = "SeqSchema")]
     read_through: u64,
+    #[schemars(with = "SeqSchema")]
     newest_seq: u64,
     last: Option<ShownEntry<'a>>,
 }
@@ -357,28 +438,33 @@ impl<'a> ShownConversationRow<'a> {
 }
 
 /// A page of an inbox.
-#[derive(Serialize)]
-struct ShownInbox<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "InboxPage")]
+pub struct ShownInbox<'a> {
     entries: Vec<ShownEntry<'a>>,
+    #[schemars(with = "SeqSchema")]
     newest_seq: u64,
+    /// The value of `after` (or `before`, where the page was asked for so) for the next page; null on the last one.
     next: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct ShownHistory<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "HistoryPage")]
+pub struct ShownHistory<'a> {
+    /// Ascending.
     messages: Vec<ShownEntry<'a>>,
+    #[schemars(with = "SeqSchema")]
     newest_seq: u64,
+    /// The value of `after` (or `before`, where the page was asked for so) for the next page; null on the last one.
     next: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct ShownConversations<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ConversationsPage")]
+pub struct ShownConversations<'a> {
     conversations: Vec<ShownConversationRow<'a>>,
+    /// The value of `after` for the next page; null on the last one.
     next: Option<u64>,
-}
-
-pub fn shown_presence(state: &PresenceState) -> Value {
-    value!({"user": state.user.as_str(), "online": state.is_online, "last_seen": state.last_seen.0})
 }
 
 #[cfg(test)]

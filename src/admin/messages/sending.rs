@@ -2,78 +2,102 @@
 //! protocols has holds here, too.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::done;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::base::answer::{Answered, ChangeDone, done};
+use crate::admin::base::contract::{Answering, RouteContract};
+use crate::admin::base::error::{ApiError, ErrorBody, json};
+use crate::admin::base::intake::{self, Asked, InPath, NoBody, Posted};
 use crate::model::{
     Annotations, Answer, Authority, ClientMessageId, Extra, Fact, HeaderFlags, Limits, MessageContent, MessageId,
     Order, Recipient, Refusal, Refused, Send, SentMessage, UserId, has_control_character,
 };
-use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use crate::server::event::schema::{IdSchema, MessageIdSchema, MillisSchema, SeqSchema, WITHOUT_CONTROLS, given};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use compact_str::CompactString;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json as value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 /// The most messages of one batch.
 const BATCH_MAX: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct MessageBatch {
+pub struct MessageBatch {
+    /// What is no NewMessage is answered by itself, and holds up no other.
+    #[schemars(schema_with = "batch_schema")]
     messages: Vec<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+fn batch_schema(generator: &mut SchemaGenerator) -> Schema {
+    let message = generator.subschema_for::<NewMessage>();
+    json_schema!({"type": "array", "minItems": 1, "maxItems": BATCH_MAX, "items": {"anyOf": [message, {}]}})
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeQuery {
+    /// The author, or a reader: the message is looked for in this user's conversations.
+    #[schemars(with = "IdSchema")]
     user: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "SentMessage")]
 struct ShownSent {
-    /// Decimal, because not every JSON parser keeps numbers of 64 bits.
+    #[schemars(with = "MessageIdSchema")]
     message_id: String,
+    /// 0 for what is not stored.
+    #[schemars(with = "SeqSchema")]
     conversation_seq: u64,
+    #[schemars(with = "MillisSchema")]
     server_time: u64,
+    /// The message was sent before; nothing was sent now.
     duplicate: bool,
 }
 
-#[derive(Serialize)]
+/// What POST /v1/messages would have answered: the members of SentMessage, or `error`.
+#[derive(JsonSchema, Serialize)]
 struct BatchAnswer {
     status: u16,
     #[serde(flatten)]
     sent: Option<ShownSent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<BatchError>,
+    #[schemars(with = "ErrorBody")]
+    error: Option<ErrorBody>,
 }
 
-#[derive(Serialize)]
-struct BatchError {
-    code: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hook_code: Option<u8>,
-}
-
-#[derive(Serialize)]
-struct BatchAnswers {
+#[derive(JsonSchema, Serialize)]
+pub struct BatchAnswers {
     answers: Vec<BatchAnswer>,
 }
 
-pub async fn send(State(api): State<Arc<Api>>, body: Body) -> Result<Response, ApiError> {
-    let new: NewMessage = intake::json(&api, body).await?;
-    let sent = send_one(&api, new.outgoing(&api.options.limits)?).await?;
-    Ok(json(status_of(&sent), &shown(&sent)))
+/// The response to a message: 201, or 200 for one that was sent before.
+pub struct SendDone(SentMessage);
+
+impl IntoResponse for SendDone {
+    fn into_response(self) -> Response {
+        json(status_of(&self.0), &shown(&self.0))
+    }
+}
+
+impl Answering for SendDone {
+    fn describe(contract: &mut RouteContract<'_>) {
+        for status in [StatusCode::OK, StatusCode::CREATED] {
+            contract.answers::<ShownSent>(status.as_u16(), "application/json");
+        }
+    }
+}
+
+pub async fn send(State(api): State<Arc<Api>>, Posted(message): Posted<NewMessage>) -> Result<SendDone, ApiError> {
+    send_one(&api, message.outgoing(&api.options.limits)?).await.map(SendDone)
 }
 
 async fn send_one(
@@ -125,8 +149,10 @@ fn shown(sent: &SentMessage) -> ShownSent {
 /// Passes the orders to the authors' shards one after another, so that each author's messages keep their order, and
 /// awaits the answers together. All batches together may use only a part of the pending orders, so that other orders
 /// find room.
-pub async fn send_batch(State(api): State<Arc<Api>>, body: Body) -> Result<Response, ApiError> {
-    let MessageBatch { messages } = intake::json(&api, body).await?;
+pub async fn send_batch(
+    State(api): State<Arc<Api>>,
+    Posted(MessageBatch { messages }): Posted<MessageBatch>,
+) -> Result<Answered<BatchAnswers>, ApiError> {
     if !(1..=BATCH_MAX).contains(&messages.len()) {
         return Err(ApiError::invalid(format!("messages has not 1 to {BATCH_MAX} elements")));
     }
@@ -146,7 +172,7 @@ pub async fn send_batch(State(api): State<Arc<Api>>, body: Body) -> Result<Respo
         };
         answers.push(batch_answer(sent));
     }
-    Ok(json(StatusCode::OK, &BatchAnswers { answers }))
+    Ok(Answered::of(&BatchAnswers { answers }))
 }
 
 /// Waits for a place, then passes the order on; the returned task waits for the answer.
@@ -168,24 +194,21 @@ async fn begin(api: &Arc<Api>, outgoing: OutgoingMessage) -> tokio::task::JoinHa
 fn batch_answer(sent: Result<SentMessage, ApiError>) -> BatchAnswer {
     match sent {
         Ok(sent) => BatchAnswer { status: status_of(&sent).as_u16(), sent: Some(shown(&sent)), error: None },
-        Err(error) => {
-            let body = BatchError { code: error.code(), message: error.to_string(), hook_code: error.hook_code() };
-            BatchAnswer { status: error.status().as_u16(), sent: None, error: Some(body) }
-        }
+        Err(error) => BatchAnswer { status: error.status().as_u16(), sent: None, error: Some(ErrorBody::of(&error)) },
     }
 }
 
 pub async fn revoke(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    query: Result<Query<RevokeQuery>, QueryRejection>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let message = intake::decimal("the message's id", &intake::segments(path)?).map(MessageId)?;
-    let user = intake::user("user", &intake::query(query)?.user)?;
-    intake::nothing(&api, body).await?;
+    InPath(message): InPath<MessageId>,
+    Asked(RevokeQuery { user }): Asked<RevokeQuery>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    let user = intake::user("user", &user)?;
     done(&api.orders.ask(Order::Revoke { user, message }).await?)
 }
+
+const BASE64_PATTERN: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$";
 
 /// RFC 4648 4, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -193,40 +216,84 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewMessage {
+#[schemars(
+    extend("oneOf" = given(&["payload", "content"])),
+    extend("example" = value!({
+        "from": "alice",
+        "to": {"user": "bob"},
+        "client_msg_id": "order-4711-paid",
+        "payload": {"type": 1, "content": "Thank you."},
+    }))
+)]
+pub struct NewMessage {
+    /// The author. Its sessions are told as of what another device of its sent.
+    #[schemars(with = "IdSchema")]
     from: String,
+    #[serde(deserialize_with = "intake::object")]
     to: NewRecipient,
+    /// 1 to 128 bytes without control characters; not beginning with `stream-end-`. The author's own id of the message:
+    /// the same one again within the dedupe window (24 h) is the same message and gets the same answer, whoever sent it
+    /// first; with other content it is refused.
+    #[schemars(length(min = 1, max = 128), extend("pattern" = format!("^(?!stream-end-){}", &WITHOUT_CONTROLS[1..])))]
     client_msg_id: String,
-    #[serde(rename = "type")]
+    /// Not 1001 to 1099. When absent: the payload's `type` if that is such an integer, else 1.
+    #[serde(rename = "type", default, deserialize_with = "intake::whole_or_none")]
+    #[schemars(
+        with = "Option<i32>",
+        range(min = 1),
+        extend("not" = {"type": "integer", "minimum": *Fact::MESSAGE_TYPES.start(), "maximum": *Fact::MESSAGE_TYPES.end()})
+    )]
     message_type: Option<i32>,
+    /// The content, byte for byte as it stands here.
+    #[schemars(with = "Option<Map<String, Value>>")]
     payload: Option<Box<RawValue>>,
+    /// The content in base64 (RFC 4648 4). At most 64 KiB when decoded (limits.content_bytes_max).
+    #[schemars(
+        extend("contentEncoding" = "base64", "pattern" = BASE64_PATTERN)
+    )]
     content: Option<String>,
+    /// Delivered unchanged; 8 KiB at most, and not the key `revoked`.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": format!("^(?!revoked$){}", &WITHOUT_CONTROLS[1..])}))]
     extra: BTreeMap<String, String>,
-    #[serde(default)]
+    /// Seconds after which it is shown no more; 0: never.
+    #[serde(default, deserialize_with = "intake::whole")]
+    #[schemars(range(max = u32::MAX))]
     expire: u32,
+    /// Told to whoever is online and never stored. Repetitions are not recognised.
     #[serde(default)]
     no_persist: bool,
+    /// The first device of a user that acknowledges it consumes it for all.
     #[serde(default)]
     sync_once: bool,
+    /// Whose permissions count. Both are counted apart (mushan_admin_messages_total). Neither is charged to the author's
+    /// rate.
     #[serde(rename = "as", default)]
     authority: As,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = given(&["user", "group"])))]
 struct NewRecipient {
+    #[schemars(with = "Option<IdSchema>")]
     user: Option<String>,
+    #[schemars(with = "Option<IdSchema>")]
     group: Option<String>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "As")]
 enum As {
+    /// As in a session of the author's: a blocked or muted author, one who is no member of the group, and a disabled account
+    /// are refused.
     #[default]
     Author,
+    /// None of these is refused; the group must be there, and in a closed directory the recipient. An author who is no member
+    /// has its own message in its inbox, and sees nothing else of the group.
     System,
 }
 

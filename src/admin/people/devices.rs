@@ -3,73 +3,143 @@
 //! Invariant: a request sees a token only if it asks for tokens, and a digest of the token otherwise.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::done;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::base::answer::{Answered, ChangeDone, done};
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{self, Asked, InPath, NoBody, PathPart, Posted};
 use crate::model::{
-    Answer, GivenToken, Order, PushChange, PushDevice, PushSettings, PushToken, QuietHours, Refused, UserId,
-    push_device_id,
+    Answer, GivenToken, Order, PushChange, PushDevice, PushProvider, PushSettings, PushToken, QuietHours, Refused,
+    UserId, push_device_id,
 };
+use crate::server::event::schema::WITHOUT_CONTROLS;
 use crate::server::hex;
 use aws_lc_rs::digest;
-use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::extract::State;
 use compact_str::CompactString;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::json as value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewDevice {
+pub struct NewDevice {
+    /// Empty, with the next three: the device keeps its token.
     #[serde(default)]
+    #[schemars(extend("enum" = provider_names().chain([""]).collect::<Vec<_>>()))]
     provider: String,
+    /// Printable ASCII. Of webpush the endpoint's URL, https.
     #[serde(default)]
+    #[schemars(length(max = PushToken::BYTES_MAX))]
     token: String,
+    /// Of webpush, in base64url.
     #[serde(default)]
     p256dh: String,
+    /// Of webpush, in base64url.
     #[serde(default)]
     auth: String,
+    /// A language tag (BCP 47), or empty.
     #[serde(default)]
+    #[schemars(length(max = PushSettings::LOCALE_BYTES_MAX), extend("pattern" = "^[A-Za-z0-9_-]*$"))]
     locale: String,
     #[serde(default)]
     muted: bool,
+    #[serde(default, deserialize_with = "intake::object_or_none")]
     quiet: Option<Quiet>,
 }
 
-#[derive(Deserialize, Serialize)]
+fn provider_names() -> impl Iterator<Item = &'static str> {
+    PushProvider::ALL.into_iter().map(PushProvider::name)
+}
+
+/// Every day, in minutes of the device's own clock: from minute from until before minute until, past midnight where until is
+/// the lower one.
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Quiet {
+    #[serde(deserialize_with = "intake::whole")]
+    #[schemars(range(min = 0, max = 1_439))]
     from: i64,
+    #[serde(deserialize_with = "intake::whole")]
+    #[schemars(range(min = 0, max = 1_439))]
     until: i64,
+    /// Minutes that the clock is ahead of UTC.
+    #[serde(deserialize_with = "intake::whole")]
+    #[schemars(range(min = -840, max = 840))]
     utc_offset: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DevicesQuery {
+    /// full shows the tokens themselves. Without it there is a digest of each, token_id.
+    #[schemars(extend("enum" = ["full"]))]
     tokens: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemovalQuery {
+    /// Only while the device's token has this digest: a device that has registered another token since is left alone.
     token_id: Option<String>,
 }
 
-#[derive(Serialize)]
+/// The application's id of a device, in a path.
+pub struct DeviceInPath(CompactString);
+
+impl PathPart for DeviceInPath {
+    const NAME: &'static str = "device";
+    type Schema = Self;
+
+    fn read(text: &str) -> Result<Self, ApiError> {
+        push_device_id(text).map(Self).map_err(ApiError::Refused)
+    }
+}
+
+impl JsonSchema for DeviceInPath {
+    fn schema_name() -> Cow<'static, str> {
+        "DeviceId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": PushChange::DEVICE_BYTES_MAX,
+            "pattern": WITHOUT_CONTROLS,
+            "description": "The application's id of the device: 1 to 128 bytes without control characters.",
+        })
+    }
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Devices")]
+pub struct ShownDevices<'a> {
+    /// The latest registered last.
+    devices: Vec<ShownDevice<'a>>,
+    /// Messages that the user has not read, for the badge; of a user with more than 8,192 conversations, in some of them.
+    unread: u64,
+    /// The account is disabled.
+    disabled: bool,
+    /// The user has a session.
+    online: bool,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Device")]
 pub struct ShownDevice<'a> {
     id: &'a str,
+    #[schemars(extend("enum" = provider_names().collect::<Vec<_>>()))]
     provider: &'static str,
+    /// The first 16 hexadecimal digits of the token's SHA-256.
     token_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     p256dh: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     auth: Option<&'a str>,
     locale: &'a str,
     muted: bool,
@@ -111,11 +181,10 @@ pub fn shown(PushDevice { id, registration }: &PushDevice, tokens: ShownTokens) 
 
 pub async fn list(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    query: Result<Query<DevicesQuery>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    let tokens = match intake::query(query)?.tokens.as_deref() {
+    InPath(user): InPath<UserId>,
+    Asked(DevicesQuery { tokens }): Asked<DevicesQuery>,
+) -> Result<Answered<ShownDevices<'static>>, ApiError> {
+    let tokens = match tokens.as_deref() {
         None => ShownTokens::Digests,
         Some("full") => ShownTokens::Full,
         Some(_) => return Err(ApiError::invalid("tokens must be full".to_owned())),
@@ -125,31 +194,26 @@ pub async fn list(
     else {
         return Err(ApiError::Internal);
     };
-    let devices: Vec<ShownDevice<'_>> = devices.iter().map(|device| shown(device, tokens)).collect();
-    let body = value!({"devices": devices, "unread": unread, "disabled": is_disabled, "online": is_online});
-    Ok(json(StatusCode::OK, &body))
+    let devices = devices.iter().map(|device| shown(device, tokens)).collect();
+    Ok(Answered::of(&ShownDevices { devices, unread, disabled: is_disabled, online: is_online }))
 }
 
 pub async fn register(
     State(api): State<Arc<Api>>,
-    path: PathSegments<(String, String)>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let (user, device) = named(path)?;
-    let given: NewDevice = intake::json(&api, body).await?;
+    InPath((user, DeviceInPath(device))): InPath<(UserId, DeviceInPath)>,
+    Posted(given): Posted<NewDevice>,
+) -> Result<ChangeDone, ApiError> {
     let change = change(device, &given).map_err(ApiError::Refused)?;
     done(&api.orders.ask(Order::RegisterDevice { user, change: Box::new(change) }).await?)
 }
 
 pub async fn unregister(
     State(api): State<Arc<Api>>,
-    path: PathSegments<(String, String)>,
-    query: Result<Query<RemovalQuery>, QueryRejection>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let (user, device) = named(path)?;
-    intake::nothing(&api, body).await?;
-    let only = match intake::query(query)?.token_id {
+    InPath((user, DeviceInPath(device))): InPath<(UserId, DeviceInPath)>,
+    Asked(RemovalQuery { token_id: wanted }): Asked<RemovalQuery>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    let only = match wanted {
         None => None,
         Some(id) => {
             let Answer::Devices { devices, .. } = api.orders.ask(Order::ShowDevices { user: user.clone() }).await?
@@ -165,12 +229,6 @@ pub async fn unregister(
         }
     };
     done(&api.orders.ask(Order::UnregisterDevice { user, device, only }).await?)
-}
-
-fn named(path: PathSegments<(String, String)>) -> Result<(UserId, CompactString), ApiError> {
-    let (user, device) = intake::segments(path)?;
-    let user = intake::user("the user's id", &user)?;
-    Ok((user, push_device_id(&device).map_err(ApiError::Refused)?))
 }
 
 fn change(device: CompactString, given: &NewDevice) -> Result<PushChange, Refused> {

@@ -4,15 +4,15 @@
 //! shard knows of erasures, all learn after a start.
 
 use crate::admin::api::Api;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::base::answer::Answered;
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{InPath, NoBody};
 use crate::admin::people::conversation_pages::ConversationPages;
 use crate::model::{Answer, BlockState, Conversation, GroupId, Order, Refusal, ShardId, UserId};
+use crate::server::event::schema::{IdSchema, MillisSchema};
 use crate::server::{ServerPhase, wall_now};
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,27 +22,42 @@ use std::time::Duration;
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// What an erasure did, and what is left.
-#[derive(Serialize)]
-struct ErasureReport<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Erasure")]
+pub struct ErasureReport<'a> {
+    #[schemars(with = "IdSchema")]
     user: &'a str,
     /// When the operator asked for it.
+    #[schemars(with = "MillisSchema")]
     time: u64,
-    /// Groups that the user was taken out of.
+    /// Groups that the user was taken out of by this request.
+    #[schemars(with = "Vec<IdSchema>")]
     groups_left: Vec<String>,
     /// Groups that the user owns: they stay until they have another owner, or are dissolved.
+    #[schemars(with = "Vec<IdSchema>")]
     groups_owned: Vec<String>,
     /// Users whom the user blocks no more.
     blocks_removed: u64,
+    /// Webhooks whose dead letters had words of the user.
+    left_out_of_dead_letters: Vec<LeftOutOfLetters>,
     left_in_logs: LeftInLogs,
     left_in_backups: &'static str,
 }
 
 /// Bytes of the user's messages that nobody is shown, but that are still in segments.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct LeftInLogs {
     /// From then on retention may drop the last of them; `null`: never by age.
     until: Option<u64>,
     why: String,
+}
+
+/// Events in a webhook's dead letters from which the user's words were left out by this request.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "LeftOutOfDeadLetters")]
+struct LeftOutOfLetters {
+    webhook: String,
+    events: u64,
 }
 
 #[derive(Default)]
@@ -52,11 +67,15 @@ struct Departures {
     blocks_removed: u64,
 }
 
-pub async fn erase(State(api): State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    let user = intake::user_alone(&api, path, body).await?;
+pub async fn erase(
+    State(api): State<Arc<Api>>,
+    InPath(user): InPath<UserId>,
+    _: NoBody,
+) -> Result<Answered<ErasureReport<'static>>, ApiError> {
     erase_everywhere(&api, &user).await?;
     api.erased.until_known().await;
     api.erased.insert(&user);
+    let letters = leave_out_of_letters(&api, &user).await?;
     let departures = leave_everything(&api, &user).await?;
     tracing::info!("an operator erased a user");
     let Departures { groups_left, groups_owned, blocks_removed } = departures;
@@ -66,11 +85,29 @@ pub async fn erase(State(api): State<Arc<Api>>, path: PathSegments<String>, body
         groups_left,
         groups_owned,
         blocks_removed,
+        left_out_of_dead_letters: letters,
         left_in_logs: left_in_logs(&api),
         left_in_backups: "backups that were taken before still have everything: a directory restored from one needs \
                           this erasure again",
     };
-    Ok(json(StatusCode::OK, &report))
+    Ok(Answered::of(&report))
+}
+
+/// Leaves the user's words out of the dead letters of all webhooks. The user is among the erased ones already, so no letter
+/// with such words comes after this.
+async fn leave_out_of_letters(api: &Api, user: &UserId) -> Result<Vec<LeftOutOfLetters>, ApiError> {
+    let mut left_out = Vec::new();
+    for webhook in &api.webhooks {
+        let (erased, mut letters) = (user.clone(), webhook.dead_letters.clone().lock_owned().await);
+        let emptied = tokio::task::spawn_blocking(move || (letters.leave_out(&|user| *user == erased), letters.held));
+        let (emptied, held) = emptied.await.map_err(|_panicked| ApiError::Internal)?;
+        let events = emptied.map_err(|error| ApiError::DeadLetters(error.to_string()))?;
+        webhook.state().dead = held;
+        if events > 0 {
+            left_out.push(LeftOutOfLetters { webhook: webhook.options.name.clone(), events });
+        }
+    }
+    Ok(left_out)
 }
 
 /// The user's own shard first, which ends the sessions.

@@ -4,10 +4,10 @@
 //! and no more, however large the inbox.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::{StreamBody, page};
+use crate::admin::base::answer::{LineStream, page};
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
-use crate::admin::base::intake::{self, PathSegments};
+use crate::admin::base::intake::InPath;
 use crate::admin::messages::reading::{ShownConversationRow, ShownEntry};
 use crate::admin::people::conversation_pages::ConversationPages;
 use crate::admin::people::devices::{ShownTokens, shown};
@@ -15,11 +15,9 @@ use crate::admin::people::sessions::shown_session;
 use crate::admin::people::users::{is_nobody, shown_user};
 use crate::model::{Answer, Order, Refusal, Reply, Seq, Sync, SyncDirection, UserId};
 use crate::server::event::profile::ShownProfile;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json as value};
 use std::sync::Arc;
@@ -43,15 +41,23 @@ struct ExportLine<'a, T> {
     what: T,
 }
 
+/// One line of an export, as it is read.
+#[derive(JsonSchema)]
+#[schemars(rename = "ExportLine")]
+pub struct AnyExportLine {
+    #[expect(dead_code, reason = "stands for the schema of lines of all kinds")]
+    #[schemars(extend("enum" = ["user", "profile", "session", "device", "conversation", "entry", "end", "error"]))]
+    kind: String,
+}
+
 /// The client has gone.
 struct Gone;
 
 pub async fn export(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Caller>>,
-    path: PathSegments<String>,
-) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
+    InPath(user): InPath<UserId>,
+) -> Result<LineStream<AnyExportLine>, ApiError> {
     let Answer::User(state) = api.orders.ask(Order::ShowUser { user: user.clone() }).await? else {
         return Err(ApiError::Internal);
     };
@@ -74,8 +80,7 @@ pub async fn export(
             Err(None) => Err(Gone),
         };
     });
-    let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::OK, headers, Body::new(StreamBody(lines))).into_response())
+    Ok(LineStream::new(lines))
 }
 
 /// `Err(None)`: the client has gone. Returns the number of entries.

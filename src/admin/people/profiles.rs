@@ -1,36 +1,48 @@
 //! Profiles of users and groups over HTTP.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::done;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
-use crate::model::{Answer, Extra, JoinPolicy, Order, Profile, ProfileChange};
+use crate::admin::base::answer::{Answered, ChangeDone, done};
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{InPath, Posted};
+use crate::model::{Answer, Extra, GroupId, JoinPolicy, Order, Profile, ProfileChange, UserId};
 use crate::server::event::profile::ShownProfile;
-use axum::body::Body;
+use crate::server::event::schema::{JoinPolicySchema, WITHOUT_CONTROLS, given};
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewProfile {
+pub struct NewProfile {
+    /// For people, not unique. At most limits.profile_name_bytes_max (256) bytes, no control characters.
     #[serde(default)]
+    #[schemars(extend("pattern" = WITHOUT_CONTROLS))]
     name: String,
+    /// A URL or an id. At most limits.profile_avatar_bytes_max (1024) bytes, no control characters.
     #[serde(default)]
+    #[schemars(extend("pattern" = WITHOUT_CONTROLS))]
     avatar: String,
+    /// The application's own. Keys and values together at most limits.profile_attributes_bytes_max (4096) bytes; keys contain
+    /// no control characters.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": WITHOUT_CONTROLS}))]
     attributes: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ProfilePatch {
+#[schemars(rename = "GroupProfileChange", extend("anyOf" = given(&["name", "avatar", "attributes", "join"])))]
+pub struct ProfilePatch {
+    /// As of a user's profile, like the next two.
+    #[schemars(extend("pattern" = WITHOUT_CONTROLS))]
     name: Option<String>,
+    #[schemars(extend("pattern" = WITHOUT_CONTROLS))]
     avatar: Option<String>,
+    #[schemars(extend("propertyNames" = {"pattern": WITHOUT_CONTROLS}))]
     attributes: Option<BTreeMap<String, String>>,
+    #[schemars(with = "Option<JoinPolicySchema>")]
     join: Option<String>,
 }
 
@@ -38,21 +50,21 @@ fn extra(pairs: BTreeMap<String, String>) -> Extra {
     Extra::new(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
 }
 
-pub async fn show_user(State(api): State<Arc<Api>>, path: PathSegments<String>) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
+pub async fn show_user(
+    State(api): State<Arc<Api>>,
+    InPath(user): InPath<UserId>,
+) -> Result<Answered<ShownProfile<'static>>, ApiError> {
     match api.orders.ask(Order::ShowProfile { user }).await? {
-        Answer::Profile(profile) => Ok(json(StatusCode::OK, &ShownProfile::from(&*profile))),
+        Answer::Profile(profile) => Ok(Answered::of(&ShownProfile::from(&*profile))),
         _ => Err(ApiError::Internal),
     }
 }
 
 pub async fn set_user(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
-    let NewProfile { name, avatar, attributes } = intake::json(&api, body).await?;
+    InPath(user): InPath<UserId>,
+    Posted(NewProfile { name, avatar, attributes }): Posted<NewProfile>,
+) -> Result<ChangeDone, ApiError> {
     let profile = Profile { name: name.into(), avatar: avatar.into(), attributes: extra(attributes) };
     profile.expect_within(&api.options.limits).map_err(ApiError::Refused)?;
     done(&api.orders.ask(Order::SetProfile { user, profile: Box::new(profile) }).await?)
@@ -60,11 +72,9 @@ pub async fn set_user(
 
 pub async fn change_group(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let group = intake::group(&intake::segments(path)?)?;
-    let ProfilePatch { name, avatar, attributes, join } = intake::json(&api, body).await?;
+    InPath(group): InPath<GroupId>,
+    Posted(ProfilePatch { name, avatar, attributes, join }): Posted<ProfilePatch>,
+) -> Result<ChangeDone, ApiError> {
     let named = |name: String| {
         let policy = JoinPolicy::named(&name);
         policy.ok_or_else(|| ApiError::invalid(format!("join must be {}", JoinPolicy::WORDS)))

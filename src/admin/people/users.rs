@@ -1,42 +1,54 @@
 //! Users, their accounts and their block lists over HTTP.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::done;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
-use crate::model::{AccountState, Answer, BlockState, Millis, Order, Refusal, UserState};
-use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use crate::admin::base::answer::{Answered, ChangeDone, done};
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{Asked, InPath, NoBody, OtherUser};
+use crate::model::{AccountState, Answer, BlockState, Millis, Order, Refusal, UserId, UserState};
+use crate::server::event::schema::{IdSchema, MillisSchema, SeqSchema};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "User")]
 pub struct ShownUser<'a> {
+    #[schemars(with = "IdSchema")]
     id: &'a str,
     /// An operator added the user, or the user has logged in.
     known: bool,
+    /// Open now.
     sessions: u64,
+    /// The inbox's newest seq.
+    #[schemars(with = "SeqSchema")]
     newest_seq: u64,
     conversations: u64,
+    /// When the last session ended, or up to a minute earlier where a crash ended it; 0: never seen, or online.
+    #[schemars(with = "MillisSchema")]
     last_seen: u64,
+    /// The user has no sessions and is let in with no token.
     disabled: bool,
-    /// Tokens issued earlier are revoked; 0: none is revoked.
+    /// Tokens with an earlier iat, or without one, are revoked; 0: none is revoked.
+    #[schemars(with = "MillisSchema")]
     tokens_from: u64,
 }
 
-pub async fn know(State(api): State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    let user = intake::user_alone(&api, path, body).await?;
+pub async fn know(
+    State(api): State<Arc<Api>>,
+    InPath(user): InPath<UserId>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
     done(&api.orders.ask(Order::KnowUser { user }).await?)
 }
 
-pub async fn show(State(api): State<Arc<Api>>, path: PathSegments<String>) -> Result<Response, ApiError> {
-    let user = intake::user("the user's id", &intake::segments(path)?)?;
+pub async fn show(
+    State(api): State<Arc<Api>>,
+    InPath(user): InPath<UserId>,
+) -> Result<Answered<ShownUser<'static>>, ApiError> {
     match api.orders.ask(Order::ShowUser { user }).await? {
         Answer::User(state) if is_nobody(&state) => Err(ApiError::Refused(Refusal::UserNotExist.into())),
-        Answer::User(state) => Ok(json(StatusCode::OK, &shown_user(&state))),
+        Answer::User(state) => Ok(Answered::of(&shown_user(&state))),
         _ => Err(ApiError::Internal),
     }
 }
@@ -62,66 +74,61 @@ pub fn shown_user(state: &UserState) -> ShownUser<'_> {
 
 pub async fn block(
     api: State<Arc<Api>>,
-    path: PathSegments<(String, String)>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    set_block(api, path, body, BlockState::Blocked).await
+    InPath((by, OtherUser(other))): InPath<(UserId, OtherUser)>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    set_block(api, (by, other), BlockState::Blocked).await
 }
 
 pub async fn unblock(
     api: State<Arc<Api>>,
-    path: PathSegments<(String, String)>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    set_block(api, path, body, BlockState::Allowed).await
+    InPath((by, OtherUser(other))): InPath<(UserId, OtherUser)>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    set_block(api, (by, other), BlockState::Allowed).await
 }
 
 async fn set_block(
     State(api): State<Arc<Api>>,
-    path: PathSegments<(String, String)>,
-    body: Body,
+    (by, other): (UserId, UserId),
     state: BlockState,
-) -> Result<Response, ApiError> {
-    let (by, other) = intake::segments(path)?;
-    let (by, other) = (intake::user("the user's id", &by)?, intake::user("the other user's id", &other)?);
+) -> Result<ChangeDone, ApiError> {
     if by == other {
         return Err(ApiError::invalid("users cannot block themselves"));
     }
-    intake::nothing(&api, body).await?;
     done(&api.orders.ask(Order::Block { by, other, state }).await?)
 }
 
-pub async fn disable(api: State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    set_account(api, path, body, AccountState::Disabled).await
-}
-
-pub async fn enable(api: State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    set_account(api, path, body, AccountState::Enabled).await
-}
-
-async fn set_account(
+pub async fn disable(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    body: Body,
-    state: AccountState,
-) -> Result<Response, ApiError> {
-    let user = intake::user_alone(&api, path, body).await?;
-    done(&api.orders.ask(Order::SetAccount { user, state }).await?)
+    InPath(user): InPath<UserId>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    done(&api.orders.ask(Order::SetAccount { user, state: AccountState::Disabled }).await?)
 }
 
-#[derive(Deserialize)]
+pub async fn enable(
+    State(api): State<Arc<Api>>,
+    InPath(user): InPath<UserId>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    done(&api.orders.ask(Order::SetAccount { user, state: AccountState::Enabled }).await?)
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokensQuery {
+    /// Unix milliseconds, not later than now (400).
+    #[schemars(with = "Option<MillisSchema>")]
     issued_before: Option<u64>,
 }
 
 pub async fn revoke_tokens(
     State(api): State<Arc<Api>>,
-    path: PathSegments<String>,
-    query: Result<Query<TokensQuery>, QueryRejection>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let issued_before = intake::query(query)?.issued_before.map(Millis);
-    let user = intake::user_alone(&api, path, body).await?;
+    InPath(user): InPath<UserId>,
+    Asked(TokensQuery { issued_before }): Asked<TokensQuery>,
+    _: NoBody,
+) -> Result<ChangeDone, ApiError> {
+    let issued_before = issued_before.map(Millis);
     done(&api.orders.ask(Order::RevokeTokens { user, issued_before }).await?)
 }

@@ -1,33 +1,35 @@
 //! Health checks and numbers in short: whether the process works, whether it accepts clients, and how much it does.
 
 use crate::admin::api::Api;
-use crate::admin::base::error::{ApiError, json};
+use crate::admin::base::answer::Answered;
+use crate::admin::base::error::ApiError;
+use crate::server::event::schema::MillisSchema;
 use crate::server::{ServerPhase, Snapshot};
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json as value;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A running shard publishes a snapshot each second; without one for this time it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-#[derive(Serialize)]
-struct Health {
+#[derive(JsonSchema, Serialize)]
+pub struct Health {
+    #[schemars(extend("enum" = ["alive", "ready"]))]
     status: &'static str,
     /// `full` while messages are refused, or soon will be, because the disk has no room. Reading continues.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["full"]))]
     storage: Option<&'static str>,
 }
 
 /// Liveness: a server that answers 503 does not recover by itself. A long start is no fault.
-pub async fn live(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+pub async fn live(State(api): State<Arc<Api>>) -> Result<Answered<Health>, ApiError> {
     let ages = api.orders.lanes.snapshots().into_iter().map(|shown| shown.map(|shown| shown.taken.elapsed()));
     let stuck = stuck(ages);
     if stuck.is_empty() {
-        return Ok(json(StatusCode::OK, &Health { status: "alive", storage: None }));
+        return Ok(Answered::of(&Health { status: "alive", storage: None }));
     }
     Err(ApiError::Stuck(stuck.join(", ")))
 }
@@ -38,39 +40,61 @@ fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
 }
 
 /// Readiness: whether the server accepts clients and orders.
-pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+pub async fn ready(State(api): State<Arc<Api>>) -> Result<Answered<Health>, ApiError> {
     match api.orders.lanes.phase() {
         ServerPhase::Ready if api.orders.lanes.is_draining() => Err(ApiError::Stopping),
         ServerPhase::Ready => {
             let is_full = api.orders.lanes.snapshots().iter().flatten().any(|shown| shown.log.is_full);
-            Ok(json(StatusCode::OK, &Health { status: "ready", storage: is_full.then_some("full") }))
+            Ok(Answered::of(&Health { status: "ready", storage: is_full.then_some("full") }))
         }
         ServerPhase::Starting => Err(ApiError::Starting),
         ServerPhase::Stopping => Err(ApiError::Stopping),
     }
 }
 
+/// At most a second old.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Stats")]
+pub struct ShownStats {
+    version: &'static str,
+    ready: bool,
+    /// When this run of the server began.
+    #[schemars(with = "MillisSchema")]
+    started: u64,
+    shards: u16,
+    connections: u64,
+    sessions: u64,
+    users: u64,
+    conversations: u64,
+    groups: u64,
+    messages_committed: u64,
+    events_pushed: u64,
+    log_segments: u64,
+    log_bytes: u64,
+    storage_full: bool,
+}
+
 /// `GET /v1/stats`: the numbers in short, as the shards published them last. `/metrics` has all of them.
-pub async fn stats(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+pub async fn stats(State(api): State<Arc<Api>>) -> Result<Answered<ShownStats>, ApiError> {
     let shown: Vec<Arc<Snapshot>> = api.orders.lanes.snapshots().into_iter().flatten().collect();
     let sum = |read: fn(&Snapshot) -> u64| shown.iter().map(|snapshot| read(snapshot)).sum::<u64>();
-    let body = value!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "ready": api.orders.lanes.phase() == ServerPhase::Ready,
-        "started": api.began.0,
-        "shards": api.orders.lanes.shards(),
-        "connections": sum(|it| it.connections),
-        "sessions": sum(|it| it.stats.sessions),
-        "users": sum(|it| it.stats.users),
-        "conversations": sum(|it| it.stats.conversations),
-        "groups": sum(|it| it.stats.groups),
-        "messages_committed": sum(|it| it.stats.committed),
-        "events_pushed": sum(|it| it.stats.pushed),
-        "log_segments": sum(|it| it.log.segments),
-        "log_bytes": sum(|it| it.log.bytes),
-        "storage_full": shown.iter().any(|it| it.log.is_full),
-    });
-    Ok(json(StatusCode::OK, &body))
+    let body = ShownStats {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: api.orders.lanes.phase() == ServerPhase::Ready,
+        started: api.began.0,
+        shards: api.orders.lanes.shards(),
+        connections: sum(|it| it.connections),
+        sessions: sum(|it| it.stats.sessions),
+        users: sum(|it| it.stats.users),
+        conversations: sum(|it| it.stats.conversations),
+        groups: sum(|it| it.stats.groups),
+        messages_committed: sum(|it| it.stats.committed),
+        events_pushed: sum(|it| it.stats.pushed),
+        log_segments: sum(|it| it.log.segments),
+        log_bytes: sum(|it| it.log.bytes),
+        storage_full: shown.iter().any(|it| it.log.is_full),
+    };
+    Ok(Answered::of(&body))
 }
 
 #[cfg(test)]

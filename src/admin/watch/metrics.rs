@@ -4,6 +4,7 @@
 //! no series.
 
 use crate::admin::api::Api;
+use crate::admin::base::contract::{Answering, RouteContract};
 use crate::admin::base::error::ApiError;
 use crate::admin::watch::histograms::{encode_admin_requests, encode_histograms};
 use crate::admin::watch::hook::encode_hook;
@@ -106,12 +107,27 @@ static DURATIONS: [DurationSeries; 2] = [
     ("mushan_recovery_seconds", "Time that the start took to open the shard's log", |it| it.recovery.took),
 ];
 
-pub async fn show(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+/// The metrics as text.
+pub struct MetricsText(String);
+
+impl IntoResponse for MetricsText {
+    fn into_response(self) -> Response {
+        (StatusCode::OK, [(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], self.0).into_response()
+    }
+}
+
+impl Answering for MetricsText {
+    fn describe(contract: &mut RouteContract<'_>) {
+        contract.answers::<String>(200, "text/plain");
+    }
+}
+
+pub async fn show(State(api): State<Arc<Api>>) -> Result<MetricsText, ApiError> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape::of(&api)));
     let mut text = String::new();
     prometheus_text::encode(&mut text, &registry).map_err(|_| ApiError::Internal)?;
-    Ok((StatusCode::OK, [(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response())
+    Ok(MetricsText(text))
 }
 
 #[derive(Debug)]

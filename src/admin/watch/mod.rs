@@ -1,5 +1,6 @@
 //! The state of the server for those who watch it: health, metrics, the process.
 
+pub mod description;
 pub mod drain;
 pub mod health;
 mod histograms;

@@ -3,7 +3,8 @@
 //! Invariant: a batch is in the file, durably, before the cursor passes it. A line that a crash cut off belongs to a batch
 //! that the cursor has not passed.
 
-use crate::model::Millis;
+use crate::admin::webhooks::redaction::without_words;
+use crate::model::{Millis, UserId};
 use crate::server::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -48,6 +49,13 @@ impl DeadLetter {
     pub fn new(id: &str, time: Millis, error: &str, events: String) -> Self {
         let events = RawValue::from_string(events).expect("events are written as a list in JSON");
         Self { id: id.to_owned(), time: time.0, error: error.to_owned(), events }
+    }
+
+    /// Leaves out the words of erased users. Returns how many events had some.
+    pub fn leave_out(&mut self, is_erased: &impl Fn(&UserId) -> bool) -> u64 {
+        let Some((events, emptied)) = without_words(self.events.get(), is_erased) else { return 0 };
+        self.events = RawValue::from_string(events).expect("events are a list in JSON");
+        emptied
     }
 
     pub fn count(&self) -> u64 {
@@ -110,6 +118,20 @@ impl DeadLetters {
         Ok(self.bytes()?.map_or_else(Vec::new, |bytes| letters_in(&bytes).collect()))
     }
 
+    /// Leaves out the words of erased users, durable on return. Returns how many events had some.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is as before.
+    pub fn leave_out(&mut self, is_erased: &impl Fn(&UserId) -> bool) -> io::Result<u64> {
+        let mut letters = self.all()?;
+        let emptied = letters.iter_mut().map(|letter| letter.leave_out(is_erased)).sum();
+        if emptied > 0 {
+            self.replace(&letters)?;
+        }
+        Ok(emptied)
+    }
+
     /// Removes the oldest batches, durable on return.
     ///
     /// # Errors
@@ -117,14 +139,18 @@ impl DeadLetters {
     /// The file is as before.
     pub fn remove_first(&mut self, batches: usize) -> io::Result<()> {
         let kept: Vec<DeadLetter> = self.all()?.into_iter().skip(batches).collect();
+        self.replace(&kept)
+    }
+
+    fn replace(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
         let mut text = String::new();
-        for letter in &kept {
+        for letter in letters {
             text.push_str(&serde_json::to_string(letter).expect("a letter has text keys"));
             text.push('\n');
         }
         write_atomically(&self.path, text.as_bytes(), 0o600)?;
-        let events = kept.iter().map(DeadLetter::count).sum();
-        self.held = HeldLetters { batches: kept.len() as u64, events, bytes: text.len() as u64 };
+        let events = letters.iter().map(DeadLetter::count).sum();
+        self.held = HeldLetters { batches: letters.len() as u64, events, bytes: text.len() as u64 };
         Ok(())
     }
 

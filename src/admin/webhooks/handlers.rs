@@ -1,17 +1,18 @@
 //! Receivers over HTTP: how each is doing, a test event, dead letters sent again.
 
 use crate::admin::api::Api;
-use crate::admin::base::error::{ApiError, json};
-use crate::admin::base::intake::{self, PathSegments};
-use crate::admin::webhooks::webhook::{AttemptResult, Webhook, WebhookAttempt, WebhookState};
+use crate::admin::base::answer::Answered;
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{InPath, NoBody, PathPart};
+use crate::admin::webhooks::webhook::{AttemptResult, Webhook, WebhookAttempt, WebhookPhase, WebhookState};
 use crate::model::Millis;
 use crate::server::event::filter::EVENT_TYPES;
+use crate::server::event::schema::MillisSchema;
 use crate::server::{hex, wall_now};
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,44 +22,60 @@ const REPLAY_FOR: Duration = Duration::from_secs(8);
 /// Bytes of an answer that are shown.
 const ANSWER_SHOWN_BYTES: usize = 1 << 10;
 
-#[derive(Serialize)]
-struct ShownWebhooks<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Webhooks")]
+pub struct ShownWebhooks<'a> {
     webhooks: Vec<ShownWebhook<'a>>,
 }
 
-#[derive(Serialize)]
+/// Counted since the start of the server, the dead letters aside.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Webhook")]
 struct ShownWebhook<'a> {
     name: &'a str,
     url: String,
     events: Vec<&'static str>,
+    /// gone: the receiver has answered 410, and nothing is sent.
+    #[schemars(extend("enum" = WebhookPhase::ALL.map(WebhookPhase::name)))]
     state: &'static str,
+    /// After everything that was acknowledged or put with the dead letters.
     cursor: Option<String>,
+    /// Age of the oldest event on its way; 0: none is.
     lag_ms: u64,
+    /// Of the batch on its way, in a row.
     failures: u32,
     delivered_events: u64,
+    /// Requests by their result.
     attempts: BTreeMap<&'static str, u64>,
     dead_letters: ShownLetters,
+    /// Neither acknowledged in time nor stored: the file of dead letters was full.
     dropped_events: u64,
+    /// Times that the cursor could not be followed any more.
     begun_anew: u64,
     last_error: Option<ShownError>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "DeadLetters")]
 struct ShownLetters {
     batches: u64,
     events: u64,
     bytes: u64,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "WebhookError")]
 struct ShownError {
+    #[schemars(with = "MillisSchema")]
     time: u64,
     message: String,
 }
 
 /// What came of a test event.
-#[derive(Serialize)]
-struct ShownAttempt {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "WebhookAttempt")]
+pub struct ShownAttempt {
+    #[schemars(extend("enum" = AttemptResult::ALL.map(AttemptResult::name)))]
     result: &'static str,
     status: Option<u16>,
     duration_ms: u64,
@@ -68,8 +85,10 @@ struct ShownAttempt {
 }
 
 /// What came of sending dead letters again.
-#[derive(Default, Serialize)]
-struct ReplayedLetters {
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "WebhookReplay")]
+pub struct ReplayedLetters {
+    /// Acknowledged now.
     batches: u64,
     events: u64,
     left_batches: u64,
@@ -77,8 +96,10 @@ struct ReplayedLetters {
     error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct TestEvent<'a> {
+/// What a webhook is sent by POST /v1/webhooks/{webhook}/test.
+#[derive(JsonSchema, Serialize)]
+pub struct TestEvent<'a> {
+    #[schemars(extend("enum" = ["webhook.test"]))]
     event: &'static str,
     webhook: &'a str,
     time: u64,
@@ -89,10 +110,10 @@ pub fn lag_ms(state: &WebhookState, now: Millis) -> u64 {
     state.behind_since.map_or(0, |since| now.0.saturating_sub(since.0))
 }
 
-pub async fn list(State(api): State<Arc<Api>>) -> Response {
+pub async fn list(State(api): State<Arc<Api>>) -> Result<Answered<ShownWebhooks<'static>>, ApiError> {
     let now = wall_now();
     let webhooks = api.webhooks.iter().map(|webhook| shown(webhook, now)).collect();
-    json(StatusCode::OK, &ShownWebhooks { webhooks })
+    Ok(Answered::of(&ShownWebhooks { webhooks }))
 }
 
 fn shown(webhook: &Webhook, now: Millis) -> ShownWebhook<'_> {
@@ -115,16 +136,40 @@ fn shown(webhook: &Webhook, now: Millis) -> ShownWebhook<'_> {
     }
 }
 
-async fn named(api: &Api, path: PathSegments<String>, body: Body) -> Result<Arc<Webhook>, ApiError> {
-    let name = intake::segments(path)?;
-    intake::nothing(api, body).await?;
+/// The name of a webhook, in a path.
+pub struct WebhookInPath(String);
+
+impl PathPart for WebhookInPath {
+    const NAME: &'static str = "webhook";
+    type Schema = Self;
+
+    fn read(text: &str) -> Result<Self, ApiError> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl JsonSchema for WebhookInPath {
+    fn schema_name() -> Cow<'static, str> {
+        "WebhookName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[a-z0-9-]{1,32}$"})
+    }
+}
+
+fn named(api: &Api, WebhookInPath(name): WebhookInPath) -> Result<Arc<Webhook>, ApiError> {
     let found = api.webhooks.iter().find(|webhook| webhook.options.name == name);
     found.cloned().ok_or(ApiError::WebhookNotFound)
 }
 
 /// Sends a signed event that is no record's. A receiver that was gone gets events again if it acknowledges it.
-pub async fn test(State(api): State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    let webhook = named(&api, path, body).await?;
+pub async fn test(
+    State(api): State<Arc<Api>>,
+    InPath(name): InPath<WebhookInPath>,
+    _: NoBody,
+) -> Result<Answered<ShownAttempt>, ApiError> {
+    let webhook = named(&api, name)?;
     let event = TestEvent { event: "webhook.test", webhook: &webhook.options.name, time: wall_now().0 };
     let event = serde_json::to_string(&event).expect("an event has text keys");
     let mut random = [0; 16];
@@ -133,13 +178,17 @@ pub async fn test(State(api): State<Arc<Api>>, path: PathSegments<String>, body:
     if attempt.result == AttemptResult::Acknowledged {
         webhook.is_back.notify_waiters();
     }
-    Ok(json(StatusCode::OK, &ShownAttempt::of(attempt)))
+    Ok(Answered::of(&ShownAttempt::of(attempt)))
 }
 
 /// Sends dead letters again, oldest first, once each; those that are acknowledged are letters no more.
-pub async fn replay(State(api): State<Arc<Api>>, path: PathSegments<String>, body: Body) -> Result<Response, ApiError> {
-    let webhook = named(&api, path, body).await?;
-    let failed = |error: std::io::Error| ApiError::Unreadable(error.to_string());
+pub async fn replay(
+    State(api): State<Arc<Api>>,
+    InPath(name): InPath<WebhookInPath>,
+    _: NoBody,
+) -> Result<Answered<ReplayedLetters>, ApiError> {
+    let webhook = named(&api, name)?;
+    let failed = |error: std::io::Error| ApiError::DeadLetters(error.to_string());
     let letters = webhook.dead_letters.clone().lock_owned().await;
     let read = tokio::task::spawn_blocking(move || (letters.all(), letters));
     let (read, mut letters) = read.await.map_err(|_panicked| ApiError::Internal)?;
@@ -168,7 +217,7 @@ pub async fn replay(State(api): State<Arc<Api>>, path: PathSegments<String>, bod
     state.delivered_events += replayed.events;
     drop(state);
     replayed.left_batches = held.batches;
-    Ok(json(StatusCode::OK, &replayed))
+    Ok(Answered::of(&replayed))
 }
 
 impl ShownAttempt {

@@ -9,5 +9,6 @@ pub mod batch;
 pub mod cursor_file;
 pub mod dead_letters;
 pub mod handlers;
+pub mod redaction;
 pub mod task;
 pub mod webhook;

@@ -275,8 +275,10 @@ impl WebhookTask {
 
     /// Puts a batch with the dead letters. Returns whether the cursor may pass it.
     async fn bury(&self, batch: &EventBatch, events: &str, error: &str) -> bool {
-        let letter = DeadLetter::new(&batch.id, wall_now(), error, events.to_owned());
+        let mut letter = DeadLetter::new(&batch.id, wall_now(), error, events.to_owned());
         let mut letters = self.webhook.dead_letters.clone().lock_owned().await;
+        // With the lock: an erasure that has left out the words of letters before has told whom it concerns.
+        letter.leave_out(&|user| self.api.erased.contains(user));
         let added = tokio::task::spawn_blocking(move || {
             let added = letters.add(&letter);
             (added, letters.held)

@@ -66,6 +66,8 @@ pub enum WebhookPhase {
 }
 
 impl WebhookPhase {
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Delivering, Self::Retrying, Self::Gone];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",

@@ -2,42 +2,67 @@
 
 use crate::model::{ClearExtent, Fact, GroupChange, JoinStep, ReadMessage, UserId};
 use crate::server::event::profile::ShownGroupProfile;
+use crate::server::event::schema::{IdSchema, MessageIdSchema, MillisSchema, RoleSchema, SeqSchema};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A fact's name, and the members of its object; each kind has its own.
-#[derive(Default, Serialize)]
+/// A fact's name, and the members of its object. By event: message.revoked has message_id; receipt author and messages;
+/// group.created owner, members and member_count; group.members_added and group.members_removed members and
+/// member_count; group.member_changed member, role and muted_until; group.profile_changed profile; group.join_requested
+/// member; group.join_declined member and declined_by; conversation.cleared and conversation.deleted through.
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "Fact")]
 pub struct ShownFact<'a> {
     #[serde(skip)]
     pub kind: &'static str,
+    /// Of the message that was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MessageIdSchema")]
     message_id: Option<String>,
+    /// Of the messages that were read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdSchema")]
     author: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<ShownRead>")]
     messages: Option<Vec<ShownRead>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdSchema")]
     owner: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<IdSchema>")]
     members: Option<Vec<&'a str>>,
+    /// Of the members that the change concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     member_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdSchema")]
     member: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RoleSchema")]
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdSchema")]
     declined_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MillisSchema")]
     muted_until: Option<u64>,
+    /// The conversation seq of the last message that is hidden from the user who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SeqSchema")]
     through: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ShownGroupProfile<'static>")]
     profile: Option<ShownGroupProfile<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ReadMessage")]
 struct ShownRead {
+    #[schemars(with = "MessageIdSchema")]
     message_id: String,
+    #[schemars(with = "SeqSchema")]
     conversation_seq: u64,
 }
 

@@ -6,8 +6,11 @@
 use crate::log::{Record, Side, ThreadLink};
 use crate::model::{Conversation, Fact, Message, Millis, UserId};
 use crate::server::event::fact::ShownFact;
+use crate::server::event::filter::EVENT_TYPES;
 use crate::server::event::message::{ShownConversation, ShownMessage};
+use crate::server::event::schema::{IdSchema, MillisSchema};
 use arrayvec::ArrayVec;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One event, and whom and what it is about.
@@ -19,23 +22,34 @@ pub struct LogEvent<'a> {
 }
 
 /// The members of an event's object; each kind has its own.
-#[derive(Default, Serialize)]
-struct EventBody<'a> {
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "Event")]
+pub struct EventBody<'a> {
+    #[schemars(extend("enum" = EVENT_TYPES))]
     event: &'static str,
+    /// Stands after this event, in the logs of all shards.
     cursor: &'a str,
     shard: u16,
+    /// Unix milliseconds: of a message the time at which it was accepted.
+    #[schemars(with = "MillisSchema")]
     time: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ShownConversation<'static>")]
     conversation: Option<ShownConversation<'a>>,
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdSchema")]
     by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdSchema")]
     user: Option<&'a str>,
-    /// Who had no session.
+    /// Recipients of the message who had no session when it was committed to their inboxes; one of a pair, up to 64 of a
+    /// group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<IdSchema>")]
     users: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ShownMessage<'static>")]
     message: Option<ShownMessage<'a>>,
     #[serde(flatten)]
     fact: Option<ShownFact<'a>>,

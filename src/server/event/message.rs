@@ -1,31 +1,44 @@
 //! A message, with the names of the request that sends one.
 
 use crate::model::{Conversation, Message};
+use crate::server::event::schema::{IdSchema, MessageIdSchema, MillisSchema, SeqSchema, TrueSchema};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A message as applications read it. A message that was taken back shows no content.
-#[derive(Serialize)]
+/// A message as applications read it, with the names of the request that sends one: payload or content. A message that was
+/// taken back shows no content.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Message")]
 pub struct ShownMessage<'a> {
+    #[schemars(with = "MessageIdSchema")]
     message_id: String,
+    #[schemars(with = "SeqSchema")]
     conversation_seq: u64,
+    #[schemars(with = "IdSchema")]
     from: &'a str,
     client_msg_id: &'a str,
     #[serde(rename = "type")]
     message_type: i32,
+    #[schemars(with = "MillisSchema")]
     server_time: u64,
     #[serde(flatten)]
     said: Said<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(untagged)]
 enum Said<'a> {
-    Revoked { revoked: True },
+    /// It was taken back and has no content.
+    Revoked {
+        #[schemars(with = "TrueSchema")]
+        revoked: True,
+    },
     Written(Written<'a>),
 }
 
@@ -38,42 +51,51 @@ impl Serialize for True {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Written<'a> {
     #[serde(flatten)]
     body: ShownContent<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extra: BTreeMap<&'a str, &'a str>,
+    /// Seconds after which it is shown no more.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
     expire: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TrueSchema")]
     sync_once: Option<True>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     topic: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ShownStream<'static>")]
     stream: Option<ShownStream<'a>>,
 }
 
 /// Content that is a JSON object is a payload, with its digits as they were sent; all other content is base64.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShownContent<'a> {
-    Payload(Cow<'a, RawValue>),
-    Content(String),
+    /// Content that is a JSON object, with its digits and its order as they were sent; line breaks in it are spaces.
+    Payload(#[schemars(with = "Map<String, Value>")] Cow<'a, RawValue>),
+    /// Any other content, in base64.
+    Content(#[schemars(extend("contentEncoding" = "base64"))] String),
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Stream")]
 struct ShownStream<'a> {
     name: &'a str,
     number: u64,
 }
 
 /// A conversation that nobody in particular looks at.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Conversation")]
 pub enum ShownConversation<'a> {
-    Users([&'a str; 2]),
-    Group(&'a str),
+    Users(#[schemars(with = "[IdSchema; 2]")] [&'a str; 2]),
+    Group(#[schemars(with = "IdSchema")] &'a str),
 }
 
 impl<'a> ShownConversation<'a> {

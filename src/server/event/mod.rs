@@ -8,3 +8,4 @@ pub mod filter;
 pub mod log_event;
 pub mod message;
 pub mod profile;
+pub mod schema;

@@ -1,21 +1,29 @@
 //! Profiles of users and groups, as JSON.
 
 use crate::model::{GroupProfile, JoinPolicy, Profile};
+use crate::server::event::schema::JoinPolicySchema;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Profile")]
 pub struct ShownProfile<'a> {
+    /// For people, not unique.
     name: &'a str,
+    /// A URL or an id.
     avatar: &'a str,
+    /// The application's own.
     attributes: BTreeMap<&'a str, &'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "GroupProfile")]
 pub struct ShownGroupProfile<'a> {
     #[serde(flatten)]
     about: ShownProfile<'a>,
     #[serde(serialize_with = "as_word")]
+    #[schemars(with = "JoinPolicySchema")]
     join: JoinPolicy,
 }
 

@@ -15,7 +15,7 @@ pub struct ErasedUsers {
 }
 
 impl ErasedUsers {
-    fn contains(&self, user: &UserId) -> bool {
+    pub fn contains(&self, user: &UserId) -> bool {
         let Some(users) = self.users.get() else { return true };
         let users = users.read().unwrap_or_else(PoisonError::into_inner);
         !users.is_empty() && users.contains(user)

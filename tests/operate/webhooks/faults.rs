@@ -39,6 +39,36 @@ fn a_cursor_that_cannot_be_written_costs_a_repetition_and_never_an_event() {
     assert_eq!(shown(&api)["begun_anew"], 0);
 }
 
+/// Dead letters are stored for as long as nobody sends them again.
+#[test]
+fn an_erasure_leaves_the_users_words_out_of_dead_letters() {
+    let told = Told::new(2, "age_max_ms = 0\nbatch_events_max = 1\n");
+    let (server, api) = told.start();
+    told.receiver.behave(Behaviour::Answer(500, ""));
+    sent(&api, "alice", "bob", "secret-of-alice");
+    sent(&api, "bob", "alice", "word-of-bob");
+    wait_until(&api, "two dead letters", |webhook| webhook["dead_letters"]["events"] == 2);
+    let file = told.home.data_dir().join("webhooks/orders.dead.ndjson");
+    let text = || std::fs::read_to_string(&file).expect("the letters");
+    let words = r#""text":"secret-of-alice""#;
+    assert!(text().contains(words), "{}", text());
+    let report = api.ask("DELETE", "/v1/users/alice", "").expect(200);
+    assert_eq!(report["left_out_of_dead_letters"], json!([{"webhook": "orders", "events": 1}]), "{report}");
+    assert!(!text().contains(words) && text().contains(r#""text":"word-of-bob""#), "{}", text());
+    let again = api.ask("DELETE", "/v1/users/alice", "").expect(200);
+    assert_eq!(again["left_out_of_dead_letters"], json!([]), "{again}");
+    assert_eq!(shown(&api)["dead_letters"]["bytes"], text().len());
+    // A start reads what is left, and it is sent as a message that was taken back.
+    assert!(server.stop().status.success());
+    told.receiver.behave(Behaviour::Answer(204, ""));
+    let (_server, api) = told.start();
+    let replayed = api.post("/v1/webhooks/orders/replay", &json!({})).expect(200);
+    assert_eq!((&replayed["batches"], &replayed["left_batches"]), (&json!(2), &json!(0)), "{replayed}");
+    let bodies: Vec<String> = told.receiver.seen().into_iter().map(|it| it.body).collect();
+    let last = bodies.iter().rfind(|body| body.contains("secret-of-alice")).expect("its id is kept");
+    assert!(!last.contains(words) && last.contains(r#""revoked":true"#), "{last}");
+}
+
 #[test]
 fn a_dead_letter_that_cannot_be_written_holds_the_webhook() {
     let told = Told::new(1, "age_max_ms = 0");
