@@ -42,3 +42,8 @@ floor:
 # Draws docs/pictures/*.svg from their .dot (graphviz).
 pictures:
     for picture in docs/pictures/*.dot; do dot -Tsvg "$picture" -o "${picture%.dot}.svg"; done
+
+# A Debian package below target/debian: needs cargo-deb.
+deb:
+    cargo build --locked --release
+    cargo deb --no-build

@@ -5,7 +5,7 @@ use crate::common::mushan;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use tempfile::TempDir;
 
 const PROFILES: [&str; 5] = ["balanced", "dev", "latency", "throughput", "durable"];
@@ -350,6 +350,35 @@ fn the_sysctls_that_are_shipped_satisfy_every_profile() {
     assert_eq!(differs.collect::<Vec<_>>(), [] as [&(String, String); 0]);
 }
 
+/// systemd's own figure, in tenths, from 0 (nothing is permitted) to 100.
+#[test]
+fn the_unit_that_is_shipped_is_exposed_to_little() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/mushan.service");
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=true", "--no-pager", "--threshold=20"]).arg(unit);
+    let Ok(output) = analyze.output() else { return eprintln!("skipped: systemd-analyze is not installed") };
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success() && said.contains("Overall exposure level"), "{said}");
+}
+
+/// What the package is made of.
+#[test]
+fn every_file_that_a_package_installs_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
+    let (_, assets) = manifest.split_once("assets = [").expect("assets");
+    let (assets, _) = assets.split_once("\n]").expect("an end");
+    let sources = assets.lines().filter_map(|line| line.trim().strip_prefix("[\"")?.split('"').next());
+    let sources: Vec<&str> = sources.filter(|source| *source != "target/release/mushan").collect();
+    assert!(sources.len() > 5, "{sources:?}");
+    for source in sources {
+        assert!(root.join(source).is_file(), "{source}");
+    }
+    let mut check = mushan();
+    check.args(["check", "--config"]).arg(root.join("packaging/mushan.toml"));
+    assert!(check.output().expect("it runs").status.success(), "the packaged configuration is valid");
+}
+
 #[test]
 fn the_unit_that_is_shipped_is_hardened_and_does_not_restart_what_cannot_start() {
     let unit = parsed(&shipped("mushan.service"));
@@ -369,6 +398,8 @@ fn the_unit_that_is_shipped_is_hardened_and_does_not_restart_what_cannot_start()
     for (key, value) in expected {
         assert_eq!(service.get(key).map(String::as_str), Some(value), "{key}");
     }
+    let before: Vec<&str> = service["ExecStartPre"].split(' ').collect();
+    assert_eq!(before[..2], ["/usr/bin/mushan", "check"], "a wrong configuration stops nothing that runs");
     assert_eq!(unit["Install"], [("WantedBy".to_owned(), "multi-user.target".to_owned())]);
     let command: Vec<&str> = service["ExecStart"].split(' ').skip(2).collect();
     let understood = mushan().arg("check").args(&command).output().expect("it runs");
