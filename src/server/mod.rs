@@ -35,7 +35,7 @@ pub use base::files::{is_open_to_others, write_atomically};
 pub use base::helper_thread::spawn as spawn_helper;
 pub use base::networks::Networks;
 pub use config::knob_parsers::{cores_of, list_of};
-pub use config::options::{AdminOptions, AuthOptions, Durability, HugePages, MetricsAccess, Options};
+pub use config::options::{AdminOptions, AuthOptions, DemoAccess, Durability, HugePages, MetricsAccess, Options};
 pub use config::tls::{TlsOptions, TlsVersion};
 pub use config::webhooks::{WebhookBegin, WebhookNumbers, WebhookOptions};
 pub use data::directory::{Archive, WEBHOOKS_DIRECTORY, make_directory, segments_in};
@@ -54,6 +54,7 @@ pub use outbound::endpoint::Endpoint;
 pub use outbound::pool::{OfferedHttp, OutboundPool};
 pub use outbound::retry_after::retry_after;
 pub use outbound::signature::SigningSecret;
+pub use start::demo::{DEMO_GROUP, DEMO_PATH, DEMO_PEOPLE};
 pub use start::{DrainStarted, Operator, Server, Stopper, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]

@@ -27,4 +27,5 @@ pub use connection::{Connection, SessionGrant};
 pub use json::message_key::ServerKey;
 pub use protobuf::im as proto;
 pub use websocket::handshake::SERVICE_UNAVAILABLE;
+pub use websocket::pages::{PageContent, PageHosts, PageSet};
 pub use websocket::policy::{AllowedOrigins, ForwardedHeader, HandshakePolicy};

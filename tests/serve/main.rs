@@ -11,6 +11,7 @@ mod bursts;
 mod clock;
 mod cold;
 mod cores;
+mod demo;
 mod devices;
 mod diagnostics;
 mod drain;

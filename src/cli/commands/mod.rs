@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod backup;
 pub(super) mod check;
+pub(super) mod demo;
 pub(super) mod drain;
 pub(super) mod group;
 pub(super) mod reshard;

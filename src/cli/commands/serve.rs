@@ -27,6 +27,8 @@ use tracing_subscriber::filter::LevelFilter;
 pub struct Arguments {
     #[command(flatten)]
     configuration: ConfigurationFlags,
+    #[command(flatten)]
+    demo: crate::cli::commands::demo::DemoFlags,
     /// Log level on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; overrides
     /// the variable RUST_LOG [default: warn]
     #[arg(long, value_name = "LEVEL", value_parser = parse_log_level)]
@@ -60,8 +62,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::because("cannot watch for signals"))?;
     let default_data_dir = crate::server::Options::default().data_dir;
     let is_default_dir = config.options.data_dir == default_data_dir;
-    let server = serve_with_operator(config.options, admin::serve)?;
+    let server = serve_with_operator(arguments.demo.applied_to(config.options), admin::serve)?;
     announce(&greeting(&server, config.profile, is_default_dir));
+    arguments.demo.announce(&server);
     handle_signals(signals, server.stopper(), Reloaded { keys: server.keys(), identities: server.identities() });
     let summary = server.wait()?;
     announce(&format!("stopped: {summary}"));

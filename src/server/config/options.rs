@@ -215,6 +215,16 @@ pub enum HugePages {
     Advise,
 }
 
+/// The chat page of `mushan serve --demo`, which logs anybody in who can open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DemoAccess {
+    Off,
+    /// Only on a loopback address, and only under its names.
+    Loopback,
+    /// To everybody who can reach the server.
+    Anybody,
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Port 0 selects a free one, which `Server::address` returns.
@@ -223,6 +233,8 @@ pub struct Options {
     pub tls: TlsOptions,
     pub admin: AdminOptions,
     pub auth: AuthOptions,
+    /// Never from a file or the environment: only the command line can ask for it.
+    pub demo: DemoAccess,
     pub webhooks: Vec<WebhookOptions>,
     pub hook: HookOptions,
     pub data_dir: PathBuf,
@@ -297,6 +309,7 @@ impl Default for Options {
             tls: TlsOptions::default(),
             admin: AdminOptions::default(),
             auth: AuthOptions::default(),
+            demo: DemoAccess::Off,
             webhooks: Vec::new(),
             hook: HookOptions::default(),
             data_dir: PathBuf::from("mushan-data"),
@@ -380,6 +393,18 @@ impl Options {
             !matches!(self.durability, Durability::Interval { interval_ms: 0 }),
             "durability.interval_ms must not be 0",
         );
+        expect(
+            self.demo != DemoAccess::Loopback || self.listen.ip().is_loopback(),
+            &format!(
+                "--demo lets everybody in who can reach {}; use --listen 127.0.0.1:{}, or --demo-anybody if that is intended",
+                self.listen,
+                self.listen.port()
+            ),
+        );
+        expect(
+            self.demo == DemoAccess::Off || self.auth.allows_own_tokens(),
+            "--demo signs tokens of its own, so auth.algorithms must have HS256",
+        );
         problems.extend(self.hook.problems());
         problems.extend(self.tls.problems("tls."));
         problems.extend(self.admin.tls.problems("admin.tls_"));
@@ -409,8 +434,9 @@ mod tests {
             ring_entries: 100,
             durability: Durability::Interval { interval_ms: 0 },
             segment_bytes: 65_537,
+            demo: DemoAccess::Loopback,
             ..Options::default()
         };
-        assert_eq!(options.problems().len(), 4, "{:?}", options.problems());
+        assert_eq!(options.problems().len(), 5, "{:?}", options.problems());
     }
 }

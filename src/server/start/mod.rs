@@ -1,6 +1,7 @@
 //! From options to a running server: opens everything, connects the lanes, starts every shard, and listens once all are
 //! ready. No connection is accepted before that.
 
+pub(super) mod demo;
 pub(super) mod shard_thread;
 
 use super::host;
@@ -324,6 +325,7 @@ fn shard_specs(
             subprotocols: options.subprotocols.clone(),
             origins: options.allowed_origins.clone(),
             forwarded: options.proxies.header,
+            pages: demo::pages(options.demo, &plan.directory.secret, clock.read().wall),
         },
         server_version: env!("CARGO_PKG_VERSION"),
         // A new key at each start: PROTOCOL 3.3.

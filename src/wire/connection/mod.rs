@@ -202,6 +202,10 @@ impl Connection {
                 self.state.upgraded(dialect, now, limits);
                 true
             }
+            Handshake::Shown => {
+                self.state.end(Closing::Normal, now, limits);
+                true
+            }
             Handshake::Refused(refusal) => {
                 let is_for_origin = refusal == HttpRefusal::OriginRefused;
                 let closing = if is_for_origin { Closing::OriginRefused } else { Closing::HandshakeRefused };

@@ -4,6 +4,7 @@
 
 use crate::wire::base::dialect::Dialect;
 use crate::wire::websocket::http_refusal::HttpRefusal;
+use crate::wire::websocket::pages::PageSet;
 use crate::wire::websocket::policy::HandshakePolicy;
 use crate::wire::websocket::upgrade::Upgrade;
 use httparse::Status;
@@ -26,6 +27,8 @@ pub(in crate::wire) enum Handshake {
     Accepted { dialect: Dialect, head_bytes: usize, forwarded: Option<Box<str>> },
     /// Answered with another status.
     Refused(HttpRefusal),
+    /// Answered with a page.
+    Shown,
 }
 
 /// Answers the request at the start of `bytes`, if it is complete and has at most `bytes_max` bytes.
@@ -48,6 +51,7 @@ pub(in crate::wire) fn answer(
     }
     match accept(&request, policy, out) {
         Ok(dialect) => Handshake::Accepted { dialect, head_bytes, forwarded: policy.forwarded.read(request.headers) },
+        Err(HttpRefusal::NotFound) => show(&request, &policy.pages, out),
         Err(refusal) => refuse(refusal, out),
     }
 }
@@ -55,6 +59,21 @@ pub(in crate::wire) fn answer(
 fn refuse(refusal: HttpRefusal, out: &mut Vec<u8>) -> Handshake {
     refusal.write(out);
     Handshake::Refused(refusal)
+}
+
+/// Answers with the page of the path, if there is one.
+fn show(request: &httparse::Request<'_, '_>, pages: &PageSet, out: &mut Vec<u8>) -> Handshake {
+    let target: Option<Uri> = request.path.and_then(|target| target.parse().ok());
+    let host = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Host"));
+    let page = target.zip(host).and_then(|(target, host)| pages.response(target.path(), host.value));
+    match page {
+        Some(_) if request.method != Some("GET") => refuse(HttpRefusal::MethodNotAllowed, out),
+        Some(response) => {
+            out.extend_from_slice(response);
+            Handshake::Shown
+        }
+        None => refuse(HttpRefusal::NotFound, out),
+    }
 }
 
 /// Whether a line ends without a carriage return: peers disagree on such heads, which allows request smuggling.
@@ -144,6 +163,29 @@ mod tests {
             assert!(response.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{response}");
             assert!(response.contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "RFC 6455's example: {response}");
             assert!(response.ends_with("\r\n\r\n"), "{response}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_shown_to_a_browser_and_to_nothing_else() {
+        use crate::wire::websocket::pages::{PageContent, PageHosts};
+        let content = PageContent { path: "/chat", media_type: "text/html", body: b"<p>" };
+        let pages = PageSet::new(PageHosts::Loopback, &[content]);
+        let policy = HandshakePolicy { pages, ..HandshakePolicy::default() };
+        for (request, status) in [
+            ("GET /chat HTTP/1.1\r\nHost: localhost:8081", "200"),
+            ("GET /chat?a=b HTTP/1.1\r\nHost: 127.0.0.1", "200"),
+            ("GET /chat HTTP/1.1\r\nHost: evil.example", "404"),
+            ("GET /chat/ HTTP/1.1\r\nHost: localhost", "404"),
+            ("POST /chat HTTP/1.1\r\nHost: localhost", "405"),
+            ("GET /chat HTTP/1.1\r\nHost: localhost\r\nHost: localhost", "400"),
+            ("GET /ws HTTP/1.1\r\nHost: localhost", "426"),
+        ] {
+            let mut out = Vec::new();
+            let handshake = answer(format!("{request}\r\n\r\n").as_bytes(), 2_048, &policy, &mut out);
+            assert_eq!(handshake == Handshake::Shown, status == "200", "{request}");
+            let text = String::from_utf8(out).expect("ASCII");
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {text}");
         }
     }
 

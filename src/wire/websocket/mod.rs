@@ -3,5 +3,6 @@
 pub(super) mod framer;
 pub(super) mod handshake;
 pub(super) mod http_refusal;
+pub(super) mod pages;
 pub(super) mod policy;
 pub(super) mod upgrade;

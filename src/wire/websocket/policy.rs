@@ -3,6 +3,7 @@
 //!
 //! Invariant: a client that is no browser sends no `Origin` and is never refused for it.
 
+use crate::wire::websocket::pages::PageSet;
 use tungstenite::http::Uri;
 
 /// The header in which a proxy names the client for whom it connects.
@@ -107,6 +108,8 @@ pub struct HandshakePolicy {
     pub origins: AllowedOrigins,
     /// The header that is kept for the driver.
     pub forwarded: ForwardedHeader,
+    /// What browsers are shown beside the protocols.
+    pub pages: PageSet,
 }
 
 #[cfg(test)]

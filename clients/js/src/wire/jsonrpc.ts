@@ -45,13 +45,14 @@ const number = (value: unknown): number => (typeof value === 'number' ? value : 
 /** The dialect of `/rpc`. `deviceFlag` is the number that the server keeps apart devices by, beside their ids. */
 export function jsonRpc(options: { deviceFlag?: number } = {}): Dialect {
   const deviceFlag = options.deviceFlag ?? 2;
+  const methods = new Map<unknown, string>();
   return {
     name: 'jsonrpc',
     path: '/rpc',
     heartbeatMs: 30_000,
     encode: (request, tag) => encode(request, tag, deviceFlag),
     decode,
-    describe,
+    describe: (frame) => describe(frame, methods),
   };
 }
 
@@ -339,10 +340,18 @@ const chunkOf = (params: Json) => ({
   isLast: params.streamFlag === 2,
 });
 
-function describe(frame: Uint8Array | string): Described {
+/** Requests whose methods are remembered, to name their answers. */
+const DESCRIBED_MAX = 1_000;
+
+function describe(frame: Uint8Array | string, methods: Map<unknown, string>): Described {
   const said = parse(frame);
   if (said === undefined) return { name: 'not JSON', fields: {} };
-  if (typeof said.method === 'string') return { name: said.method, fields: said.params ?? {} };
+  const tag = said.id === undefined ? '' : ` #${String(said.id)}`;
+  if (typeof said.method === 'string') {
+    if (methods.size >= DESCRIBED_MAX) methods.clear();
+    if (tag !== '') methods.set(said.id, said.method);
+    return { name: `${said.method}${tag}`, fields: said.params ?? {} };
+  }
   const outcome = said.error ? 'error' : 'result';
-  return { name: `${outcome} of ${String(said.id)}`, fields: said[outcome] ?? {} };
+  return { name: `${methods.get(said.id) ?? 'unknown'} ${outcome}${tag}`, fields: said[outcome] ?? {} };
 }

@@ -1,0 +1,2 @@
+// What Vite turns into the page beside its script.
+declare module "*.css";

@@ -1,0 +1,235 @@
+// The chat page in a real Chromium, against a real server: what people do, and what happens to them.
+//
+// Needs CHAT_SERVER (the server's binary) and Chromium. CHAT_PICTURES names a folder for screenshots.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { BINARY, CHROMIUM, DemoServer } from './server.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PATIENCE_MS = 20_000;
+const why = BINARY === undefined ? 'CHAT_SERVER is not set' : CHROMIUM === undefined ? 'there is no Chromium' : false;
+
+describe('the chat page', { skip: why, timeout: 240_000 }, () => {
+  const server = new DemoServer();
+  let browser;
+  let page;
+  let alice;
+  let bob;
+  const faults = [];
+  const requests = new Set();
+
+  /** A page in a window of its own, whose faults are collected. */
+  async function open(address = server.page, { width = 1280, height = 800, scheme = 'light' } = {}) {
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
+    const opened = await context.newPage();
+    opened.setDefaultTimeout(PATIENCE_MS);
+    opened.on('console', (message) => {
+      // What a browser itself says of a server that is gone is no fault of the page.
+      if (message.type() === 'error' && !/WebSocket connection to .* failed/.test(message.text())) faults.push(message.text());
+    });
+    opened.on('pageerror', (error) => faults.push(String(error)));
+    opened.on('request', (request) => requests.add(new URL(request.url()).host || request.url().slice(0, 5)));
+    await opened.goto(address);
+    return opened;
+  }
+
+  function person(of, name) {
+    const pane = of.getByRole('region', { name: `${name}'s messages` });
+    const field = pane.getByRole('textbox');
+    return {
+      pane,
+      field,
+      log: pane.getByRole('log'),
+      say: async (text) => {
+        await field.fill(text);
+        await field.press('Enter');
+      },
+      hears: (text) => pane.getByRole('log').getByText(text, { exact: true }).waitFor(),
+      is: (words) => pane.getByRole('status').getByText(words).waitFor(),
+      opens: (name) => pane.getByRole('navigation').getByRole('button', { name }).click(),
+    };
+  }
+
+  before(async () => {
+    await server.start();
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    page = await open();
+    alice = person(page, 'alice');
+    bob = person(page, 'bob');
+    await alice.is('Connected');
+    await bob.is('Connected');
+  });
+
+  after(async () => {
+    await browser?.close();
+    await server.remove();
+  });
+
+  test('says loudly that it is a demo', async () => {
+    assert.match(await page.getByRole('note').innerText(), /Demo.*without a password/);
+  });
+
+  test('two people talk across the protocols, and see what became of their messages', async () => {
+    await alice.say('hello in Protocol Buffers');
+    await bob.hears('hello in Protocol Buffers');
+    await bob.say('你好 in JSON-RPC');
+    await alice.hears('你好 in JSON-RPC');
+    await alice.log.getByText('read', { exact: true }).first().waitFor();
+    await alice.pane.getByText('online', { exact: true }).waitFor();
+  });
+
+  test('shows who is typing, and streams that grow', async () => {
+    // Typing is told once in a while, so a person has to type for a while.
+    await bob.field.pressSequentially('one two three', { delay: 200 });
+    await alice.pane.getByText('typing…').first().waitFor();
+    await bob.pane.getByRole('button', { name: 'Stream word by word' }).click();
+    await alice.hears('one two three');
+    await bob.hears('one two three');
+    assert.equal(await alice.log.locator('.bubble').filter({ hasText: 'one two three' }).count(), 1);
+  });
+
+  test('shows pictures', async () => {
+    const buffer = await page.screenshot();
+    await alice.pane.getByLabel('Picture file').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer });
+    await bob.log.getByRole('img').waitFor();
+    await alice.pane.getByLabel('Picture file').setInputFiles({ name: 'p.txt', mimeType: 'text/plain', buffer: Buffer.from('no') });
+    await alice.pane.getByText('This file is not a picture.').waitFor();
+  });
+
+  test('a revoked message is gone for both', async () => {
+    await alice.say('a slip of the tongue');
+    await bob.hears('a slip of the tongue');
+    await alice.pane.getByRole('button', { name: 'Revoke: a slip of the tongue' }).click();
+    await alice.hears('You revoked this message');
+    await bob.hears('This message was revoked');
+    assert.equal(await page.getByRole('log').getByText('a slip of the tongue').count(), 0);
+  });
+
+  test('a group has members, messages and counts of unread ones', async () => {
+    await bob.opens(/^team/);
+    await bob.say('all hands');
+    await alice.pane.getByRole('navigation').getByText('1 unread').waitFor();
+    await alice.opens(/^team/);
+    await alice.hears('all hands');
+    assert.equal(await alice.pane.getByText('unread').count(), 0);
+    await alice.pane.getByRole('button', { name: 'Members' }).click();
+    await alice.pane.getByRole('list', { name: 'Members' }).getByText('dave').waitFor();
+    await alice.opens(/^bob/);
+    await bob.opens(/^alice/);
+    const late = await open(`${server.page}?only=alice`);
+    await person(late, 'alice').hears('hello in Protocol Buffers');
+    await late.waitForTimeout(500);
+    assert.equal(await late.getByText('unread').count(), 0, 'what was read stays read');
+    await late.context().close();
+  });
+
+  test('every frame is on the wire, decoded, and no token is', async () => {
+    const wire = page.getByRole('region', { name: 'The wire' });
+    await wire.getByRole('combobox').selectOption('alice');
+    await wire.getByRole('button', { name: /SEND_MSG_REQ/ }).first().click();
+    assert.match(await wire.getByLabel('Decoded').first().innerText(), /"receiverId": "bob"/);
+    assert.match(await wire.getByLabel('Bytes').first().innerText(), /^08 c8 01/);
+    await wire.getByRole('combobox').selectOption('');
+    await wire.getByRole('button', { name: /recv/ }).first().waitFor();
+    const token = /eyJ[\w-]+\.eyJ/;
+    assert.doesNotMatch(await wire.innerText(), token);
+  });
+
+  test('offline on purpose: what is written waits, and goes out', async () => {
+    await alice.pane.getByRole('button', { name: 'Go offline' }).click();
+    await alice.is('Offline on purpose');
+    await bob.pane.getByText(/last seen|offline/).first().waitFor();
+    await alice.say('written offline');
+    await alice.log.getByText('waiting to be sent').waitFor();
+    await bob.say('sent meanwhile');
+    await alice.pane.getByRole('button', { name: 'Connect again' }).click();
+    await alice.is('Connected');
+    await alice.hears('sent meanwhile');
+    await bob.hears('written offline');
+  });
+
+  test('kill -9 and back: both say so, and nothing is lost or doubled', async () => {
+    await server.kill();
+    await alice.is(/No connection|Reconnecting/);
+    await bob.is(/No connection|Reconnecting/);
+    await alice.say('into the dark');
+    await bob.say('me too');
+    await server.start();
+    await alice.is('Connected');
+    await bob.is('Connected');
+    for (const text of ['into the dark', 'me too', 'written offline', 'hello in Protocol Buffers']) {
+      await alice.hears(text);
+      await bob.hears(text);
+      for (const it of [alice, bob]) assert.equal(await it.log.getByText(text, { exact: true }).count(), 1, text);
+    }
+    assert.equal(await page.getByText('waiting to be sent').count(), 0);
+  });
+
+  test('history is read back as one scrolls', async () => {
+    for (let at = 0; at < 50; at += 1) await alice.say(`line ${at}`);
+    await bob.hears('line 49');
+    const other = await open();
+    const late = person(other, 'bob');
+    await late.hears('line 49');
+    assert.equal(await late.log.getByText('hello in Protocol Buffers').count(), 0);
+    await late.log.evaluate((box) => box.scrollTo(0, 0));
+    await late.hears('line 1');
+    await late.log.evaluate((box) => box.scrollTo(0, 0));
+    await late.hears('hello in Protocol Buffers');
+    await late.hears('This message was revoked');
+    await other.context().close();
+  });
+
+  test('one person a window', async () => {
+    const other = await open(`${server.page}?only=carol&protocol=binary`);
+    const carol = person(other, 'carol');
+    await carol.is('Connected');
+    await carol.opens(/^alice/);
+    await carol.say('from another window');
+    await alice.pane.getByText('from another window').first().waitFor();
+    await other.context().close();
+  });
+
+  test('works with the keyboard alone', async () => {
+    await alice.field.focus();
+    await page.keyboard.type('typed');
+    await page.keyboard.press('Shift+Enter');
+    await page.keyboard.type('in two lines');
+    await page.keyboard.press('Enter');
+    await bob.log.getByText('typed\nin two lines').waitFor();
+    await page.keyboard.press('Tab');
+    assert.match(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), /Stream/);
+  });
+
+  test('axe finds nothing serious, in any theme and size; and these are the pictures', async () => {
+    for (const scheme of ['light', 'dark']) {
+      for (const [width, height] of [[1280, 800], [400, 800], [2560, 1300]]) {
+        const shown = await open(server.page, { width, height, scheme });
+        await person(shown, 'alice').is('Connected');
+        await shown.waitForTimeout(300);
+        await shown.evaluate(AXE);
+        const { violations } = await shown.evaluate(() => globalThis.axe.run());
+        const serious = violations.filter((it) => it.impact === 'serious' || it.impact === 'critical');
+        const told = serious.map((it) => `${it.id}: ${it.nodes.map((node) => node.html.slice(0, 120)).join(' | ')}`);
+        assert.deepEqual(told, [], `${width} ${scheme}`);
+        const isWide = await shown.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+        assert.equal(isWide, false, `${width}: the page is wider than its window`);
+        if (process.env.CHAT_PICTURES) {
+          await shown.screenshot({ path: join(process.env.CHAT_PICTURES, `chat-${width}-${scheme}.png`) });
+        }
+        await shown.context().close();
+      }
+    }
+  });
+
+  test('no error on any console, and no request to anybody else', () => {
+    assert.deepEqual(faults, []);
+    const own = new URL(server.page).host;
+    assert.deepEqual([...requests].filter((host) => host !== own && host !== 'data:'), []);
+  });
+});
