@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file im.proto.
  */
 export const file_im: GenFile = /*@__PURE__*/
-  fileDesc("CghpbS5wcm90bxICaW0iZwoQV2ViU29ja2V0TWVzc2FnZRIgCgdjb21tYW5kGAEgASgOMg8uaW0uQ29tbWFuZFR5cGUSEAoIc2VxdWVuY2UYAiABKA0SDAoEYm9keRgDIAEoDBIRCgl0aW1lc3RhbXAYBCABKAMiPwoLQXV0aFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRINCgV0b2tlbhgCIAEoCRIQCghwbGF0Zm9ybRgDIAEoCSJqCgxBdXRoUmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkSDwoHbWF4X3NlcRgDIAEoAxITCgtpbmJveF9lcG9jaBgPIAEoBCInChBIZWFydGJlYXRSZXF1ZXN0EhMKC2NsaWVudF90aW1lGAEgASgDIigKEUhlYXJ0YmVhdFJlc3BvbnNlEhMKC3NlcnZlcl90aW1lGAEgASgDIpgCChJTZW5kTWVzc2FnZVJlcXVlc3QSFQoNY2xpZW50X21zZ19pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEQoJc2VuZGVyX2lkGAMgASgJEhMKC3JlY2VpdmVyX2lkGAQgASgJEhAKCGdyb3VwX2lkGAUgASgJEhQKDG1lc3NhZ2VfdHlwZRgGIAEoBRIPCgdjb250ZW50GAcgASgMEhEKCXNlbmRfdGltZRgIIAEoAxIwCgVleHRyYRgKIAMoCzIhLmltLlNlbmRNZXNzYWdlUmVxdWVzdC5FeHRyYUVudHJ5GiwKCkV4dHJhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKBAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRISCgptZXNzYWdlX2lkGAMgASgJEgsKA3NlcRgEIAEoAxITCgtzZXJ2ZXJfdGltZRgFIAEoAyLAAgoLUHVzaE1lc3NhZ2USEgoKbWVzc2FnZV9pZBgBIAEoCRIVCg1jbGllbnRfbXNnX2lkGAIgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgDIAEoCRIRCglzZW5kZXJfaWQYBCABKAkSEwoLcmVjZWl2ZXJfaWQYBSABKAkSEAoIZ3JvdXBfaWQYBiABKAkSFAoMbWVzc2FnZV90eXBlGAcgASgFEg8KB2NvbnRlbnQYCCABKAwSEQoJc2VuZF90aW1lGAkgASgDEhMKC3NlcnZlcl90aW1lGAogASgDEgsKA3NlcRgLIAEoAxIpCgVleHRyYRgPIAMoCzIaLmltLlB1c2hNZXNzYWdlLkV4dHJhRW50cnkaLAoKRXh0cmFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi0KCk1lc3NhZ2VBY2sSEgoKbWVzc2FnZV9pZBgBIAEoCRILCgNzZXEYAiABKAMiPgoLU3luY1JlcXVlc3QSDwoHbWluX3NlcRgBIAEoAxIPCgdtYXhfc2VxGAIgASgDEg0KBWxpbWl0GAMgASgFIpEBCgxTeW5jUmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkSIQoIbWVzc2FnZXMYAyADKAsyDy5pbS5QdXNoTWVzc2FnZRIWCg5zZXJ2ZXJfbWF4X3NlcRgEIAEoAxIQCghoYXNfbW9yZRgFIAEoCCJCChJSZWFkUmVjZWlwdFJlcXVlc3QSEwoLbWVzc2FnZV9pZHMYASADKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJIksKE1JlYWRSZWNlaXB0UmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkiYwoPUmVhZFJlY2VpcHRQdXNoEhMKC21lc3NhZ2VfaWRzGAEgAygJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhEKCXJlYWRfdGltZRgEIAEoAyI+ChNUeXBpbmdTdGF0dXNSZXF1ZXN0EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIOCgZzdGF0dXMYAiABKAUiTAoQVHlwaW5nU3RhdHVzUHVzaBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZzdGF0dXMYAyABKAUiQwoUUmV2b2tlTWVzc2FnZVJlcXVlc3QSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkiTQoVUmV2b2tlTWVzc2FnZVJlc3BvbnNlEiEKCmVycm9yX2NvZGUYASABKA4yDS5pbS5FcnJvckNvZGUSEQoJZXJyb3JfbXNnGAIgASgJImoKEVJldm9rZU1lc3NhZ2VQdXNoEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJEhIKCnJldm9rZWRfYnkYAyABKAkSFAoMcmV2b2tlZF90aW1lGAQgASgDIjMKD1ByZXNlbmNlUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCRIOCgZhY3Rpb24YAiABKAUiawoQUHJlc2VuY2VSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIhCgZzdGF0ZXMYAyADKAsyES5pbS5QcmVzZW5jZVN0YXRlIkMKDVByZXNlbmNlU3RhdGUSDwoHdXNlcl9pZBgBIAEoCRIOCgZvbmxpbmUYAiABKAgSEQoJbGFzdF9zZWVuGAMgASgDIjkKFENvbnZlcnNhdGlvbnNSZXF1ZXN0EhIKCmJlZm9yZV9zZXEYASABKAMSDQoFbGltaXQYAiABKAUiiwEKFUNvbnZlcnNhdGlvbnNSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIqCg1jb252ZXJzYXRpb25zGAMgAygLMhMuaW0uQ29udmVyc2F0aW9uUm93EhAKCGhhc19tb3JlGAQgASgIIrgBCg9Db252ZXJzYXRpb25Sb3cSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSEAoIZ3JvdXBfaWQYAyABKAkSHQoEbGFzdBgEIAEoCzIPLmltLlB1c2hNZXNzYWdlEhAKCGxhc3Rfc2VxGAUgASgDEg4KBnVucmVhZBgGIAEoAxIUCgxyZWFkX3Rocm91Z2gYByABKAMSEgoKbmV3ZXN0X3NlcRgIIAEoAyI7Cg9NYXJrUmVhZFJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEg8KB3Rocm91Z2gYAiABKAMiSAoQTWFya1JlYWRSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCSKVAQoOSGlzdG9yeVJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhYKCWFmdGVyX3NlcRgCIAEoA0gAiAEBEhcKCmJlZm9yZV9zZXEYAyABKANIAYgBARINCgVsaW1pdBgEIAEoBRINCgV0b3BpYxgFIAEoCUIMCgpfYWZ0ZXJfc2VxQg0KC19iZWZvcmVfc2VxIqgBCg9IaXN0b3J5UmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkSJAoIbWVzc2FnZXMYAyADKAsyEi5pbS5IaXN0b3J5TWVzc2FnZRISCgpuZXdlc3Rfc2VxGAQgASgDEhAKCGhhc19tb3JlGAUgASgIEhMKC3JlYWNoZWRfc2VxGAYgASgDIkwKDkhpc3RvcnlNZXNzYWdlEhgKEGNvbnZlcnNhdGlvbl9zZXEYASABKAMSIAoHbWVzc2FnZRgCIAEoCzIPLmltLlB1c2hNZXNzYWdlIosBCgdQcm9maWxlEgwKBG5hbWUYASABKAkSDgoGYXZhdGFyGAIgASgJEi8KCmF0dHJpYnV0ZXMYAyADKAsyGy5pbS5Qcm9maWxlLkF0dHJpYnV0ZXNFbnRyeRoxCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJCChBHcm91cEluZm9SZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEg0KBWFmdGVyGAIgASgJEg0KBWxpbWl0GAMgASgFIvYBChFHcm91cEluZm9SZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIQCghncm91cF9pZBgDIAEoCRIQCghvd25lcl9pZBgEIAEoCRIPCgdjcmVhdGVkGAUgASgDEhQKDG1lbWJlcl9jb3VudBgGIAEoAxISCgpuZXdlc3Rfc2VxGAcgASgDEhwKB3Byb2ZpbGUYCCABKAsyCy5pbS5Qcm9maWxlEgwKBGpvaW4YCSABKAkSIAoHbWVtYmVycxgKIAMoCzIPLmltLkdyb3VwTWVtYmVyIkEKC0dyb3VwTWVtYmVyEg8KB3VzZXJfaWQYASABKAkSDAoEcm9sZRgCIAEoCRITCgttdXRlZF91bnRpbBgDIAEoAyJEChNHcm91cE1lbWJlcnNSZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEgsKA2FkZBgCIAMoCRIOCgZyZW1vdmUYAyADKAkifQoSR3JvdXBNZW1iZXJSZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoEcm9sZRgDIAEoCUgAiAEBEhgKC211dGVkX3VudGlsGAQgASgDSAGIAQFCBwoFX3JvbGVCDgoMX211dGVkX3VudGlsIqMBChNHcm91cFByb2ZpbGVSZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARITCgZhdmF0YXIYAyABKAlIAYgBARIiCgphdHRyaWJ1dGVzGAQgASgLMg4uaW0uQXR0cmlidXRlcxIRCgRqb2luGAUgASgJSAKIAQFCBwoFX25hbWVCCQoHX2F2YXRhckIHCgVfam9pbiJqCgpBdHRyaWJ1dGVzEiwKB2VudHJpZXMYASADKAsyGy5pbS5BdHRyaWJ1dGVzLkVudHJpZXNFbnRyeRouCgxFbnRyaWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIgCgxHcm91cFJlcXVlc3QSEAoIZ3JvdXBfaWQYASABKAkiRgoUR3JvdXBSZXF1ZXN0c1JlcXVlc3QSEAoIZ3JvdXBfaWQYASABKAkSDQoFYWZ0ZXIYAiABKAkSDQoFbGltaXQYAyABKAUiggEKFUdyb3VwUmVxdWVzdHNSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIhCghyZXF1ZXN0cxgDIAMoCzIPLmltLkpvaW5SZXF1ZXN0EhAKCGhhc19tb3JlGAQgASgIIiwKC0pvaW5SZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSDAoEdGltZRgCIAEoAyJHChJHcm91cEFuc3dlclJlcXVlc3QSEAoIZ3JvdXBfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZhbnN3ZXIYAyABKAkiSwoTR3JvdXBDaGFuZ2VSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCSIhCg5Qcm9maWxlUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJInYKD1Byb2ZpbGVSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhwKB3Byb2ZpbGUYBCABKAsyCy5pbS5Qcm9maWxlIjEKEVNldFByb2ZpbGVSZXF1ZXN0EhwKB3Byb2ZpbGUYASABKAsyCy5pbS5Qcm9maWxlIj0KClF1aWV0SG91cnMSDAoEZnJvbRgBIAEoDRINCgV1bnRpbBgCIAEoDRISCgp1dGNfb2Zmc2V0GAMgASgRIqcBChVEZXZpY2VSZWdpc3RlclJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEhAKCHByb3ZpZGVyGAIgASgJEg0KBXRva2VuGAMgASgJEg4KBnAyNTZkaBgEIAEoCRIMCgRhdXRoGAUgASgJEg4KBmxvY2FsZRgGIAEoCRINCgVtdXRlZBgHIAEoCBIdCgVxdWlldBgIIAEoCzIOLmltLlF1aWV0SG91cnMiLAoXRGV2aWNlVW5yZWdpc3RlclJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhAKDkRldmljZXNSZXF1ZXN0InUKEFJlZ2lzdGVyZWREZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEhAKCHByb3ZpZGVyGAIgASgJEg4KBmxvY2FsZRgDIAEoCRINCgVtdXRlZBgEIAEoCBIdCgVxdWlldBgFIAEoCzIOLmltLlF1aWV0SG91cnMibgoPRGV2aWNlc1Jlc3BvbnNlEiEKCmVycm9yX2NvZGUYASABKA4yDS5pbS5FcnJvckNvZGUSEQoJZXJyb3JfbXNnGAIgASgJEiUKB2RldmljZXMYAyADKAsyFC5pbS5SZWdpc3RlcmVkRGV2aWNlIjYKE0tpY2tPdXROb3RpZmljYXRpb24SDgoGcmVhc29uGAEgASgFEg8KB21lc3NhZ2UYAiABKAkiRwoPVW5rbm93blJlc3BvbnNlEiEKCmVycm9yX2NvZGUYASABKA4yDS5pbS5FcnJvckNvZGUSEQoJZXJyb3JfbXNnGAIgASgJKsQLCgtDb21tYW5kVHlwZRIPCgtDTURfVU5LTk9XThAAEhUKEUNNRF9IRUFSVEJFQVRfUkVREAUSFQoRQ01EX0hFQVJUQkVBVF9SU1AQBhIQCgxDTURfQVVUSF9SRVEQZBIQCgxDTURfQVVUSF9SU1AQZRISCg5DTURfUkVBVVRIX1JFURBmEhIKDkNNRF9SRUFVVEhfUlNQEGcSEAoMQ01EX0tJQ0tfT1VUEGgSFQoQQ01EX1NFTkRfTVNHX1JFURDIARIVChBDTURfU0VORF9NU0dfUlNQEMkBEhEKDENNRF9QVVNIX01TRxDKARIQCgtDTURfTVNHX0FDSxDLARIXChJDTURfUkVWT0tFX01TR19SRVEQzQESFwoSQ01EX1JFVk9LRV9NU0dfUlNQEM4BEhgKE0NNRF9SRVZPS0VfTVNHX1BVU0gQzwESEQoMQ01EX1NZTkNfUkVREKwCEhEKDENNRF9TWU5DX1JTUBCtAhIVChBDTURfUFJFU0VOQ0VfUkVREJADEhUKEENNRF9QUkVTRU5DRV9SU1AQkQMSFgoRQ01EX1BSRVNFTkNFX1BVU0gQkgMSGQoUQ01EX1JFQURfUkVDRUlQVF9SRVEQ9AMSGQoUQ01EX1JFQURfUkVDRUlQVF9SU1AQ9QMSGgoVQ01EX1JFQURfUkVDRUlQVF9QVVNIEPYDEhoKFUNNRF9UWVBJTkdfU1RBVFVTX1JFURDYBBIbChZDTURfVFlQSU5HX1NUQVRVU19QVVNIENkEEhoKFUNNRF9DT05WRVJTQVRJT05TX1JFURC8BRIaChVDTURfQ09OVkVSU0FUSU9OU19SU1AQvQUSFgoRQ01EX01BUktfUkVBRF9SRVEQvgUSFgoRQ01EX01BUktfUkVBRF9SU1AQvwUSFAoPQ01EX0hJU1RPUllfUkVREMAFEhQKD0NNRF9ISVNUT1JZX1JTUBDBBRIXChJDTURfR1JPVVBfSU5GT19SRVEQ0AUSFwoSQ01EX0dST1VQX0lORk9fUlNQENEFEhoKFUNNRF9HUk9VUF9NRU1CRVJTX1JFURDSBRIaChVDTURfR1JPVVBfTUVNQkVSU19SU1AQ0wUSGQoUQ01EX0dST1VQX01FTUJFUl9SRVEQ1AUSGQoUQ01EX0dST1VQX01FTUJFUl9SU1AQ1QUSGgoVQ01EX0dST1VQX1BST0ZJTEVfUkVRENYFEhoKFUNNRF9HUk9VUF9QUk9GSUxFX1JTUBDXBRIYChNDTURfR1JPVVBfTEVBVkVfUkVRENgFEhgKE0NNRF9HUk9VUF9MRUFWRV9SU1AQ2QUSFwoSQ01EX0dST1VQX0pPSU5fUkVRENoFEhcKEkNNRF9HUk9VUF9KT0lOX1JTUBDbBRIbChZDTURfR1JPVVBfRElTU09MVkVfUkVRENwFEhsKFkNNRF9HUk9VUF9ESVNTT0xWRV9SU1AQ3QUSFAoPQ01EX1BST0ZJTEVfUkVREOAFEhQKD0NNRF9QUk9GSUxFX1JTUBDhBRIYChNDTURfU0VUX1BST0ZJTEVfUkVREOIFEhgKE0NNRF9TRVRfUFJPRklMRV9SU1AQ4wUSGwoWQ01EX0dST1VQX1JFUVVFU1RTX1JFURDkBRIbChZDTURfR1JPVVBfUkVRVUVTVFNfUlNQEOUFEhkKFENNRF9HUk9VUF9BTlNXRVJfUkVREOYFEhkKFENNRF9HUk9VUF9BTlNXRVJfUlNQEOcFEhwKF0NNRF9ERVZJQ0VfUkVHSVNURVJfUkVREO4FEhwKF0NNRF9ERVZJQ0VfUkVHSVNURVJfUlNQEO8FEh4KGUNNRF9ERVZJQ0VfVU5SRUdJU1RFUl9SRVEQ8AUSHgoZQ01EX0RFVklDRV9VTlJFR0lTVEVSX1JTUBDxBRIUCg9DTURfREVWSUNFU19SRVEQ8gUSFAoPQ01EX0RFVklDRVNfUlNQEPMFKvgBCglFcnJvckNvZGUSDwoLRVJSX1NVQ0NFU1MQABIPCgtFUlJfVU5LTk9XThABEhUKEUVSUl9JTlZBTElEX1BBUkFNEAISEwoPRVJSX0FVVEhfRkFJTEVEEGQSFQoRRVJSX1RPS0VOX0VYUElSRUQQZRIZChVFUlJfUEVSTUlTU0lPTl9ERU5JRUQQZhIWChJFUlJfVVNFUl9OT1RfRVhJU1QQZxIaChVFUlJfTUVTU0FHRV9UT09fTEFSR0UQyAESFgoRRVJSX1NFTkRfVE9PX0ZBU1QQyQESHwoaRVJSX0NPTlZFUlNBVElPTl9OT1RfRVhJU1QQygFiBnByb3RvMw");
+  fileDesc("CghpbS5wcm90bxICaW0iZwoQV2ViU29ja2V0TWVzc2FnZRIgCgdjb21tYW5kGAEgASgOMg8uaW0uQ29tbWFuZFR5cGUSEAoIc2VxdWVuY2UYAiABKA0SDAoEYm9keRgDIAEoDBIRCgl0aW1lc3RhbXAYBCABKAMiPwoLQXV0aFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRINCgV0b2tlbhgCIAEoCRIQCghwbGF0Zm9ybRgDIAEoCSJqCgxBdXRoUmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkSDwoHbWF4X3NlcRgDIAEoAxITCgtpbmJveF9lcG9jaBgPIAEoBCInChBIZWFydGJlYXRSZXF1ZXN0EhMKC2NsaWVudF90aW1lGAEgASgDIigKEUhlYXJ0YmVhdFJlc3BvbnNlEhMKC3NlcnZlcl90aW1lGAEgASgDIpgCChJTZW5kTWVzc2FnZVJlcXVlc3QSFQoNY2xpZW50X21zZ19pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEQoJc2VuZGVyX2lkGAMgASgJEhMKC3JlY2VpdmVyX2lkGAQgASgJEhAKCGdyb3VwX2lkGAUgASgJEhQKDG1lc3NhZ2VfdHlwZRgGIAEoBRIPCgdjb250ZW50GAcgASgMEhEKCXNlbmRfdGltZRgIIAEoAxIwCgVleHRyYRgKIAMoCzIhLmltLlNlbmRNZXNzYWdlUmVxdWVzdC5FeHRyYUVudHJ5GiwKCkV4dHJhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKBAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRISCgptZXNzYWdlX2lkGAMgASgJEgsKA3NlcRgEIAEoAxITCgtzZXJ2ZXJfdGltZRgFIAEoAyLAAgoLUHVzaE1lc3NhZ2USEgoKbWVzc2FnZV9pZBgBIAEoCRIVCg1jbGllbnRfbXNnX2lkGAIgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgDIAEoCRIRCglzZW5kZXJfaWQYBCABKAkSEwoLcmVjZWl2ZXJfaWQYBSABKAkSEAoIZ3JvdXBfaWQYBiABKAkSFAoMbWVzc2FnZV90eXBlGAcgASgFEg8KB2NvbnRlbnQYCCABKAwSEQoJc2VuZF90aW1lGAkgASgDEhMKC3NlcnZlcl90aW1lGAogASgDEgsKA3NlcRgLIAEoAxIpCgVleHRyYRgPIAMoCzIaLmltLlB1c2hNZXNzYWdlLkV4dHJhRW50cnkaLAoKRXh0cmFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi0KCk1lc3NhZ2VBY2sSEgoKbWVzc2FnZV9pZBgBIAEoCRILCgNzZXEYAiABKAMiPgoLU3luY1JlcXVlc3QSDwoHbWluX3NlcRgBIAEoAxIPCgdtYXhfc2VxGAIgASgDEg0KBWxpbWl0GAMgASgFIpEBCgxTeW5jUmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkSIQoIbWVzc2FnZXMYAyADKAsyDy5pbS5QdXNoTWVzc2FnZRIWCg5zZXJ2ZXJfbWF4X3NlcRgEIAEoAxIQCghoYXNfbW9yZRgFIAEoCCJCChJSZWFkUmVjZWlwdFJlcXVlc3QSEwoLbWVzc2FnZV9pZHMYASADKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJIksKE1JlYWRSZWNlaXB0UmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkiYwoPUmVhZFJlY2VpcHRQdXNoEhMKC21lc3NhZ2VfaWRzGAEgAygJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhEKCXJlYWRfdGltZRgEIAEoAyI+ChNUeXBpbmdTdGF0dXNSZXF1ZXN0EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCRIOCgZzdGF0dXMYAiABKAUiTAoQVHlwaW5nU3RhdHVzUHVzaBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZzdGF0dXMYAyABKAUiQwoUUmV2b2tlTWVzc2FnZVJlcXVlc3QSEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkiTQoVUmV2b2tlTWVzc2FnZVJlc3BvbnNlEiEKCmVycm9yX2NvZGUYASABKA4yDS5pbS5FcnJvckNvZGUSEQoJZXJyb3JfbXNnGAIgASgJImoKEVJldm9rZU1lc3NhZ2VQdXNoEhIKCm1lc3NhZ2VfaWQYASABKAkSFwoPY29udmVyc2F0aW9uX2lkGAIgASgJEhIKCnJldm9rZWRfYnkYAyABKAkSFAoMcmV2b2tlZF90aW1lGAQgASgDIjMKD1ByZXNlbmNlUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCRIOCgZhY3Rpb24YAiABKAUiawoQUHJlc2VuY2VSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIhCgZzdGF0ZXMYAyADKAsyES5pbS5QcmVzZW5jZVN0YXRlIkMKDVByZXNlbmNlU3RhdGUSDwoHdXNlcl9pZBgBIAEoCRIOCgZvbmxpbmUYAiABKAgSEQoJbGFzdF9zZWVuGAMgASgDIjkKFENvbnZlcnNhdGlvbnNSZXF1ZXN0EhIKCmJlZm9yZV9zZXEYASABKAMSDQoFbGltaXQYAiABKAUiiwEKFUNvbnZlcnNhdGlvbnNSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIqCg1jb252ZXJzYXRpb25zGAMgAygLMhMuaW0uQ29udmVyc2F0aW9uUm93EhAKCGhhc19tb3JlGAQgASgIIrgBCg9Db252ZXJzYXRpb25Sb3cSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSEAoIZ3JvdXBfaWQYAyABKAkSHQoEbGFzdBgEIAEoCzIPLmltLlB1c2hNZXNzYWdlEhAKCGxhc3Rfc2VxGAUgASgDEg4KBnVucmVhZBgGIAEoAxIUCgxyZWFkX3Rocm91Z2gYByABKAMSEgoKbmV3ZXN0X3NlcRgIIAEoAyI7Cg9NYXJrUmVhZFJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEg8KB3Rocm91Z2gYAiABKAMiSAoQTWFya1JlYWRSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCSI4CgxDbGVhclJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEg8KB3Rocm91Z2gYAiABKAMiRQoNQ2xlYXJSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCSKVAQoOSGlzdG9yeVJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhYKCWFmdGVyX3NlcRgCIAEoA0gAiAEBEhcKCmJlZm9yZV9zZXEYAyABKANIAYgBARINCgVsaW1pdBgEIAEoBRINCgV0b3BpYxgFIAEoCUIMCgpfYWZ0ZXJfc2VxQg0KC19iZWZvcmVfc2VxIqgBCg9IaXN0b3J5UmVzcG9uc2USIQoKZXJyb3JfY29kZRgBIAEoDjINLmltLkVycm9yQ29kZRIRCgllcnJvcl9tc2cYAiABKAkSJAoIbWVzc2FnZXMYAyADKAsyEi5pbS5IaXN0b3J5TWVzc2FnZRISCgpuZXdlc3Rfc2VxGAQgASgDEhAKCGhhc19tb3JlGAUgASgIEhMKC3JlYWNoZWRfc2VxGAYgASgDIkwKDkhpc3RvcnlNZXNzYWdlEhgKEGNvbnZlcnNhdGlvbl9zZXEYASABKAMSIAoHbWVzc2FnZRgCIAEoCzIPLmltLlB1c2hNZXNzYWdlIosBCgdQcm9maWxlEgwKBG5hbWUYASABKAkSDgoGYXZhdGFyGAIgASgJEi8KCmF0dHJpYnV0ZXMYAyADKAsyGy5pbS5Qcm9maWxlLkF0dHJpYnV0ZXNFbnRyeRoxCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJCChBHcm91cEluZm9SZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEg0KBWFmdGVyGAIgASgJEg0KBWxpbWl0GAMgASgFIvYBChFHcm91cEluZm9SZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIQCghncm91cF9pZBgDIAEoCRIQCghvd25lcl9pZBgEIAEoCRIPCgdjcmVhdGVkGAUgASgDEhQKDG1lbWJlcl9jb3VudBgGIAEoAxISCgpuZXdlc3Rfc2VxGAcgASgDEhwKB3Byb2ZpbGUYCCABKAsyCy5pbS5Qcm9maWxlEgwKBGpvaW4YCSABKAkSIAoHbWVtYmVycxgKIAMoCzIPLmltLkdyb3VwTWVtYmVyIkEKC0dyb3VwTWVtYmVyEg8KB3VzZXJfaWQYASABKAkSDAoEcm9sZRgCIAEoCRITCgttdXRlZF91bnRpbBgDIAEoAyJEChNHcm91cE1lbWJlcnNSZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEgsKA2FkZBgCIAMoCRIOCgZyZW1vdmUYAyADKAkifQoSR3JvdXBNZW1iZXJSZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoEcm9sZRgDIAEoCUgAiAEBEhgKC211dGVkX3VudGlsGAQgASgDSAGIAQFCBwoFX3JvbGVCDgoMX211dGVkX3VudGlsIqMBChNHcm91cFByb2ZpbGVSZXF1ZXN0EhAKCGdyb3VwX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARITCgZhdmF0YXIYAyABKAlIAYgBARIiCgphdHRyaWJ1dGVzGAQgASgLMg4uaW0uQXR0cmlidXRlcxIRCgRqb2luGAUgASgJSAKIAQFCBwoFX25hbWVCCQoHX2F2YXRhckIHCgVfam9pbiJqCgpBdHRyaWJ1dGVzEiwKB2VudHJpZXMYASADKAsyGy5pbS5BdHRyaWJ1dGVzLkVudHJpZXNFbnRyeRouCgxFbnRyaWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIgCgxHcm91cFJlcXVlc3QSEAoIZ3JvdXBfaWQYASABKAkiRgoUR3JvdXBSZXF1ZXN0c1JlcXVlc3QSEAoIZ3JvdXBfaWQYASABKAkSDQoFYWZ0ZXIYAiABKAkSDQoFbGltaXQYAyABKAUiggEKFUdyb3VwUmVxdWVzdHNSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIhCghyZXF1ZXN0cxgDIAMoCzIPLmltLkpvaW5SZXF1ZXN0EhAKCGhhc19tb3JlGAQgASgIIiwKC0pvaW5SZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSDAoEdGltZRgCIAEoAyJHChJHcm91cEFuc3dlclJlcXVlc3QSEAoIZ3JvdXBfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZhbnN3ZXIYAyABKAkiSwoTR3JvdXBDaGFuZ2VSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCSIhCg5Qcm9maWxlUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJInYKD1Byb2ZpbGVSZXNwb25zZRIhCgplcnJvcl9jb2RlGAEgASgOMg0uaW0uRXJyb3JDb2RlEhEKCWVycm9yX21zZxgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEhwKB3Byb2ZpbGUYBCABKAsyCy5pbS5Qcm9maWxlIjEKEVNldFByb2ZpbGVSZXF1ZXN0EhwKB3Byb2ZpbGUYASABKAsyCy5pbS5Qcm9maWxlIj0KClF1aWV0SG91cnMSDAoEZnJvbRgBIAEoDRINCgV1bnRpbBgCIAEoDRISCgp1dGNfb2Zmc2V0GAMgASgRIqcBChVEZXZpY2VSZWdpc3RlclJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEhAKCHByb3ZpZGVyGAIgASgJEg0KBXRva2VuGAMgASgJEg4KBnAyNTZkaBgEIAEoCRIMCgRhdXRoGAUgASgJEg4KBmxvY2FsZRgGIAEoCRINCgVtdXRlZBgHIAEoCBIdCgVxdWlldBgIIAEoCzIOLmltLlF1aWV0SG91cnMiLAoXRGV2aWNlVW5yZWdpc3RlclJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhAKDkRldmljZXNSZXF1ZXN0InUKEFJlZ2lzdGVyZWREZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEhAKCHByb3ZpZGVyGAIgASgJEg4KBmxvY2FsZRgDIAEoCRINCgVtdXRlZBgEIAEoCBIdCgVxdWlldBgFIAEoCzIOLmltLlF1aWV0SG91cnMibgoPRGV2aWNlc1Jlc3BvbnNlEiEKCmVycm9yX2NvZGUYASABKA4yDS5pbS5FcnJvckNvZGUSEQoJZXJyb3JfbXNnGAIgASgJEiUKB2RldmljZXMYAyADKAsyFC5pbS5SZWdpc3RlcmVkRGV2aWNlIjYKE0tpY2tPdXROb3RpZmljYXRpb24SDgoGcmVhc29uGAEgASgFEg8KB21lc3NhZ2UYAiABKAkiRwoPVW5rbm93blJlc3BvbnNlEiEKCmVycm9yX2NvZGUYASABKA4yDS5pbS5FcnJvckNvZGUSEQoJZXJyb3JfbXNnGAIgASgJKsAMCgtDb21tYW5kVHlwZRIPCgtDTURfVU5LTk9XThAAEhUKEUNNRF9IRUFSVEJFQVRfUkVREAUSFQoRQ01EX0hFQVJUQkVBVF9SU1AQBhIQCgxDTURfQVVUSF9SRVEQZBIQCgxDTURfQVVUSF9SU1AQZRISCg5DTURfUkVBVVRIX1JFURBmEhIKDkNNRF9SRUFVVEhfUlNQEGcSEAoMQ01EX0tJQ0tfT1VUEGgSFQoQQ01EX1NFTkRfTVNHX1JFURDIARIVChBDTURfU0VORF9NU0dfUlNQEMkBEhEKDENNRF9QVVNIX01TRxDKARIQCgtDTURfTVNHX0FDSxDLARIXChJDTURfUkVWT0tFX01TR19SRVEQzQESFwoSQ01EX1JFVk9LRV9NU0dfUlNQEM4BEhgKE0NNRF9SRVZPS0VfTVNHX1BVU0gQzwESEQoMQ01EX1NZTkNfUkVREKwCEhEKDENNRF9TWU5DX1JTUBCtAhIVChBDTURfUFJFU0VOQ0VfUkVREJADEhUKEENNRF9QUkVTRU5DRV9SU1AQkQMSFgoRQ01EX1BSRVNFTkNFX1BVU0gQkgMSGQoUQ01EX1JFQURfUkVDRUlQVF9SRVEQ9AMSGQoUQ01EX1JFQURfUkVDRUlQVF9SU1AQ9QMSGgoVQ01EX1JFQURfUkVDRUlQVF9QVVNIEPYDEhoKFUNNRF9UWVBJTkdfU1RBVFVTX1JFURDYBBIbChZDTURfVFlQSU5HX1NUQVRVU19QVVNIENkEEhoKFUNNRF9DT05WRVJTQVRJT05TX1JFURC8BRIaChVDTURfQ09OVkVSU0FUSU9OU19SU1AQvQUSFgoRQ01EX01BUktfUkVBRF9SRVEQvgUSFgoRQ01EX01BUktfUkVBRF9SU1AQvwUSFAoPQ01EX0hJU1RPUllfUkVREMAFEhQKD0NNRF9ISVNUT1JZX1JTUBDBBRIXChJDTURfR1JPVVBfSU5GT19SRVEQ0AUSFwoSQ01EX0dST1VQX0lORk9fUlNQENEFEhoKFUNNRF9HUk9VUF9NRU1CRVJTX1JFURDSBRIaChVDTURfR1JPVVBfTUVNQkVSU19SU1AQ0wUSGQoUQ01EX0dST1VQX01FTUJFUl9SRVEQ1AUSGQoUQ01EX0dST1VQX01FTUJFUl9SU1AQ1QUSGgoVQ01EX0dST1VQX1BST0ZJTEVfUkVRENYFEhoKFUNNRF9HUk9VUF9QUk9GSUxFX1JTUBDXBRIYChNDTURfR1JPVVBfTEVBVkVfUkVRENgFEhgKE0NNRF9HUk9VUF9MRUFWRV9SU1AQ2QUSFwoSQ01EX0dST1VQX0pPSU5fUkVRENoFEhcKEkNNRF9HUk9VUF9KT0lOX1JTUBDbBRIbChZDTURfR1JPVVBfRElTU09MVkVfUkVRENwFEhsKFkNNRF9HUk9VUF9ESVNTT0xWRV9SU1AQ3QUSFAoPQ01EX1BST0ZJTEVfUkVREOAFEhQKD0NNRF9QUk9GSUxFX1JTUBDhBRIYChNDTURfU0VUX1BST0ZJTEVfUkVREOIFEhgKE0NNRF9TRVRfUFJPRklMRV9SU1AQ4wUSGwoWQ01EX0dST1VQX1JFUVVFU1RTX1JFURDkBRIbChZDTURfR1JPVVBfUkVRVUVTVFNfUlNQEOUFEhkKFENNRF9HUk9VUF9BTlNXRVJfUkVREOYFEhkKFENNRF9HUk9VUF9BTlNXRVJfUlNQEOcFEhoKFUNNRF9DTEVBUl9ISVNUT1JZX1JFURDoBRIaChVDTURfQ0xFQVJfSElTVE9SWV9SU1AQ6QUSIAobQ01EX0RFTEVURV9DT05WRVJTQVRJT05fUkVREOoFEiAKG0NNRF9ERUxFVEVfQ09OVkVSU0FUSU9OX1JTUBDrBRIcChdDTURfREVWSUNFX1JFR0lTVEVSX1JFURDuBRIcChdDTURfREVWSUNFX1JFR0lTVEVSX1JTUBDvBRIeChlDTURfREVWSUNFX1VOUkVHSVNURVJfUkVREPAFEh4KGUNNRF9ERVZJQ0VfVU5SRUdJU1RFUl9SU1AQ8QUSFAoPQ01EX0RFVklDRVNfUkVREPIFEhQKD0NNRF9ERVZJQ0VTX1JTUBDzBSr4AQoJRXJyb3JDb2RlEg8KC0VSUl9TVUNDRVNTEAASDwoLRVJSX1VOS05PV04QARIVChFFUlJfSU5WQUxJRF9QQVJBTRACEhMKD0VSUl9BVVRIX0ZBSUxFRBBkEhUKEUVSUl9UT0tFTl9FWFBJUkVEEGUSGQoVRVJSX1BFUk1JU1NJT05fREVOSUVEEGYSFgoSRVJSX1VTRVJfTk9UX0VYSVNUEGcSGgoVRVJSX01FU1NBR0VfVE9PX0xBUkdFEMgBEhYKEUVSUl9TRU5EX1RPT19GQVNUEMkBEh8KGkVSUl9DT05WRVJTQVRJT05fTk9UX0VYSVNUEMoBYgZwcm90bzM");
 
 /**
  * The envelope. 16 consecutive ones that cannot be decoded close the connection (4006).
@@ -303,7 +303,7 @@ export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__P
 /**
  * An inbox entry: pushed to every session of a receiver and to the sender's other sessions, and returned by a sync.
  *
- * message_type 1001 to 1003 are facts; then client_msg_id is empty, sender_id is the user who caused it, server_time is
+ * message_type 1001 to 1004 are facts; then client_msg_id is empty, sender_id is the user who caused it, server_time is
  * its time, and content is:
  *   1001 a message was revoked: RevokeMessagePush, serialised
  *   1002 messages of this user were read: ReadReceiptPush, serialised
@@ -312,6 +312,8 @@ export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__P
  *        first], "count" (of all of them), "time" (ms) }; and for created "owner", for changed "role" ("member",
  *        "admin", "owner") and "mutedUntil" (ms, 0: not muted), for profile all of it: "name", "avatar", "attributes"
  *        (an object of strings) and "join". The last two concern this user alone, who is sender_id
+ *   1004 this user has cleared the conversation for itself: { "change": "historyCleared" | "conversationDeleted",
+ *        "through" (the conversation's seq up to which messages are hidden), "time" (ms) }
  * Live sessions receive 1001 and 1002 as CMD_REVOKE_MSG_PUSH and CMD_READ_RECEIPT_PUSH.
  *
  * A revoked message keeps its seq and ids: content is empty and extra["revoked"] is "1".
@@ -977,6 +979,55 @@ export const MarkReadResponseSchema: GenMessage<MarkReadResponse> = /*@__PURE__*
   messageDesc(file_im, 26);
 
 /**
+ * Of both commands that clear a conversation for this user alone: the others see it as before. The messages up to and
+ * including `through`, one of the conversation's seqs, are not shown to this user any more, in sync, history or list, and
+ * are read. 0: up to the newest that this user has. CMD_DELETE_CONVERSATION also takes the conversation out of this user's
+ * list until a newer message comes. Never goes back. This user's other devices learn of it from an entry of type 1004.
+ *
+ * @generated from message im.ClearRequest
+ */
+export type ClearRequest = Message<"im.ClearRequest"> & {
+  /**
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * @generated from field: int64 through = 2;
+   */
+  through: bigint;
+};
+
+/**
+ * Describes the message im.ClearRequest.
+ * Use `create(ClearRequestSchema)` to create a new message.
+ */
+export const ClearRequestSchema: GenMessage<ClearRequest> = /*@__PURE__*/
+  messageDesc(file_im, 27);
+
+/**
+ * @generated from message im.ClearResponse
+ */
+export type ClearResponse = Message<"im.ClearResponse"> & {
+  /**
+   * @generated from field: im.ErrorCode error_code = 1;
+   */
+  errorCode: ErrorCode;
+
+  /**
+   * @generated from field: string error_msg = 2;
+   */
+  errorMsg: string;
+};
+
+/**
+ * Describes the message im.ClearResponse.
+ * Use `create(ClearResponseSchema)` to create a new message.
+ */
+export const ClearResponseSchema: GenMessage<ClearResponse> = /*@__PURE__*/
+  messageDesc(file_im, 28);
+
+/**
  * Messages of one conversation by its seq, as far as this user may see them. Set at most one of after_seq and
  * before_seq.
  *
@@ -1022,7 +1073,7 @@ export type HistoryRequest = Message<"im.HistoryRequest"> & {
  * Use `create(HistoryRequestSchema)` to create a new message.
  */
 export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
-  messageDesc(file_im, 27);
+  messageDesc(file_im, 29);
 
 /**
  * @generated from message im.HistoryResponse
@@ -1070,7 +1121,7 @@ export type HistoryResponse = Message<"im.HistoryResponse"> & {
  * Use `create(HistoryResponseSchema)` to create a new message.
  */
 export const HistoryResponseSchema: GenMessage<HistoryResponse> = /*@__PURE__*/
-  messageDesc(file_im, 28);
+  messageDesc(file_im, 30);
 
 /**
  * @generated from message im.HistoryMessage
@@ -1094,7 +1145,7 @@ export type HistoryMessage = Message<"im.HistoryMessage"> & {
  * Use `create(HistoryMessageSchema)` to create a new message.
  */
 export const HistoryMessageSchema: GenMessage<HistoryMessage> = /*@__PURE__*/
-  messageDesc(file_im, 29);
+  messageDesc(file_im, 31);
 
 /**
  * How a user or a group presents itself. The server stores it and does not interpret it.
@@ -1130,7 +1181,7 @@ export type Profile = Message<"im.Profile"> & {
  * Use `create(ProfileSchema)` to create a new message.
  */
 export const ProfileSchema: GenMessage<Profile> = /*@__PURE__*/
-  messageDesc(file_im, 30);
+  messageDesc(file_im, 32);
 
 /**
  * A group and some of its members, in the order of their ids. For members.
@@ -1163,7 +1214,7 @@ export type GroupInfoRequest = Message<"im.GroupInfoRequest"> & {
  * Use `create(GroupInfoRequestSchema)` to create a new message.
  */
 export const GroupInfoRequestSchema: GenMessage<GroupInfoRequest> = /*@__PURE__*/
-  messageDesc(file_im, 31);
+  messageDesc(file_im, 33);
 
 /**
  * @generated from message im.GroupInfoResponse
@@ -1229,7 +1280,7 @@ export type GroupInfoResponse = Message<"im.GroupInfoResponse"> & {
  * Use `create(GroupInfoResponseSchema)` to create a new message.
  */
 export const GroupInfoResponseSchema: GenMessage<GroupInfoResponse> = /*@__PURE__*/
-  messageDesc(file_im, 32);
+  messageDesc(file_im, 34);
 
 /**
  * @generated from message im.GroupMember
@@ -1260,7 +1311,7 @@ export type GroupMember = Message<"im.GroupMember"> & {
  * Use `create(GroupMemberSchema)` to create a new message.
  */
 export const GroupMemberSchema: GenMessage<GroupMember> = /*@__PURE__*/
-  messageDesc(file_im, 33);
+  messageDesc(file_im, 35);
 
 /**
  * Adds and removes members, at most 100 in both lists together. Users who are members already, and users who are none,
@@ -1290,7 +1341,7 @@ export type GroupMembersRequest = Message<"im.GroupMembersRequest"> & {
  * Use `create(GroupMembersRequestSchema)` to create a new message.
  */
 export const GroupMembersRequestSchema: GenMessage<GroupMembersRequest> = /*@__PURE__*/
-  messageDesc(file_im, 34);
+  messageDesc(file_im, 36);
 
 /**
  * Changes one member; absent fields leave it as it is. A new owner makes the previous one an admin.
@@ -1326,7 +1377,7 @@ export type GroupMemberRequest = Message<"im.GroupMemberRequest"> & {
  * Use `create(GroupMemberRequestSchema)` to create a new message.
  */
 export const GroupMemberRequestSchema: GenMessage<GroupMemberRequest> = /*@__PURE__*/
-  messageDesc(file_im, 35);
+  messageDesc(file_im, 37);
 
 /**
  * Changes the profile; absent fields stay as they are.
@@ -1370,7 +1421,7 @@ export type GroupProfileRequest = Message<"im.GroupProfileRequest"> & {
  * Use `create(GroupProfileRequestSchema)` to create a new message.
  */
 export const GroupProfileRequestSchema: GenMessage<GroupProfileRequest> = /*@__PURE__*/
-  messageDesc(file_im, 36);
+  messageDesc(file_im, 38);
 
 /**
  * @generated from message im.Attributes
@@ -1387,7 +1438,7 @@ export type Attributes = Message<"im.Attributes"> & {
  * Use `create(AttributesSchema)` to create a new message.
  */
 export const AttributesSchema: GenMessage<Attributes> = /*@__PURE__*/
-  messageDesc(file_im, 37);
+  messageDesc(file_im, 39);
 
 /**
  * The body of CMD_GROUP_LEAVE_REQ, CMD_GROUP_JOIN_REQ and CMD_GROUP_DISSOLVE_REQ. The owner cannot leave:
@@ -1410,7 +1461,7 @@ export type GroupRequest = Message<"im.GroupRequest"> & {
  * Use `create(GroupRequestSchema)` to create a new message.
  */
 export const GroupRequestSchema: GenMessage<GroupRequest> = /*@__PURE__*/
-  messageDesc(file_im, 38);
+  messageDesc(file_im, 40);
 
 /**
  * The users who have asked to join, in the order of their ids. For the owner and admins.
@@ -1443,7 +1494,7 @@ export type GroupRequestsRequest = Message<"im.GroupRequestsRequest"> & {
  * Use `create(GroupRequestsRequestSchema)` to create a new message.
  */
 export const GroupRequestsRequestSchema: GenMessage<GroupRequestsRequest> = /*@__PURE__*/
-  messageDesc(file_im, 39);
+  messageDesc(file_im, 41);
 
 /**
  * @generated from message im.GroupRequestsResponse
@@ -1475,7 +1526,7 @@ export type GroupRequestsResponse = Message<"im.GroupRequestsResponse"> & {
  * Use `create(GroupRequestsResponseSchema)` to create a new message.
  */
 export const GroupRequestsResponseSchema: GenMessage<GroupRequestsResponse> = /*@__PURE__*/
-  messageDesc(file_im, 40);
+  messageDesc(file_im, 42);
 
 /**
  * @generated from message im.JoinRequest
@@ -1499,7 +1550,7 @@ export type JoinRequest = Message<"im.JoinRequest"> & {
  * Use `create(JoinRequestSchema)` to create a new message.
  */
 export const JoinRequestSchema: GenMessage<JoinRequest> = /*@__PURE__*/
-  messageDesc(file_im, 41);
+  messageDesc(file_im, 43);
 
 /**
  * Answers a request to join; by the owner or an admin. An approval adds the user as GroupMembersRequest does. Without a
@@ -1531,7 +1582,7 @@ export type GroupAnswerRequest = Message<"im.GroupAnswerRequest"> & {
  * Use `create(GroupAnswerRequestSchema)` to create a new message.
  */
 export const GroupAnswerRequestSchema: GenMessage<GroupAnswerRequest> = /*@__PURE__*/
-  messageDesc(file_im, 42);
+  messageDesc(file_im, 44);
 
 /**
  * @generated from message im.GroupChangeResponse
@@ -1553,7 +1604,7 @@ export type GroupChangeResponse = Message<"im.GroupChangeResponse"> & {
  * Use `create(GroupChangeResponseSchema)` to create a new message.
  */
 export const GroupChangeResponseSchema: GenMessage<GroupChangeResponse> = /*@__PURE__*/
-  messageDesc(file_im, 43);
+  messageDesc(file_im, 45);
 
 /**
  * Another user's profile, or one's own. ERR_PERMISSION_DENIED if that user has blocked this one; ERR_USER_NOT_EXIST in a
@@ -1573,7 +1624,7 @@ export type ProfileRequest = Message<"im.ProfileRequest"> & {
  * Use `create(ProfileRequestSchema)` to create a new message.
  */
 export const ProfileRequestSchema: GenMessage<ProfileRequest> = /*@__PURE__*/
-  messageDesc(file_im, 44);
+  messageDesc(file_im, 46);
 
 /**
  * @generated from message im.ProfileResponse
@@ -1605,7 +1656,7 @@ export type ProfileResponse = Message<"im.ProfileResponse"> & {
  * Use `create(ProfileResponseSchema)` to create a new message.
  */
 export const ProfileResponseSchema: GenMessage<ProfileResponse> = /*@__PURE__*/
-  messageDesc(file_im, 45);
+  messageDesc(file_im, 47);
 
 /**
  * Sets this user's own profile, all of it; an empty one removes it. Response: GroupChangeResponse.
@@ -1624,7 +1675,7 @@ export type SetProfileRequest = Message<"im.SetProfileRequest"> & {
  * Use `create(SetProfileRequestSchema)` to create a new message.
  */
 export const SetProfileRequestSchema: GenMessage<SetProfileRequest> = /*@__PURE__*/
-  messageDesc(file_im, 46);
+  messageDesc(file_im, 48);
 
 /**
  * Every day in minutes of the device's own clock: from minute from until before minute until (0 to 1439), past midnight
@@ -1654,7 +1705,7 @@ export type QuietHours = Message<"im.QuietHours"> & {
  * Use `create(QuietHoursSchema)` to create a new message.
  */
 export const QuietHoursSchema: GenMessage<QuietHours> = /*@__PURE__*/
-  messageDesc(file_im, 47);
+  messageDesc(file_im, 49);
 
 /**
  * Registers a device that a push service wakes while the user has no session, or changes what the user wants of it: all
@@ -1721,7 +1772,7 @@ export type DeviceRegisterRequest = Message<"im.DeviceRegisterRequest"> & {
  * Use `create(DeviceRegisterRequestSchema)` to create a new message.
  */
 export const DeviceRegisterRequestSchema: GenMessage<DeviceRegisterRequest> = /*@__PURE__*/
-  messageDesc(file_im, 48);
+  messageDesc(file_im, 50);
 
 /**
  * Response: GroupChangeResponse. A device that is not registered is no error.
@@ -1740,7 +1791,7 @@ export type DeviceUnregisterRequest = Message<"im.DeviceUnregisterRequest"> & {
  * Use `create(DeviceUnregisterRequestSchema)` to create a new message.
  */
 export const DeviceUnregisterRequestSchema: GenMessage<DeviceUnregisterRequest> = /*@__PURE__*/
-  messageDesc(file_im, 49);
+  messageDesc(file_im, 51);
 
 /**
  * @generated from message im.DevicesRequest
@@ -1753,7 +1804,7 @@ export type DevicesRequest = Message<"im.DevicesRequest"> & {
  * Use `create(DevicesRequestSchema)` to create a new message.
  */
 export const DevicesRequestSchema: GenMessage<DevicesRequest> = /*@__PURE__*/
-  messageDesc(file_im, 50);
+  messageDesc(file_im, 52);
 
 /**
  * Tokens are not shown.
@@ -1792,7 +1843,7 @@ export type RegisteredDevice = Message<"im.RegisteredDevice"> & {
  * Use `create(RegisteredDeviceSchema)` to create a new message.
  */
 export const RegisteredDeviceSchema: GenMessage<RegisteredDevice> = /*@__PURE__*/
-  messageDesc(file_im, 51);
+  messageDesc(file_im, 53);
 
 /**
  * @generated from message im.DevicesResponse
@@ -1821,7 +1872,7 @@ export type DevicesResponse = Message<"im.DevicesResponse"> & {
  * Use `create(DevicesResponseSchema)` to create a new message.
  */
 export const DevicesResponseSchema: GenMessage<DevicesResponse> = /*@__PURE__*/
-  messageDesc(file_im, 52);
+  messageDesc(file_im, 54);
 
 /**
  * Sent before the server closes an authenticated session.
@@ -1848,7 +1899,7 @@ export type KickOutNotification = Message<"im.KickOutNotification"> & {
  * Use `create(KickOutNotificationSchema)` to create a new message.
  */
 export const KickOutNotificationSchema: GenMessage<KickOutNotification> = /*@__PURE__*/
-  messageDesc(file_im, 53);
+  messageDesc(file_im, 55);
 
 /**
  * Body of CMD_UNKNOWN.
@@ -1872,7 +1923,7 @@ export type UnknownResponse = Message<"im.UnknownResponse"> & {
  * Use `create(UnknownResponseSchema)` to create a new message.
  */
 export const UnknownResponseSchema: GenMessage<UnknownResponse> = /*@__PURE__*/
-  messageDesc(file_im, 54);
+  messageDesc(file_im, 56);
 
 /**
  * The response to a request has the next number, unless noted otherwise; a refusal uses the same response. Reserved in
@@ -2172,6 +2223,28 @@ export enum CommandType {
    * @generated from enum value: CMD_GROUP_ANSWER_RSP = 743;
    */
   CMD_GROUP_ANSWER_RSP = 743,
+
+  /**
+   * 744-747: conversations that a user clears for itself.
+   *
+   * @generated from enum value: CMD_CLEAR_HISTORY_REQ = 744;
+   */
+  CMD_CLEAR_HISTORY_REQ = 744,
+
+  /**
+   * @generated from enum value: CMD_CLEAR_HISTORY_RSP = 745;
+   */
+  CMD_CLEAR_HISTORY_RSP = 745,
+
+  /**
+   * @generated from enum value: CMD_DELETE_CONVERSATION_REQ = 746;
+   */
+  CMD_DELETE_CONVERSATION_REQ = 746,
+
+  /**
+   * @generated from enum value: CMD_DELETE_CONVERSATION_RSP = 747;
+   */
+  CMD_DELETE_CONVERSATION_RSP = 747,
 
   /**
    * 750-759: devices that push services wake.

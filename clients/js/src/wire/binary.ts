@@ -64,6 +64,10 @@ const BODIES = {
   [Command.CMD_PROFILE_RSP]: im.ProfileResponseSchema,
   [Command.CMD_SET_PROFILE_REQ]: im.SetProfileRequestSchema,
   [Command.CMD_SET_PROFILE_RSP]: im.GroupChangeResponseSchema,
+  [Command.CMD_CLEAR_HISTORY_REQ]: im.ClearRequestSchema,
+  [Command.CMD_CLEAR_HISTORY_RSP]: im.ClearResponseSchema,
+  [Command.CMD_DELETE_CONVERSATION_REQ]: im.ClearRequestSchema,
+  [Command.CMD_DELETE_CONVERSATION_RSP]: im.ClearResponseSchema,
   [Command.CMD_UNKNOWN]: im.UnknownResponseSchema,
 } as const;
 
