@@ -78,7 +78,7 @@ fn wait(
 }
 
 /// One shard's segments, each opened when it is first read.
-pub(in crate::server) struct OpenSegments {
+pub struct OpenSegments {
     directory: Arc<PathBuf>,
     segment_bytes: u32,
     first: u32,

@@ -10,6 +10,7 @@ use crate::server::event::log_event::LogEvent;
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::{Cursor, LogsId};
 use crate::server::follow::erased_users::ErasedUsers;
+use crate::server::follow::followed_log::{FollowedLog, LogFiles};
 use crate::server::follow::log_follower::{CommittedEnd, FollowedRecord, LogFollower, ReadProgress};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 /// What a record costs that has no event for this reader.
 const PASSED_OVER_BYTES: usize = 64;
 
-pub struct EventReader {
-    followers: Vec<LogFollower>,
+pub struct EventReader<L = LogFiles> {
+    followers: Vec<LogFollower<L>>,
     cursor: Cursor,
     filter: EventFilter,
     erased: Arc<ErasedUsers>,
@@ -65,19 +66,37 @@ impl EventReader {
     ) -> Result<Self, FollowError> {
         let manifest = Manifest::load(data_dir).map_err(|error| FollowError::Manifest(error.to_string()))?;
         let manifest = manifest.ok_or_else(|| FollowError::Manifest("there is none".to_owned()))?;
-        let follower = |(shard, next)| LogFollower::new(data_dir, ShardId(shard), manifest.segment_bytes, next);
-        let unplaced: Vec<LogFollower> =
-            (0..).zip(ends).map(|(shard, _end)| follower((shard, Position::NONE))).collect();
-        let created = unplaced.iter().map(LogFollower::created).collect::<Result<Vec<_>, _>>()?;
-        let logs = LogsId::of(&manifest, &created);
+        let files = |(shard, _end)| LogFiles::new(data_dir, ShardId(shard), manifest.segment_bytes);
+        let logs = (0..).zip(ends).map(files).collect();
+        Self::over(logs, &manifest, (ends, from), filter, erased)
+    }
+}
+
+impl<L: FollowedLog> EventReader<L> {
+    /// A reader of these logs, which are those of the manifest's data directory.
+    ///
+    /// # Errors
+    ///
+    /// A log cannot be read, or a cursor is of other logs.
+    pub fn over(
+        logs: Vec<L>,
+        manifest: &Manifest,
+        (ends, from): (&[CommittedEnd], ReadFrom),
+        filter: EventFilter,
+        erased: Arc<ErasedUsers>,
+    ) -> Result<Self, FollowError> {
+        let follower = |(shard, log)| LogFollower::new(log, ShardId(shard), Position::NONE);
+        let mut followers: Vec<LogFollower<L>> = (0..).zip(logs).map(follower).collect();
+        let created = followers.iter().map(LogFollower::created).collect::<Result<Vec<_>, _>>()?;
+        let logs = LogsId::of(manifest, &created);
         let next: Vec<Position> = match from {
             ReadFrom::Now => ends.iter().map(|end| end.written).collect(),
-            ReadFrom::Oldest => unplaced.iter().map(LogFollower::oldest).collect::<Result<_, _>>()?,
+            ReadFrom::Oldest => followers.iter().map(LogFollower::oldest).collect::<Result<_, _>>()?,
             ReadFrom::After(cursor) if cursor.logs == logs && cursor.next.len() == ends.len() => cursor.next,
             ReadFrom::After(_) => return Err(FollowError::Superseded),
         };
         let (begin, told): (Vec<_>, Vec<_>) = next.iter().copied().map(Cursor::split).unzip();
-        let followers = (0..).zip(begin).map(follower).collect();
+        followers.iter_mut().zip(begin).for_each(|(follower, begin)| follower.place(begin));
         Ok(Self { followers, cursor: Cursor { logs, next }, filter, erased, told, turn: 0 })
     }
 

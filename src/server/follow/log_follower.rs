@@ -2,18 +2,11 @@
 //!
 //! Owned by one follower and used on a thread that may wait for a disk.
 
-use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, View, made_at};
+use crate::log::{Damage, ReadMode, Record, SEGMENT_HEADER_BYTES, Segments, View};
 use crate::model::{Message, Millis, Position, ShardId};
-use crate::server::data::directory::shard_path;
-use crate::server::disk::cold_reader::OpenSegments;
-use crate::server::disk::one_segment::OneSegment;
-use crate::server::disk::{numbers_in, segment};
 use crate::server::follow::FollowError;
+use crate::server::follow::followed_log::{FollowedLog, LogFiles};
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The bytes of the shortest record; a segment's rest is zero from the first such place without a record.
@@ -21,10 +14,9 @@ const RECORD_BYTES_MIN: usize = 16;
 /// Messages of groups that are kept while their members' records are read.
 const FANNED_MESSAGES_MAX: usize = 8;
 
-pub struct LogFollower {
+pub struct LogFollower<L = LogFiles> {
     shard: ShardId,
-    directory: Arc<PathBuf>,
-    segments: OpenSegments,
+    log: L,
     /// The place of the next record.
     next: Position,
     /// Whether `next` was reached by reading, so that a record begins there or a segment ends.
@@ -61,22 +53,19 @@ pub enum ReadProgress {
     Budget,
 }
 
-impl LogFollower {
+impl<L: FollowedLog> LogFollower<L> {
     /// A follower of this shard's log from `next` on.
-    pub fn new(data_dir: &Path, shard: ShardId, segment_bytes: u32, next: Position) -> Self {
-        let directory = Arc::new(shard_path(data_dir, shard));
-        let segments = OpenSegments::new(directory.clone(), segment_bytes);
-        Self { shard, directory, segments, next, is_proven: false, fanned: VecDeque::new() }
+    pub fn new(log: L, shard: ShardId, next: Position) -> Self {
+        Self { shard, log, next, is_proven: false, fanned: VecDeque::new() }
     }
 
     /// The first record that retention has left.
     ///
     /// # Errors
     ///
-    /// The directory cannot be read.
+    /// The log cannot be read.
     pub fn oldest(&self) -> Result<Position, FollowError> {
-        let segments = numbers_in(&self.directory).map_err(|source| self.failed(source))?;
-        Ok(first_of(segments.into_iter().min().unwrap_or(1)))
+        self.log.oldest().map(first_of)
     }
 
     /// When this log was created: a log that takes its place was created at another time. `None`: it has no record yet.
@@ -85,16 +74,7 @@ impl LogFollower {
     ///
     /// The log cannot be read.
     pub fn created(&self) -> Result<Option<Millis>, FollowError> {
-        let number = self.oldest()?.segment();
-        let mut header = [0; SEGMENT_HEADER_BYTES];
-        let file = File::open(segment::path(&self.directory, number));
-        let read = file.and_then(|file| file.read_exact_at(&mut header, 0));
-        read.map_err(|source| self.failed(source))?;
-        Ok(made_at(&OneSegment { number, bytes: &header }, self.shard))
-    }
-
-    fn failed(&self, source: io::Error) -> FollowError {
-        FollowError::Disk { path: self.directory.to_path_buf(), source }
+        self.log.created(self.shard)
     }
 
     /// The place of the next record: what a cursor says.
@@ -129,8 +109,8 @@ impl LogFollower {
             return Err(FollowError::NotInLog { shard: self.shard, end: end.written });
         }
         let number = self.next.segment();
-        if self.segments.segments().contains(&number) {
-            self.segments.show(number..number + 1, end.written);
+        if self.log.shown().segments().contains(&number) {
+            self.log.show(number, end.written);
         }
         while self.next < end.acknowledged {
             if spent >= budget {
@@ -152,11 +132,11 @@ impl LogFollower {
     /// The record at `next` and its bytes; `None` where the segment ends.
     fn record(&mut self, written: Position) -> Result<Option<(Record, usize)>, FollowError> {
         let (next, number) = (self.next, self.next.segment());
-        if !self.segments.segments().contains(&number) {
+        if !self.log.shown().segments().contains(&number) {
             self.expect_left()?;
-            self.segments.show(number..number + 1, written);
+            self.log.show(number, written);
         }
-        if let Ok(record) = View::new(&self.segments, written, ReadMode::Unbounded).read(next) {
+        if let Ok(record) = View::new(self.log.shown(), written, ReadMode::Unbounded).read(next) {
             let bytes = record.encoded_bytes();
             return Ok(Some((record, bytes)));
         }
@@ -181,16 +161,16 @@ impl LogFollower {
             return Ok(Some(message.clone()));
         }
         let number = of.segment();
-        let read = match self.segments.segments().contains(&number) {
-            true => View::new(&self.segments, written, ReadMode::Unbounded).read(*of),
+        let read = match self.log.shown().segments().contains(&number) {
+            true => View::new(self.log.shown(), written, ReadMode::Unbounded).read(*of),
             false => {
-                let mut earlier = OpenSegments::new(self.directory.clone(), self.segments.segment_bytes());
-                earlier.show(number..number + 1, written);
-                View::new(&earlier, written, ReadMode::Unbounded).read(*of)
+                let mut earlier = self.log.apart();
+                earlier.show(number, written);
+                View::new(earlier.shown(), written, ReadMode::Unbounded).read(*of)
             }
         };
         let Some(message) = read.ok().and_then(|record| Some(record.message()?.0.clone())) else {
-            return match number < self.oldest()?.segment() {
+            return match number < self.log.oldest()? {
                 true => Ok(None),
                 false => Err(FollowError::Damaged { shard: self.shard, source: Damage { position: *of } }),
             };
@@ -204,7 +184,7 @@ impl LogFollower {
 
     /// Whether retention has left the segment of `next`.
     fn expect_left(&self) -> Result<(), FollowError> {
-        let oldest = self.oldest()?.segment();
+        let oldest = self.log.oldest()?;
         match self.next.segment() < oldest {
             true => Err(FollowError::Expired { shard: self.shard, oldest }),
             false => Ok(()),
@@ -214,10 +194,11 @@ impl LogFollower {
     /// Whether no record was ever written at `next`.
     fn is_blank(&self) -> bool {
         let (number, offset) = (self.next.segment(), self.next.offset() as usize);
-        if !self.segments.is_readable(number, offset..offset + RECORD_BYTES_MIN) {
+        let segments = self.log.shown();
+        if !segments.is_readable(number, offset..offset + RECORD_BYTES_MIN) {
             return false;
         }
-        let rest = self.segments.bytes(number).get(offset..).unwrap_or_default();
+        let rest = segments.bytes(number).get(offset..).unwrap_or_default();
         rest.len() < RECORD_BYTES_MIN || rest[..RECORD_BYTES_MIN].iter().all(|byte| *byte == 0)
     }
 }
@@ -230,6 +211,7 @@ fn first_of(segment: u32) -> Position {
 mod tests {
     use super::*;
     use crate::log::{Journal, MemoryStorage};
+    use crate::server::data::directory::shard_path;
     use tempfile::TempDir;
 
     const SEGMENT_BYTES: u32 = 4_096;
@@ -267,7 +249,7 @@ mod tests {
         }
 
         fn follower(&self, next: Position) -> LogFollower {
-            LogFollower::new(self.home.path(), ShardId(0), SEGMENT_BYTES, next)
+            LogFollower::new(LogFiles::new(self.home.path(), ShardId(0), SEGMENT_BYTES), ShardId(0), next)
         }
 
         fn end(&self) -> CommittedEnd {

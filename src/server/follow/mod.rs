@@ -7,6 +7,7 @@
 pub mod cursor;
 pub mod erased_users;
 pub mod event_reader;
+pub mod followed_log;
 pub mod log_follower;
 
 use crate::log::Damage;
