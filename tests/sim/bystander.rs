@@ -7,8 +7,9 @@ use crate::client::frames::Protocol;
 use crate::client::speech::{Ask, Channel, Edge, Manner, Wish};
 use crate::client::{Client, Expectation, Phase};
 use crate::token_of;
+use crate::world::World;
 use crate::world::retention::Retention;
-use crate::world::{Scale, World};
+use crate::world::scale::Scale;
 use mushan::model::{GroupId, Limits, Order, Policies, UserId};
 use mushan::shard::{Cost, Windows};
 

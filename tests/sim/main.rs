@@ -25,10 +25,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use world::World;
 use world::clocks::{BEGIN, TOKENS_END};
 use world::hook::policy_of;
 use world::retention::Retention;
-use world::{Scale, World, limits};
+use world::scale::{Scale, limits};
 
 fn token_of(user: &str) -> String {
     let user = UserId::new(user).unwrap();
@@ -81,6 +82,8 @@ fn world_of(seed: u64) -> World {
     let mut world = World::new(seed, scale);
     world.clocks.may_be_set = has_clocks_set;
     world.ledger.is_rated = has_clocks_set;
+    world.ledger.is_about_groups = chance.one_in(4);
+    world.ledger.groups.may_expire = has_clocks_set;
     world.operator.may_judge = chance.one_in(3);
     world.ledger.may_drop = scale.retention != Retention::Everything;
     world.is_waived = chance.one_in(5);
@@ -173,6 +176,7 @@ fn run(seed: u64) -> Totals {
         world.outlast();
     }
     final_checks::reckon(&mut world);
+    world.follow_to_the_end();
     world.audit();
     totals_of(&world)
 }
@@ -194,6 +198,10 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("segments dropped", world.dropped);
     totals.insert("sessions that fell behind", world.fell_behind);
     totals.insert("turns that went on", world.went_on);
+    totals.insert("events told to a follower", world.follower.told);
+    totals.insert("followers that ended", world.follower.ended);
+    totals.insert("cursors that retention overtook", world.follower.expired);
+    totals.insert("cursors of other logs", world.follower.superseded);
     totals.insert("backend's orders answered", world.operator.backend.answered);
     totals.insert("backend's sends that were known", world.operator.backend.repeated);
     totals.insert("backend's pages", world.operator.backend.pages);
@@ -208,7 +216,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 22] = [
+const FAULTS: [&str; 26] = [
+    "events told to a follower",
+    "followers that ended",
+    "cursors that retention overtook",
+    "cursors of other logs",
     "questions answered",
     "questions without an answer",
     "sends that the hook denied",

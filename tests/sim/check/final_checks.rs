@@ -1,6 +1,7 @@
 //! After the faults: everything that was ever said is answered, fresh devices collect everything, and the oracle
 //! speaks.
 
+use crate::check::group::Group;
 use crate::check::oracle::{End, Oracle};
 use crate::client::frames::Protocol;
 use crate::client::speech::{Channel, Manner, No};
@@ -31,6 +32,7 @@ pub fn settle(world: &mut World) {
     world.check_presence();
     world.show_groups();
     world.show_users();
+    world.show_devices();
     world.calm();
     let crate::world::World { clients, ledger, .. } = &mut *world;
     clients.iter().for_each(|client| client.lacks(ledger));
@@ -110,15 +112,18 @@ fn check_refusals(world: &World) {
     for at in world.ledger.repeatable() {
         let intent = &world.ledger.intents[at];
         if intent.answer.message.is_none() && intent.answer.no != Some(No::Denied) {
-            let may = world.operator.may_write(&intent.author, &intent.to);
-            assert!(!may, "{intent:?} was refused, in a group as {:?}", world.operator.groups);
+            let may = world.operator.may_write(&intent.author, &intent.to, &world.ledger.groups);
+            let groups: Vec<_> = world.ledger.groups.all().collect();
+            assert!(!may, "{intent:?} was refused, in a group as {groups:?}");
         }
     }
 }
 
 /// One more message of each group's owner: who is in the group now is to have it.
 fn probe(world: &mut World) {
-    for (name, group) in world.operator.groups.clone() {
+    let groups: Vec<(String, Group)> =
+        world.ledger.groups.all().map(|(name, group)| (name.clone(), group.clone())).collect();
+    for (name, group) in groups {
         let id = format!("probe-{name}-{}", world.ledger.intents.len());
         let to = Channel::Group(name);
         let at = world.ledger.intend(&group.owner, to, id, "probe".into(), Manner::default());

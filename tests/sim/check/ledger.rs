@@ -1,6 +1,8 @@
 //! What every client was ever told, with the promises that can be checked on the spot.
 
 use crate::check::accounts::{Bars, guest_of};
+use crate::check::devices::DeviceBooks;
+use crate::check::group_book::GroupBooks;
 use crate::check::hidden::{Vanishing, When};
 use crate::check::hook::HookBook;
 use crate::client::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
@@ -103,6 +105,10 @@ pub struct Ledger {
     /// ones.
     pub marks: BTreeMap<(String, String), u64>,
     pub vanishing: Vanishing,
+    pub groups: GroupBooks,
+    /// Users ask of groups, more than anything else.
+    pub is_about_groups: bool,
+    pub devices: DeviceBooks,
     pub hook: HookBook,
     pub bars: Bars,
     /// Devices whose connections are open, and when these began.
@@ -260,7 +266,7 @@ impl Ledger {
             Kind::Tombstone => "tombstones shown",
             Kind::Revoked(_) => "revocations shown",
             Kind::Read(_) => "receipts shown",
-            Kind::Group(_) => "group changes shown",
+            Kind::Group(_) | Kind::Joining { .. } => "group changes shown",
         });
         if shown.message == 0 {
             let notices = self.notices.entry(user.to_owned()).or_default();

@@ -1,9 +1,9 @@
 //! A conversation as everybody's inboxes have it together, and who is to have what of it.
 
+use crate::check::group::{Deed, Group, Standing};
 use crate::check::ledger::Intent;
-use crate::client::speech::{Change, Kind, Shown, group_of, pair_of};
-use crate::world::operator::{FOR_EVER, Group, Standing};
-use mushan::model::{GroupChange, Role};
+use crate::client::speech::{Change, Kind, STREAM_END, Shown, group_of, pair_of};
+use mushan::model::{JoinPolicy, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries by their ids, which ascend in a conversation, as its owner gave them.
@@ -97,7 +97,18 @@ impl Timeline {
             group.iter().flat_map(|group| group.members.keys().cloned()).collect()
         };
         let before = members(&told.group);
+        if let Kind::Joining { is_asked, .. } = &entry.kind {
+            let user = entry.author.clone();
+            let deed = if *is_asked { Deed::Asked(user.clone()) } else { Deed::Declined(user.clone()) };
+            deed.apply(&mut told.group);
+            return [user].into();
+        }
         let Kind::Group(change) = &entry.kind else {
+            let may = told.group.as_ref().is_some_and(|group| group.may_write(&entry.author));
+            // What the server says to end a stream needs no leave.
+            let is_end = entry.client_id.starts_with(STREAM_END);
+            let is_message = entry.kind.is_message();
+            assert!(may || is_end || !is_message || self.is_holed, "a muted user wrote to its group: {entry:?}");
             let is_in = before.contains(&entry.author) || !entry.kind.is_message();
             assert!(is_in || self.is_holed, "{} wrote to a group that it is not in: {entry:?}", entry.author);
             return before;
@@ -107,7 +118,7 @@ impl Timeline {
             "created" => {
                 assert!(told.group.is_none(), "a group is created twice: {entry:?}");
                 who.for_each(|user| drop(told.visible.remove(user)));
-                told.group = Some(created(change));
+                told.group = Some(Group::new(change.owner.as_deref().expect("it has an owner"), &change.members));
                 return members(&told.group);
             }
             "dissolved" => {
@@ -126,6 +137,7 @@ impl Timeline {
                 for user in who {
                     // What it saw when it was here before is behind it.
                     told.visible.remove(user);
+                    group.requests.remove(user);
                     let is_news = group.members.insert(user.clone(), Standing::default()).is_none();
                     assert!(is_news || self.is_holed, "{user} is added twice");
                 }
@@ -138,19 +150,16 @@ impl Timeline {
                 }
                 return before;
             }
+            "profile" => {
+                group.name = change.name.clone().expect("a name");
+                group.join = JoinPolicy::named(change.join.as_deref().expect("a policy")).expect("a policy");
+            }
             "changed" if self.is_holed && !change.members.iter().all(|user| group.members.contains_key(user)) => {}
             "changed" => changed(group, change),
             other => panic!("a group is {other}"),
         }
         members(&told.group)
     }
-}
-
-fn created(change: &Change) -> Group {
-    let owner = change.owner.clone().expect("a new group has an owner");
-    let mut members: BTreeMap<_, _> = change.members.iter().map(|user| (user.clone(), Standing::default())).collect();
-    members.insert(owner.clone(), Standing { role: Role::Owner, is_muted: false });
-    Group { owner, members }
 }
 
 fn changed(group: &mut Group, change: &Change) {
@@ -161,41 +170,4 @@ fn changed(group: &mut Group, change: &Change) {
         group.members.get_mut(&before).expect("the owner is in").role = Role::Admin;
     }
     *group.members.get_mut(user).expect("it is in") = Standing { role, is_muted: change.is_muted };
-}
-
-/// What a change makes of a group, as a log has it. Whoever is not in it cannot be changed.
-pub fn apply(group: &mut Option<Group>, change: &GroupChange) {
-    match change {
-        GroupChange::Created { owner, members } => {
-            let members = members.iter().map(|user| (user.to_string(), Standing::default()));
-            let mut made = Group { owner: owner.to_string(), members: members.collect() };
-            made.members.insert(owner.to_string(), Standing { role: Role::Owner, is_muted: false });
-            *group = Some(made);
-        }
-        GroupChange::Dissolved => *group = None,
-        GroupChange::Profiled(_) => {}
-        GroupChange::Added { members } => {
-            let Some(group) = group else { return };
-            for user in members {
-                group.members.insert(user.to_string(), Standing::default());
-            }
-        }
-        GroupChange::Removed { members } => {
-            let Some(group) = group else { return };
-            members.iter().for_each(|user| {
-                let _standing = group.members.remove(user.as_str());
-            });
-        }
-        GroupChange::Changed { member, role, muted_until } => {
-            let Some(group) = group.as_mut().filter(|it| it.members.contains_key(member.as_str())) else { return };
-            if *role == Role::Owner {
-                let before = std::mem::replace(&mut group.owner, member.to_string());
-                if let Some(standing) = group.members.get_mut(&before) {
-                    standing.role = Role::Admin;
-                }
-            }
-            let is_muted = *muted_until == FOR_EVER;
-            group.members.insert(member.to_string(), Standing { role: *role, is_muted });
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! The binary protocol as a client speaks it.
 
+use crate::client::devices;
+use crate::client::groups;
 use crate::client::json::change_of;
 use crate::client::speech::{
     Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, State, Told, Wish, body_bytes, extra_of,
@@ -88,6 +90,8 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
         Ask::Renew { user, token } => {
             (102, proto::AuthRequest { user_id: user, token, platform: String::new() }.encode_to_vec())
         }
+        Ask::Group { group, act } => groups::request(user, group, act),
+        Ask::Devices(wish) => devices::request(wish),
         Ask::Beat => (5, proto::HeartbeatRequest { client_time: 1 }.encode_to_vec()),
     }
 }
@@ -186,7 +190,13 @@ fn answer(command: i32, body: &[u8]) -> Option<Told> {
                 has_more: answer.has_more,
             }
         }
-        0 | 103 | 206 | 501 | 703 => Told::Done,
+        721 => groups::told_in_binary(&proto::GroupInfoResponse::decode(body).unwrap()),
+        741 => {
+            let answer = proto::GroupRequestsResponse::decode(body).unwrap();
+            Told::Requests(answer.requests.into_iter().map(|it| it.user_id).collect())
+        }
+        755 => devices::told_in_binary(proto::DevicesResponse::decode(body).unwrap()),
+        0 | 103 | 206 | 501 | 703 | 723 | 725 | 727 | 729 | 731 | 733 | 743 | 751 | 753 => Told::Done,
         _ => return None,
     })
 }
@@ -234,7 +244,7 @@ fn shown(push: &proto::PushMessage) -> Shown {
             assert_eq!(fact.user_id, push.sender_id, "who did it");
             Kind::Read(numbers(&fact.message_ids))
         }
-        1003 => Kind::Group(change_of(&serde_json::from_slice(&push.content).expect("a change is JSON"))),
+        1003 => change_of(&serde_json::from_slice(&push.content).expect("a change is JSON")),
         1 if push.extra.get("revoked").is_some_and(|revoked| revoked == "1") => {
             assert!(push.content.is_empty(), "what was taken back is still shown");
             Kind::Tombstone

@@ -1,13 +1,15 @@
 //! JSON-RPC as a client speaks it, on both of its paths.
 
+use crate::client::devices;
 use crate::client::frames::Protocol;
+use crate::client::groups;
 use crate::client::speech::{
     Ask, Change, Channel, Chunk, Edge, Kind, Manner, No, Row, STREAM_END, Shown, State, Told, Wish, body_bytes,
     extra_of,
 };
 use serde_json::{Value, json};
 
-pub fn say(tag: u32, ask: &Ask) -> Value {
+pub fn say(user: &str, tag: u32, ask: &Ask) -> Value {
     let (method, params) = match ask {
         Ask::Authenticate { user, token, device } => {
             ("connect", json!({"uid": user, "token": token, "deviceId": device, "deviceFlag": 2}))
@@ -49,6 +51,8 @@ pub fn say(tag: u32, ask: &Ask) -> Value {
             ("presence", json!({"userIds": users, "action": action}))
         }
         Ask::Renew { token, .. } => ("reauth", json!({"token": token})),
+        Ask::Group { group, act } => groups::method(user, group, act),
+        Ask::Devices(wish) => devices::method(wish),
         Ask::Beat => ("ping", json!({})),
     };
     json!({"jsonrpc": "2.0", "id": tag.to_string(), "method": method, "params": params})
@@ -138,6 +142,12 @@ fn result(protocol: Protocol, user: &str, result: &Value) -> Told {
         }
     } else if let Some(states) = result["states"].as_array() {
         Told::Presence(states.iter().map(state).collect())
+    } else if !result["groupId"].is_null() {
+        groups::told_in_json(result)
+    } else if let Some(devices) = result["devices"].as_array() {
+        devices::told_in_json(devices)
+    } else if let Some(requests) = result["requests"].as_array() {
+        Told::Requests(requests.iter().map(|it| text(it, "userId")).collect())
     } else if let Some(rows) = result["conversations"].as_array() {
         Told::List { rows: rows.iter().map(|it| row(user, it)).collect(), has_more: has_more.expect("a flag") }
     } else if let Some(messages) = result["messages"].as_array() {
@@ -162,7 +172,7 @@ fn state(state: &Value) -> State {
     State { user: text(state, "userId"), is_online, last_seen }
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
 }
 
@@ -222,7 +232,12 @@ fn fact(user: &str, what: &str, value: &Value) -> Shown {
             let ids = ids.map(|id| id.as_str().expect("an id").parse().unwrap()).collect();
             (text(value, "userId"), Kind::Read(ids))
         }
-        "group" => (text(value, "by"), Kind::Group(change_of(value))),
+        "group" => match change_of(value) {
+            joining @ Kind::Joining { .. } => {
+                (value["members"][0].as_str().expect("who has asked").to_owned(), joining)
+            }
+            change => (text(value, "by"), change),
+        },
         other => panic!("nothing is told as {other}"),
     };
     Shown {
@@ -239,19 +254,25 @@ fn fact(user: &str, what: &str, value: &Value) -> Shown {
 }
 
 /// What both protocols say about a group's change.
-pub fn change_of(value: &Value) -> Change {
+pub fn change_of(value: &Value) -> Kind {
+    let what = text(value, "change");
+    if let "joinRequested" | "joinDeclined" = &*what {
+        return Kind::Joining { is_asked: what == "joinRequested", by: text(value, "by") };
+    }
     let members = value["members"].as_array().expect("members").iter();
     let change = Change {
-        what: text(value, "change"),
+        what,
         members: members.map(|user| user.as_str().expect("a user").to_owned()).collect(),
         owner: value["owner"].as_str().map(str::to_owned),
         role: value["role"].as_str().map(str::to_owned),
         is_muted: value["mutedUntil"].as_u64().is_some_and(|until| until > 0),
+        name: value["name"].as_str().map(str::to_owned),
+        join: value["join"].as_str().map(str::to_owned),
     };
     // Of many members some are named.
     let is_whole = value["count"].as_u64() == Some(change.members.len() as u64);
     assert!(is_whole || change.members.len() == 50, "{value}");
-    change
+    Kind::Group(change)
 }
 
 fn row(user: &str, row: &Value) -> Row {

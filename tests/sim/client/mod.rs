@@ -2,7 +2,9 @@
 //! says of its own accord is in `verbs`.
 
 pub mod binary;
+pub mod devices;
 pub mod frames;
+pub mod groups;
 pub mod json;
 pub mod speech;
 pub mod streaming;
@@ -10,12 +12,14 @@ pub mod verbs;
 
 use crate::chance::Chance;
 use crate::check::collection::Collection;
+use crate::check::devices::DeviceWish;
 use crate::check::hidden::{Acknowledgement, When};
 use crate::check::ledger::Ledger;
 use crate::check::presence::Watching;
 use crate::client::frames::{Protocol, Received};
 use crate::client::speech::{Ask, Channel, Edge, Kind, No, STREAM_END, Shown, Told, Wish};
 use crate::world::clocks::BEGIN;
+use mushan::model::GroupAct;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an outstanding tag was asked for.
@@ -63,6 +67,11 @@ pub enum Expectation {
         issued_ms: u64,
         is_own: bool,
     },
+    Group {
+        group: String,
+        act: GroupAct,
+    },
+    Devices(DeviceWish),
     Anything,
 }
 
@@ -250,6 +259,8 @@ impl Client {
             ledger.bars.check_served(&self.user, self.opened, asked.step);
         }
         match (expectation, told) {
+            (Expectation::Devices(wish), told) => self.told_of_devices(&wish, asked, told, ledger),
+            (Expectation::Group { group, act }, told) => self.told_of_group((&group, &act), asked, told, ledger),
             (Expectation::Welcome, Told::Welcome { max_seq }) => {
                 ledger.bars.check_let_in(&self.user, self.issued_ms, asked.step);
                 (self.is_barred, self.opened) = (false, self.moment.step);

@@ -1,8 +1,11 @@
 //! What a simulated client says and hears, in the words of neither protocol.
 
+use crate::check::devices::DeviceWish;
+use crate::check::group::Group;
 use crate::client::binary;
 use crate::client::frames::Protocol;
 use crate::client::json;
+use mushan::model::GroupAct;
 use std::collections::BTreeSet;
 
 /// Whom a message is for, as its author sees it.
@@ -100,6 +103,12 @@ pub enum Ask {
         user: String,
         token: String,
     },
+    Group {
+        group: String,
+        act: GroupAct,
+    },
+    /// About devices that push services wake.
+    Devices(DeviceWish),
     Beat,
 }
 
@@ -181,6 +190,11 @@ pub enum Kind {
     Revoked(u64),
     Read(Vec<u64>),
     Group(Change),
+    /// The author has asked to join, or was declined.
+    Joining {
+        is_asked: bool,
+        by: String,
+    },
 }
 
 impl Kind {
@@ -206,6 +220,8 @@ pub struct Change {
     pub owner: Option<String>,
     pub role: Option<String>,
     pub is_muted: bool,
+    pub name: Option<String>,
+    pub join: Option<String>,
 }
 
 /// One entry as a client sees it. What a protocol does not tell is `None`, a message id 0.
@@ -310,6 +326,12 @@ pub enum Told {
         user: String,
         is_online: bool,
     },
+    /// As its members see it.
+    Group(Box<Group>),
+    /// Who has asked to join a group.
+    Requests(BTreeSet<String>),
+    /// Devices that push services wake, and their locales.
+    Devices(Vec<(String, String)>),
     Refused(No),
     /// Heartbeats, farewells.
     Noise,
@@ -318,7 +340,7 @@ pub enum Told {
 pub fn say(protocol: Protocol, user: &str, tag: u32, ask: &Ask) -> Vec<u8> {
     match protocol {
         Protocol::Binary => binary::say(user, tag, ask),
-        Protocol::JsonRpc | Protocol::Wukong => json::say(tag, ask).to_string().into_bytes(),
+        Protocol::JsonRpc | Protocol::Wukong => json::say(user, tag, ask).to_string().into_bytes(),
     }
 }
 

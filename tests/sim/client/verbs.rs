@@ -25,7 +25,10 @@ impl Client {
         {
             return said;
         }
-        match chance.below(50) {
+        if ledger.is_about_groups && chance.one_in(3) {
+            return self.ask_of_group(scene, chance);
+        }
+        match chance.below(56) {
             0..14 => self.send_new(scene, ledger, chance),
             14..17 => self.repeat(ledger, chance).unwrap_or_default(),
             17 => self.misuse(ledger, chance).unwrap_or_default(),
@@ -68,6 +71,8 @@ impl Client {
             },
             38..40 => self.wish(scene.users, chance),
             40..43 if self.protocol != Protocol::Binary => self.send_in_some_manner(scene, ledger, chance),
+            50..54 => self.ask_of_group(scene, chance),
+            54..56 => self.ask_of_devices(chance),
             49 => self.renew(scene.users, ledger, chance),
             _ => self.ask(&Ask::Beat, Expectation::Anything, chance),
         }

@@ -1,13 +1,13 @@
 //! What a power cut under a weak policy, or one shard's older disk, takes away: exactly what no log has any more is
 //! forgotten here too, and everything else is held against the server as ever.
 
+use crate::check::group::{Deed, Group};
 use crate::check::ledger::{Answer, Ledger};
-use crate::check::timeline;
-use crate::client::speech::{Kind, Shown};
+use crate::client::speech::{Kind, Shown, group_of};
 use crate::world::World;
-use crate::world::operator::{Group, Operator};
+use crate::world::operator::Operator;
 use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
-use mushan::model::{BlockState, Conversation, Fact, GroupChange, Message, Position, ShardId};
+use mushan::model::{BlockState, Conversation, Fact, Message, Position, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the logs of all shards say together.
@@ -25,7 +25,7 @@ pub struct Remains {
     read: BTreeSet<(String, u64)>,
     consumed: BTreeSet<(String, u64)>,
     /// By group, in its order.
-    changes: BTreeMap<String, BTreeMap<u64, GroupChange>>,
+    changes: BTreeMap<String, BTreeMap<u64, Deed>>,
     blocks: BTreeSet<(String, String)>,
 }
 
@@ -94,10 +94,10 @@ impl Remains {
             Some(Fact::Read { messages, .. }) => {
                 self.read.extend(messages.iter().map(|read| (message.author.to_string(), read.id.0)));
             }
-            Some(Fact::Group(change)) => {
-                self.changes.entry(conversation.clone()).or_default().insert(id, change.clone());
-            }
-            Some(Fact::Joining { .. } | Fact::Cleared { .. }) | None => {}
+            Some(Fact::Group(_) | Fact::Joining { .. } | Fact::Cleared { .. }) | None => {}
+        }
+        if let Some((_, deed)) = Deed::of(message) {
+            self.changes.entry(conversation.clone()).or_default().insert(id, deed);
         }
         self.messages.insert(id, (conversation, place));
     }
@@ -137,21 +137,24 @@ impl Remains {
         }
         let mut group: Option<Group> = None;
         let changes = self.changes.get(conversation).into_iter().flat_map(|changes| changes.range(..=message));
-        changes.for_each(|(_, change)| timeline::apply(&mut group, change));
+        changes.for_each(|(_, deed)| deed.apply(&mut group));
         group.is_some_and(|group| group.members.contains_key(user))
     }
 
     /// Whether any change that is left has let the user into the group; a pair's users are always in it.
     pub fn has_joined(&self, user: &str, conversation: &str) -> bool {
         let changes = self.changes.get(conversation).into_iter().flat_map(BTreeMap::values);
-        let lets_in = |change: &GroupChange| match change {
-            GroupChange::Created { owner, members } => {
-                owner.as_str() == user || members.iter().any(|it| it.as_str() == user)
-            }
-            GroupChange::Added { members } => members.iter().any(|it| it.as_str() == user),
+        let lets_in = |deed: &Deed| match deed {
+            Deed::Created { owner, members } => owner == user || members.contains(user),
+            Deed::Added(members) => members.contains(user),
             _ => false,
         };
         !conversation.starts_with("group_") || changes.into_iter().any(lets_in)
+    }
+
+    /// What became of each group, in its order.
+    pub fn changes(&self) -> impl Iterator<Item = (&str, &BTreeMap<u64, Deed>)> {
+        self.changes.iter().map(|(name, changes)| (group_of(name).expect("only groups change"), changes))
     }
 
     /// Conversations of which places are missing below what is left.
@@ -166,6 +169,8 @@ impl Ledger {
     /// What is gone was never told.
     pub fn lose(&mut self, remains: &Remains) {
         self.losses += 1;
+        self.groups.lose(remains);
+        self.devices.lose();
         self.holed.extend(remains.holed());
         for (user, shown) in &mut self.shown {
             shown.retain(|seq, shown| remains.stands(user, *seq) == Some(shown.message) && remains.has(shown));
@@ -201,15 +206,7 @@ impl Ledger {
 impl Operator {
     /// What is left of its orders is as it is; the others are forgotten.
     pub fn lose(&mut self, remains: &Remains) {
-        let changes = remains.changes.iter();
-        let left = changes.filter_map(|(conversation, changes)| {
-            let group = conversation.strip_prefix("group_").expect("only groups change");
-            let mut now: Option<Group> = None;
-            changes.values().for_each(|change| timeline::apply(&mut now, change));
-            Some((group.to_owned(), now?))
-        });
-        let (groups, blocks) = (left.collect(), remains.blocks.clone());
-        self.restore(groups, blocks);
+        self.restore(remains.blocks.clone());
     }
 }
 

@@ -7,15 +7,18 @@ pub mod clocks;
 pub mod copies;
 pub mod disks;
 pub mod failing;
+pub mod follower;
 pub mod hook;
 pub mod lanes;
 pub mod loss;
 pub mod network;
 pub mod operator;
 pub mod retention;
+pub mod scale;
 
 use crate::chance::Chance;
 use crate::check::accounts;
+use crate::check::chronicle::Chronicle;
 use crate::check::hidden::When;
 use crate::check::ledger::Ledger;
 use crate::check::presence::Sightings;
@@ -24,15 +27,16 @@ use crate::client::{Client, Phase};
 use crate::world::clocks::{BEGIN, Clocks};
 use crate::world::copies::{Copies, end_of};
 use crate::world::failing::{Loss, Power};
+use crate::world::follower::Follower;
 use crate::world::loss::Remains;
 use crate::world::operator::Operator;
-use crate::world::retention::{HOUR_MS, Retention};
+use crate::world::scale::Scale;
 use mushan::log::{Batch, MemoryStorage, TornTail};
-use mushan::model::{Directory, Limits, Moment, Policies, SendKind, ShardId};
+use mushan::model::{Directory, Moment, SendKind, ShardId};
 use mushan::server::Keyring;
 use mushan::server::turn::{Action, Common, LinkKey, MigratingConnection, Turn};
 use mushan::shard::{
-    Cost, ExternalEffect, Fetch, Fetched, HookQuestion, Placement, Shard, ShardMessage, ShardSettings, Windows,
+    Cost, ExternalEffect, Fetch, Fetched, HookQuestion, Placement, Shard, ShardMessage, ShardSettings,
 };
 use mushan::wire::{Context, HandshakePolicy, ServerKey, token};
 use std::collections::{BTreeMap, VecDeque};
@@ -93,16 +97,6 @@ pub struct Core {
     pub checkpoints: Vec<(u32, Vec<u8>)>,
 }
 
-/// How narrow everything is in a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Scale {
-    pub shards: u16,
-    pub windows: Windows,
-    pub retention: Retention,
-    pub limits: Limits,
-    pub policies: Policies,
-}
-
 pub struct World {
     pub chance: Chance,
     pub now: Moment,
@@ -147,6 +141,8 @@ pub struct World {
     pub fell_behind: u64,
     pub sightings: Sightings,
     pub operator: Operator,
+    pub chronicle: Chronicle,
+    pub follower: Follower,
     pub scale: Scale,
     /// Segments dropped before the last crash.
     pub dropped: u64,
@@ -158,20 +154,6 @@ pub struct World {
     pub reads_one_in: usize,
     /// Turns that went on with what one input began.
     pub went_on: u64,
-}
-
-/// Sends are not limited here: refusals for speed would only hide what the run is about.
-pub fn limits() -> Limits {
-    Limits {
-        sends_per_second: 1_000_000,
-        sends_burst: 1_000_000,
-        queries_per_second: 1_000_000,
-        queries_burst: 1_000_000,
-        extra_bytes_max: 4 << 10,
-        outbox_bytes_max: 64 << 10,
-        dedupe_window_ms: HOUR_MS,
-        ..Limits::default()
-    }
 }
 
 impl World {
@@ -209,6 +191,8 @@ impl World {
             fell_behind: 0,
             sightings: Sightings::default(),
             operator: Operator::default(),
+            chronicle: Chronicle::default(),
+            follower: Follower::new(seed, scale.shards, scale.retention.segment_bytes()),
             scale,
             dropped: 0,
             frozen: None,
@@ -220,7 +204,7 @@ impl World {
         let asked = scale.policies.hook.asked;
         world.ledger.hook.asks_sessions = asked.contains(SendKind::Stored);
         world.ledger.hook.asks_backend = asked.contains(SendKind::Backend);
-        world.operator.is_closed = world.ledger.is_closed;
+        world.ledger.groups.is_closed = world.ledger.is_closed;
         if world.ledger.is_closed {
             world.operator.guests = (0..2).map(|n| format!("guest-{n}")).collect();
             world.strangers = (0..2).map(|n| format!("stranger-{n}")).chain(world.operator.guests.clone()).collect();
@@ -279,6 +263,7 @@ impl World {
             let (pipes, questions) = (BTreeMap::new(), Vec::new());
             self.cores.push(Core { turn, pipes, syncing: None, fetches, questions, checkpoints });
         }
+        self.reopen_books(&found);
         self.begin_run(&found);
     }
 
@@ -332,6 +317,7 @@ impl World {
         self.copies.note_losses(&before, &disks);
         if is_restored || is_lossy {
             self.has_lost = true;
+            self.follower.lose();
             let remains = Remains::of(disks.iter().map(|(disk, _)| disk));
             self.ledger.lose(&remains);
             self.operator.lose(&remains);
@@ -368,6 +354,7 @@ impl World {
     /// One thing happens, somewhere.
     pub fn step(&mut self) {
         self.note_moment();
+        self.follow();
         if self.chance.one_in(4) {
             let ms = self.chance.below(4) as u64;
             self.pass(ms);
@@ -444,6 +431,7 @@ impl World {
             self.cores[at].turn.ack_without_sync(self.now);
         }
         let actions = self.cores[at].turn.take_actions(Vec::new());
+        self.chronicle(at, &actions);
         let (has_acted, mut is_renewed) = (!actions.is_empty(), false);
         for action in actions {
             match action {

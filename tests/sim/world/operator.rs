@@ -1,30 +1,26 @@
-//! The operator: orders about groups and blocks, each given again after a crash until it is answered, and what the
-//! groups must be like if every answer is true.
+//! The operator: orders about groups and blocks, each given again after a crash until it is answered.
 //!
-//! Of one group, or of one pair, one order is under way at a time, so that its outcome is known beforehand.
+//! Of one pair or user, one order is under way at a time, so that its outcome is known beforehand. Members change groups
+//! meanwhile: an order about a group is answered as the group was at some time while it was under way.
 
 use crate::chance::Chance;
 use crate::check::accounts::{Accounts, is_guest};
+use crate::check::devices::{Device, DeviceNews};
+use crate::check::group::Group;
+use crate::check::group_book::{Asked, GroupBooks};
+use crate::check::ledger::Ledger;
+use crate::client::groups;
 use crate::client::speech::Channel;
 use crate::world::World;
 use crate::world::backend::Backend;
-use mushan::model::{Addressee, Answer, BlockState, GroupId, Millis, Order, Refusal, Role, UserId};
+use mushan::model::{
+    Addressee, Answer, BlockState, Conversation, Fact, GroupChange, GroupId, JoinPolicy, JoinVerdict, Message, Millis,
+    Order, ProfileChange, PushDevice, Refusal, Role, UserId,
+};
 use mushan::shard::Ticket;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const FOR_EVER: Millis = Millis(4_000_000_000_000);
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    pub role: Role,
-    pub is_muted: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    pub owner: String,
-    pub members: BTreeMap<String, Standing>,
-}
 
 /// What an order must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +28,16 @@ enum Outcome {
     Done,
     Unchanged,
     Refused(Refusal),
+    /// It depends on what users do meanwhile.
+    OfUsers,
 }
 
 #[derive(Clone, Debug)]
 struct Task {
     order: Order,
     outcome: Outcome,
+    /// At which step it was given.
+    since: u64,
     /// It was given before, and may have been done.
     is_again: bool,
 }
@@ -45,14 +45,9 @@ struct Task {
 #[derive(Default)]
 pub struct Operator {
     pub names: Vec<String>,
-    pub groups: BTreeMap<String, Group>,
     /// It disables users and revokes tokens.
     pub may_judge: bool,
     pub guests: Vec<String>,
-    /// Only known users become members.
-    pub is_closed: bool,
-    /// Users whom the server has said to know.
-    known: BTreeSet<String>,
     pub accounts: Accounts,
     blocks: BTreeSet<(String, String)>,
     /// Who has ever blocked whom.
@@ -92,25 +87,23 @@ impl Operator {
     }
 
     /// Whether a message of `author` to a conversation is to be taken, when nothing is under way.
-    pub fn may_write(&self, author: &str, to: &Channel) -> bool {
+    pub fn may_write(&self, author: &str, to: &Channel, groups: &GroupBooks) -> bool {
         match to {
             Channel::Person(peer) => {
                 let is_there = !is_stranger(peer) && (!is_guest(peer) || self.account(peer).is_known);
                 !self.blocks.contains(&(peer.clone(), author.to_owned())) && is_there
             }
-            Channel::Group(group) => {
-                let standing = self.groups.get(group).and_then(|group| group.members.get(author));
-                standing.is_some_and(|standing| !standing.is_muted || standing.role != Role::Member)
-            }
+            Channel::Group(group) => groups.now(group).is_some_and(|group| group.may_write(author)),
         }
     }
 
     /// An order, unless another one about the same is under way.
-    fn think(&mut self, users: &[String], chance: &mut Chance) -> Option<Task> {
+    fn think(&mut self, users: &[String], groups: &GroupBooks, chance: &mut Chance) -> Option<Task> {
         let order = match chance.below(6) {
+            0 if chance.one_in(3) => Order::ShowDevices { user: id(chance.pick(users)) },
             0 => block(users, chance),
             1..4 if self.may_judge => self.think_of_account(users, &self.guests, chance),
-            _ => self.change(users, chance)?,
+            _ => self.change(users, groups, chance)?,
         };
         let subject = order.addressee();
         let tasks = self.under_way.values().chain(&self.waiting);
@@ -118,21 +111,31 @@ impl Operator {
             return None;
         }
         let outcome = self.outcome(&order);
-        self.note_who_runs(&order);
-        Some(Task { order, outcome, is_again: false })
+        self.note_block(&order);
+        Some(Task { order, outcome, since: 0, is_again: false })
     }
 
-    fn change(&self, users: &[String], chance: &mut Chance) -> Option<Order> {
+    fn change(&self, users: &[String], groups: &GroupBooks, chance: &mut Chance) -> Option<Order> {
         if self.names.is_empty() {
             return None;
         }
         let name = chance.pick(&self.names);
         let group = GroupId::new(name).unwrap();
         let some = |chance: &mut Chance| users.iter().filter(|_| chance.one_in(2)).map(id).collect();
-        if !self.groups.contains_key(name) || chance.one_in(12) {
+        if groups.now(name).is_none() || chance.one_in(12) {
             return Some(Order::CreateGroup { group, owner: id(chance.pick(users)), members: some(chance) });
         }
-        Some(match chance.below(12) {
+        Some(match chance.below(16) {
+            12..14 => {
+                let join = *chance.pick(&[JoinPolicy::Open, JoinPolicy::Request, JoinPolicy::Closed]);
+                let change = ProfileChange { join: Some(join), ..ProfileChange::default() };
+                Order::ChangeProfile { group, change: Box::new(change) }
+            }
+            14 => {
+                let verdict = *chance.pick(&JoinVerdict::ALL);
+                Order::AnswerRequest { group, user: id(chance.pick(users)), verdict }
+            }
+            15 => Order::ShowRequests { group, after: None, limit: 100 },
             0..5 => Order::ChangeMembers { group, add: some(chance), remove: Vec::new() },
             5..7 => {
                 let (add, remove): (Vec<UserId>, Vec<UserId>) = (some(chance), vec![id(chance.pick(users))]);
@@ -149,47 +152,9 @@ impl Operator {
         })
     }
 
-    /// What is to come of it, and what the groups are like then.
+    /// What is to come of it.
     fn outcome(&self, order: &Order) -> Outcome {
-        let missing = Outcome::Refused(Refusal::ConversationNotExist);
-        let known = |group: &GroupId| self.groups.get(group.as_str());
         match order {
-            Order::CreateGroup { group, owner, members } => match known(group) {
-                None => Outcome::Done,
-                Some(there) => {
-                    let all: BTreeSet<&str> = members.iter().chain([owner]).map(UserId::as_str).collect();
-                    let is_same = there.owner == owner.as_str() && there.members.keys().map(String::as_str).eq(all);
-                    if is_same { Outcome::Unchanged } else { Outcome::Refused(Refusal::GroupExists) }
-                }
-            },
-            Order::ChangeMembers { group, add, remove } => {
-                let Some(there) = known(group) else { return missing };
-                if remove.contains(&id(&there.owner)) || add.iter().any(|user| remove.contains(user)) {
-                    return Outcome::Refused(Refusal::InvalidParam);
-                }
-                let is_in = |user: &UserId| there.members.contains_key(user.as_str());
-                let is_change = !add.iter().all(is_in) || remove.iter().any(is_in);
-                if is_change { Outcome::Done } else { Outcome::Unchanged }
-            }
-            Order::ChangeMember { group, member, role, muted_until } => {
-                let Some(there) = known(group) else { return missing };
-                let Some(now) = there.members.get(member.as_str()) else {
-                    return Outcome::Refused(Refusal::UserNotExist);
-                };
-                let role = role.unwrap_or(now.role);
-                if now.role == Role::Owner && role != Role::Owner {
-                    return Outcome::Refused(Refusal::InvalidParam);
-                }
-                let is_muted = muted_until.map_or(now.is_muted, |until| until == FOR_EVER);
-                if *now == (Standing { role, is_muted }) { Outcome::Unchanged } else { Outcome::Done }
-            }
-            Order::DissolveGroup { group } | Order::ShowGroup { group, .. } => {
-                if known(group).is_some() {
-                    Outcome::Done
-                } else {
-                    missing
-                }
-            }
             Order::Block { by, other, state } => {
                 let is_blocked = self.blocks.contains(&(by.to_string(), other.to_string()));
                 if by == other {
@@ -207,71 +172,43 @@ impl Operator {
                     Outcome::Unchanged
                 }
             }
-            other => unreachable!("the backend's: {other:?}"),
+            _ => Outcome::OfUsers,
         }
     }
 
-    fn note_who_runs(&mut self, order: &Order) {
-        match order {
-            Order::CreateGroup { group, owner: user, .. }
-            | Order::ChangeMember { group, member: user, role: Some(Role::Admin | Role::Owner), .. } => {
-                self.ran.insert((group.to_string(), user.to_string()));
-            }
-            Order::Block { by, other, state: BlockState::Blocked } => {
-                self.hidden.insert((by.to_string(), other.to_string()));
-            }
-            _ => {}
+    fn note_block(&mut self, order: &Order) {
+        if let Order::Block { by, other, state: BlockState::Blocked } = order {
+            self.hidden.insert((by.to_string(), other.to_string()));
         }
     }
 
-    /// It is done: this is what the groups are like now.
+    /// A group's entry may say who runs it.
+    pub fn note_who_runs(&mut self, message: &Message) {
+        let Conversation::Group(group) = &message.conversation else { return };
+        let user = match message.fact.as_deref() {
+            Some(Fact::Group(GroupChange::Created { owner, .. })) => owner,
+            Some(Fact::Group(GroupChange::Changed { member, role: Role::Admin | Role::Owner, .. })) => member,
+            _ => return,
+        };
+        self.ran.insert((group.to_string(), user.to_string()));
+    }
+
+    /// It is done.
     fn apply(&mut self, order: Order) {
         match order {
-            Order::CreateGroup { group, owner, members } => {
-                let owner = owner.to_string();
-                let mut all: BTreeMap<_, _> = members.iter().map(|it| (it.to_string(), Standing::default())).collect();
-                all.insert(owner.clone(), Standing { role: Role::Owner, is_muted: false });
-                self.groups.insert(group.to_string(), Group { owner, members: all });
-            }
-            Order::ChangeMembers { group, add, remove } => {
-                let there = self.groups.get_mut(group.as_str()).expect("it was done");
-                for user in remove {
-                    there.members.remove(user.as_str());
-                }
-                for user in add {
-                    there.members.entry(user.to_string()).or_default();
-                }
-            }
-            Order::ChangeMember { group, member, role, muted_until } => {
-                let there = self.groups.get_mut(group.as_str()).expect("it was done");
-                if role == Some(Role::Owner) {
-                    let before = std::mem::replace(&mut there.owner, member.to_string());
-                    there.members.get_mut(&before).expect("the owner is in").role = Role::Admin;
-                }
-                let standing = there.members.get_mut(member.as_str()).expect("it was done");
-                standing.role = role.unwrap_or(standing.role);
-                standing.is_muted = muted_until.map_or(standing.is_muted, |until| until == FOR_EVER);
-            }
-            Order::DissolveGroup { group } => drop(self.groups.remove(group.as_str())),
             Order::Block { by, other, state: BlockState::Blocked } => {
                 self.blocks.insert((by.to_string(), other.to_string()));
             }
             Order::Block { by, other, state: BlockState::Allowed } => {
                 self.blocks.remove(&(by.to_string(), other.to_string()));
             }
-            Order::KnowUser { .. } | Order::SetAccount { .. } => {
-                if let Order::KnowUser { user } = &order {
-                    self.known.insert(user.to_string());
-                }
-                self.apply_to_account(&order);
-            }
-            Order::ShowGroup { .. } | Order::ShowUser { .. } | Order::RevokeTokens { .. } => {}
-            other => unreachable!("the backend's: {other:?}"),
+            Order::KnowUser { .. } | Order::SetAccount { .. } => self.apply_to_account(&order),
+            _ => {}
         }
     }
 
     /// Each order is answered once, and truly. What holds from now on, if it does.
-    pub fn answered(&mut self, Ticket(ticket): Ticket, answer: &Answer) -> Option<Order> {
+    pub fn answered(&mut self, Ticket(ticket): Ticket, answer: &Answer, ledger: &mut Ledger) -> Option<Order> {
         let task = self.under_way.remove(&ticket).expect("an order is answered once");
         self.answered += 1;
         let is_busy = |refusal: Refusal| [Refusal::Busy, Refusal::StorageFull].contains(&refusal);
@@ -281,46 +218,23 @@ impl Operator {
                 self.waiting.push(Task { is_again: true, ..task });
                 return None;
             }
-            (_, Answer::Refused(refused)) if self.adds_unknown(&order, refused.refusal) => return None,
+            (Outcome::OfUsers, Answer::Devices { devices, .. }) => check_of_devices(&task, devices, ledger),
+            (Outcome::OfUsers, answer) => check_of_group(&task, answer, &mut ledger.groups),
             (Outcome::Done, Answer::Done) => self.apply(task.order),
             (Outcome::Done, Answer::Unchanged) if task.is_again => self.apply(task.order),
             (Outcome::Unchanged, Answer::Unchanged) => {}
             (Outcome::Refused(expected), Answer::Refused(refused)) if refused.refusal == expected => {}
-            (Outcome::Done, Answer::Group(state)) => {
-                let name = state.id.as_str();
-                let standing = |role, until| Standing { role, is_muted: until == FOR_EVER };
-                let members = state.members.iter();
-                let members = members.map(|it| (it.user.to_string(), standing(it.role, it.muted_until))).collect();
-                let shown = Group { owner: state.owner.to_string(), members };
-                assert_eq!(Some(&shown), self.groups.get(name), "group {name} is not what was ordered");
-            }
             (Outcome::Done, Answer::User(_)) => {}
             (outcome, answer) => panic!("{:?} came to {answer:?}, not to {outcome:?}", task.order),
         }
         Some(order)
     }
 
-    /// Whether the order is refused because a user whom it adds may be unknown.
-    fn adds_unknown(&self, order: &Order, refusal: Refusal) -> bool {
-        let is_unknown = |user: &UserId| !self.known.contains(user.as_str());
-        let adds = match order {
-            Order::CreateGroup { owner, members, .. } => members.iter().chain([owner]).any(is_unknown),
-            Order::ChangeMembers { group, add, .. } => {
-                let there = self.groups.get(group.as_str());
-                let is_in = |user: &UserId| there.is_some_and(|there| there.members.contains_key(user.as_str()));
-                add.iter().any(|user| is_unknown(user) && !is_in(user))
-            }
-            _ => false,
-        };
-        self.is_closed && refusal == Refusal::UserNotExist && adds
-    }
-
-    /// Groups and blocks are as they are left; nothing is under way any more.
-    pub fn restore(&mut self, groups: BTreeMap<String, Group>, blocks: BTreeSet<(String, String)>) {
+    /// Blocks are as they are left; nothing is under way any more.
+    pub fn restore(&mut self, blocks: BTreeSet<(String, String)>) {
         self.under_way.clear();
         self.waiting.clear();
-        self.known.clear();
-        (self.groups, self.blocks) = (groups, blocks);
+        self.blocks = blocks;
     }
 
     /// What was under way is given again.
@@ -330,6 +244,39 @@ impl Operator {
         self.repeated += lost.len() as u64;
         self.waiting.extend(lost.into_values().map(|task| Task { is_again: true, ..task }));
     }
+}
+
+/// An order about a group was answered as the group was while it was under way.
+fn check_of_group(task: &Task, answer: &Answer, groups: &mut GroupBooks) {
+    let Addressee::Conversation(Conversation::Group(name)) = task.order.addressee() else {
+        panic!("{:?} came to {answer:?}", task.order)
+    };
+    let group = name.as_str();
+    if let Order::CreateGroup { owner, members, .. } = &task.order {
+        let members = members.iter().map(UserId::to_string).collect();
+        return groups.check_created(group, &Group::new(owner.as_str(), &members), (task.since, answer));
+    }
+    let act = groups::act_of(&task.order);
+    let asked = Asked { group, by: None, act: &act, since: task.since };
+    match answer {
+        Answer::Done | Answer::Unchanged => groups.check_done(asked),
+        Answer::Group(state) => groups.check_shown(asked, groups::shown_to_operator(state)),
+        Answer::JoinRequests(shown) => {
+            let users = shown.requests.iter().map(|request| request.user.to_string()).collect();
+            groups.check_requests(asked, &users);
+        }
+        Answer::Refused(refused) => groups.check_refused(asked, refused.refusal),
+        answer => panic!("{:?} came to {answer:?}", task.order),
+    }
+}
+
+/// A user's devices are shown as they were while the order was under way, with their tokens.
+fn check_of_devices(task: &Task, shown: &[PushDevice], ledger: &Ledger) {
+    let Order::ShowDevices { user } = &task.order else { panic!("{:?} came to {shown:?}", task.order) };
+    let news = shown.iter().map(|it| DeviceNews::of(&it.id, Some(&it.registration)));
+    let news: Vec<DeviceNews> = news.collect();
+    let is_it = |devices: &[Device]| devices.iter().cloned().map(DeviceNews::Is).eq(news.iter().cloned());
+    ledger.devices.check_shown(user.as_str(), task.since, is_it);
 }
 
 fn block(users: &[String], chance: &mut Chance) -> Order {
@@ -347,7 +294,7 @@ impl World {
         if self.chance.one_in(2) && !self.operator.waiting.is_empty() {
             return self.order_again();
         }
-        let Some(task) = self.operator.think(&self.users, &mut self.chance) else { return };
+        let Some(task) = self.operator.think(&self.users, &self.ledger.groups, &mut self.chance) else { return };
         self.give(task);
     }
 
@@ -369,7 +316,8 @@ impl World {
             Addressee::User(user) => self.placement.owner_of(&user),
             Addressee::Shard(shard) => shard,
         };
-        self.operator.under_way.insert(ticket, task);
+        let since = self.ledger.moment.step;
+        self.operator.under_way.insert(ticket, Task { since, ..task });
         self.ledger.bars.given(&order, self.ledger.moment.step, self.now.wall);
         let at = usize::from(owner.0);
         self.cores[at].turn.ordered(self.now, Ticket(ticket), order);
@@ -383,7 +331,7 @@ impl World {
         if let Answer::User(shown) = answer {
             self.operator.check_shown(shown, self.ledger.bars.tokens_from_ms(shown.id.as_str()));
         }
-        if let Some(order) = self.operator.answered(ticket, answer) {
+        if let Some(order) = self.operator.answered(ticket, answer, &mut self.ledger) {
             self.ledger.bars.holds(&order, self.ledger.moment.step);
         }
     }
@@ -391,7 +339,14 @@ impl World {
     /// While nothing else about the same is under way.
     pub fn order_now(&mut self, order: Order) {
         let outcome = self.operator.outcome(&order);
-        self.give(Task { order, outcome, is_again: false });
+        self.give(Task { order, outcome, since: 0, is_again: false });
+    }
+
+    /// Every user's devices are shown once more.
+    pub fn show_devices(&mut self) {
+        for user in self.users.clone() {
+            self.order_now(Order::ShowDevices { user: id(user) });
+        }
     }
 
     /// Every group is shown once more: what was ordered is there.
@@ -400,7 +355,7 @@ impl World {
             let group = GroupId::new(&name).unwrap();
             let order = Order::ShowGroup { group, after: None, limit: 100 };
             let outcome = self.operator.outcome(&order);
-            self.give(Task { order, outcome, is_again: false });
+            self.give(Task { order, outcome, since: 0, is_again: false });
         }
     }
 }
