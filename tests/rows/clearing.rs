@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 /// The client ids of the messages that history shows the user, by both protocols.
 async fn seen(world: &World, user: &str, name: &str, channel: &Value) -> Vec<String> {
     let mut client = world.binary_on(user, "reader").await;
-    let mut page = client.history(name, &[]).await.list("messages");
-    page.retain(|entry| entry.number("message_type") < 1_000);
-    let shown = client_ids(&page);
+    let page = client.history(name, &[]).await.list("messages");
+    let mut messages: Vec<Fields> = page.iter().filter_map(|entry| entry.message("message")).collect();
+    messages.retain(|message| message.number("message_type") < 1_000);
+    let shown = client_ids(&messages);
     let page = world.rpc_on(user, "reader").await.result("history", channel.clone()).await;
     let messages: Vec<Value> =
         list(&page, "messages").iter().filter(|entry| entry["clientMsgNo"].is_string()).cloned().collect();

@@ -55,7 +55,9 @@ pub fn push_message(push: &Fields) -> Value {
     let content = match push.number("message_type") {
         1001 if push.text("client_msg_id").is_empty() => revoke_push(&content),
         1002 if push.text("client_msg_id").is_empty() => receipt_push(&content),
-        1003 if push.text("client_msg_id").is_empty() => serde_json::from_slice(&content).expect("a JSON object"),
+        1003 | 1004 if push.text("client_msg_id").is_empty() => {
+            serde_json::from_slice(&content).expect("a JSON object")
+        }
         _ => Value::from(BASE64_STANDARD.encode(content)),
     };
     json!({
