@@ -3,7 +3,8 @@
 use crate::model::{GroupId, UserId};
 use crate::server::base::error::ConfigurationError;
 use crate::server::base::files;
-use crate::server::event::filter::{EventFilter, event_type};
+use crate::server::event::filter::EventFilter;
+use crate::server::event::types::event_type;
 use crate::server::outbound::addresses::AddressPolicy;
 use crate::server::outbound::endpoint::Endpoint;
 use crate::server::outbound::signature::SigningSecret;

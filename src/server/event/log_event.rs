@@ -6,9 +6,9 @@
 use crate::log::{Record, Side, ThreadLink};
 use crate::model::{Conversation, Fact, Message, Millis, UserId};
 use crate::server::event::fact::ShownFact;
-use crate::server::event::filter::EVENT_TYPES;
 use crate::server::event::message::{ShownConversation, ShownMessage};
 use crate::server::event::schema::{IdSchema, MillisSchema};
+use crate::server::event::types::EVENT_TYPES;
 use arrayvec::ArrayVec;
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -9,3 +9,4 @@ pub mod log_event;
 pub mod message;
 pub mod profile;
 pub mod schema;
+pub mod types;

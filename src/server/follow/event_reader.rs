@@ -29,6 +29,14 @@ pub struct EventReader<L = LogFiles> {
     turn: usize,
 }
 
+/// The logs of all shards of one data directory.
+pub struct LogSet<'a, L> {
+    pub logs: Vec<L>,
+    pub manifest: &'a Manifest,
+    /// How far each log was committed when the reader is opened.
+    pub ends: &'a [CommittedEnd],
+}
+
 /// Where a reader begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadFrom {
@@ -68,7 +76,7 @@ impl EventReader {
         let manifest = manifest.ok_or_else(|| FollowError::Manifest("there is none".to_owned()))?;
         let files = |(shard, _end)| LogFiles::new(data_dir, ShardId(shard), manifest.segment_bytes);
         let logs = (0..).zip(ends).map(files).collect();
-        Self::over(logs, &manifest, (ends, from), filter, erased)
+        Self::over(LogSet { logs, manifest: &manifest, ends }, from, filter, erased)
     }
 }
 
@@ -79,9 +87,8 @@ impl<L: FollowedLog> EventReader<L> {
     ///
     /// A log cannot be read, or a cursor is of other logs.
     pub fn over(
-        logs: Vec<L>,
-        manifest: &Manifest,
-        (ends, from): (&[CommittedEnd], ReadFrom),
+        LogSet { logs, manifest, ends }: LogSet<'_, L>,
+        from: ReadFrom,
         filter: EventFilter,
         erased: Arc<ErasedUsers>,
     ) -> Result<Self, FollowError> {

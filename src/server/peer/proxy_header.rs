@@ -38,12 +38,21 @@ impl HeaderReader {
         }
     }
 
+    /// Whether version 2's fixed part and as many bytes as its length names are here.
+    fn has_declared_length(&self) -> bool {
+        let Some((&[_, _, high, low], rest)) = self.0.get(12..).and_then(<[u8]>::split_first_chunk) else {
+            return false;
+        };
+        rest.len() >= usize::from(u16::from_be_bytes([high, low]))
+    }
+
     /// Whether more bytes can complete a header of the permitted length.
     fn may_become_one(&self) -> bool {
         const BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
         let begins = |beginning: &[u8]| self.0.iter().zip(beginning).all(|(one, other)| one == other);
         let is_whole_line = self.0.starts_with(b"P") && self.0.contains(&b'\n');
-        self.0.len() < BYTES_MAX && !is_whole_line && BEGINNINGS.into_iter().any(begins)
+        let is_whole_block = self.0.starts_with(BEGINNINGS[1]) && self.has_declared_length();
+        self.0.len() < BYTES_MAX && !is_whole_line && !is_whole_block && BEGINNINGS.into_iter().any(begins)
     }
 }
 

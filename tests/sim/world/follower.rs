@@ -14,7 +14,7 @@ use mushan::server::event::log_event::LogEvent;
 use mushan::server::follow::FollowError;
 use mushan::server::follow::cursor::Cursor;
 use mushan::server::follow::erased_users::ErasedUsers;
-use mushan::server::follow::event_reader::{EventReader, EventVisitor, Look, ReadFrom};
+use mushan::server::follow::event_reader::{EventReader, EventVisitor, LogSet, Look, ReadFrom};
 use mushan::server::follow::followed_log::FollowedLog;
 use mushan::server::follow::log_follower::{CommittedEnd, ReadProgress};
 use std::sync::Arc;
@@ -98,7 +98,8 @@ impl Follower {
     ) -> (EventReader<MemoryLog<'a>>, Vec<Progress>) {
         let open = |from| {
             let logs = cores.iter().map(|core| MemoryLog(core.turn.shard().journal().storage())).collect();
-            EventReader::over(logs, &self.manifest, (ends, from), EventFilter::default(), self.erased.clone())
+            let logs = LogSet { logs, manifest: &self.manifest, ends };
+            EventReader::over(logs, from, EventFilter::default(), self.erased.clone())
         };
         if let Some((cursor, progress)) = &self.kept {
             match open(ReadFrom::After(cursor.parse().expect("a cursor is read back"))) {
