@@ -72,6 +72,9 @@ fn a_demo_that_others_can_reach_is_refused_unless_that_is_intended() {
     let mut intended = demo(&home, "0.0.0.0:0");
     intended.arg("--demo-anybody");
     let mut server = Server::try_start(intended).expect("it starts");
-    server.address.set_ip([127, 0, 0, 1].into());
+    // The first address that it prints on loopback is that of the HTTP API.
+    let output = server.output();
+    let port = output.split("listening on 0.0.0.0:").nth(1).and_then(|rest| rest.split(' ').next());
+    server.address = ([127, 0, 0, 1], port.and_then(|port| port.parse().ok()).expect("a port")).into();
     assert_eq!(get(&server, "/chat", "chat.example").status, 200);
 }

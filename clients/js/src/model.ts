@@ -177,7 +177,8 @@ export interface Answers {
   send: { id: string; seq: number; conversationSeq?: number; time?: number };
   sync: { entries: Entry[]; serverMaxSeq: number; hasMore: boolean };
   syncBefore: { entries: Entry[]; serverMaxSeq: number; hasMore: boolean };
-  history: { messages: Message[]; newestSeq: number; reachedSeq: number; hasMore: boolean };
+  /** `facts` are the other entries of the page, such as changes of a group. */
+  history: { messages: Message[]; facts: Entry[]; newestSeq: number; reachedSeq: number; hasMore: boolean };
   conversations: { rows: ConversationRow[]; hasMore: boolean };
   presence: { states: PresenceState[] };
   groupInfo: GroupInfo;

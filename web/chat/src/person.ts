@@ -2,7 +2,7 @@
 //
 // Owned by the page; views subscribe, and are told once a frame.
 
-import type { Frame, Message, PresenceState, Status, Target } from 'mushan-client';
+import type { Entry, Frame, Message, PresenceState, Status, Target } from 'mushan-client';
 import { Client, keyOf, newId, targetOf, textContent } from 'mushan-client';
 import {
   type Conversation,
@@ -173,9 +173,9 @@ export class Person {
     const before = conversation.oldest > 0 ? { before: conversation.oldest } : {};
     try {
       const page = await this.client.history(conversation.target, { ...before, limit: PAGE });
-      this.prepend(conversation, page.messages);
+      this.prepend(conversation, page.messages, page.facts);
       conversation.hasEarlier = page.hasMore;
-      conversation.oldest = page.messages[0]?.conversationSeq ?? conversation.oldest;
+      conversation.oldest = page.reachedSeq;
       conversation.isLoaded = true;
     } catch (error) {
       // A conversation without a message is not known to the server yet.
@@ -187,11 +187,13 @@ export class Person {
     this.changed();
   }
 
-  private prepend(conversation: Conversation, messages: readonly Message[]): void {
+  private prepend(conversation: Conversation, messages: readonly Message[], facts: readonly Entry[]): void {
     const known = new Set(conversation.items.map((item) => item.id));
     const earlier = gathered(messages).filter((said) => !known.has(said.id));
     this.mark(earlier);
-    conversation.items = [...earlier, ...conversation.items];
+    const notes = facts.flatMap((fact) => (fact.kind === 'group' && !known.has(fact.id) ? [noteOf(fact.change, fact.id)] : []));
+    const page: Item[] = [...earlier, ...notes].sort((one, other) => one.time - other.time);
+    conversation.items = [...page, ...conversation.items];
     const newest = conversation.items.findLast((item) => item.kind === 'said');
     if (newest?.kind === 'said') this.setLast(conversation, newest);
   }

@@ -121,10 +121,13 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
     await alice.pane.getByRole('list', { name: 'Members' }).getByText('dave').waitFor();
     await alice.opens(/^bob/);
     await bob.opens(/^alice/);
+    await page.getByRole('button', { name: /MARK_READ_REQ.*group:team/ }).first().waitFor();
     const late = await open(`${server.page}?only=alice`);
     await person(late, 'alice').hears('hello in Protocol Buffers');
     await late.waitForTimeout(500);
     assert.equal(await late.getByText('unread').count(), 0, 'what was read stays read');
+    await person(late, 'alice').opens(/^team/);
+    await person(late, 'alice').hears('alice created the group');
     await late.context().close();
   });
 

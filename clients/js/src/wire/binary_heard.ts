@@ -167,13 +167,17 @@ export function answerOf(kind: RequestKind, body: Uint8Array, names: Names): unk
 }
 
 function historyOf(history: im.HistoryResponse, names: Names) {
+  const isFact = (type: number) => type >= REVOKED && type <= GROUP_CHANGE;
   const messages = history.messages.flatMap(({ message, conversationSeq }) => {
-    if (message === undefined) return [];
+    if (message === undefined || isFact(message.messageType)) return [];
     const target = targetOf(message, names);
     return [messageOf(message, target, Number(conversationSeq))];
   });
+  const facts = history.messages.flatMap(({ message }) =>
+    message !== undefined && isFact(message.messageType) ? [entryOf(message, names)] : [],
+  );
   const { newestSeq, reachedSeq, hasMore } = history;
-  return { messages, newestSeq: Number(newestSeq), reachedSeq: Number(reachedSeq), hasMore };
+  return { messages, facts, newestSeq: Number(newestSeq), reachedSeq: Number(reachedSeq), hasMore };
 }
 
 function rowOf(row: im.ConversationRow, names: Names): ConversationRow {

@@ -232,7 +232,8 @@ function answerOf(kind: RequestKind, result: Json): unknown {
       } satisfies Answers['sync'];
     case 'history':
       return {
-        messages: (result.messages as Json[]).map(messageOf),
+        messages: (result.messages as Json[]).filter((it) => it.type === undefined).map(messageOf),
+        facts: (result.messages as Json[]).filter((it) => it.type !== undefined).map(entryOf),
         newestSeq: number(result.newestSeq),
         reachedSeq: number(result.reachedSeq),
         hasMore: result.hasMore === true,
