@@ -4,7 +4,7 @@ use crate::admin::base::contract::{Served, served};
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
 use crate::admin::people::{devices, erasure, export, groups, profiles, sessions, users};
-use crate::admin::watch::{description, drain, health, metrics};
+use crate::admin::watch::{description, drain, health, log_level, metrics, status, trace};
 use crate::admin::webhooks::handlers as webhooks;
 
 pub struct Route {
@@ -292,6 +292,29 @@ pub static ROUTES: &[Route] = &[
             the time, and then stops. A drain that is under way keeps its time.",
         details: "",
         answer: "It drains." },
+    Route { method: "GET", path: "/v1/status", access: Access::Token, handler: |it| served(it, status::show),
+        id: "showStatus", refusals: &[],
+        summary: "The state of the server and of each shard, as the shards published it last. Quantiles are upper \
+            bounds in powers of two, over the whole run.",
+        details: "",
+        answer: "The state." },
+    Route { method: "GET", path: "/v1/log-level", access: Access::Token, handler: |it| served(it, log_level::show),
+        id: "showLogLevel", refusals: &[],
+        summary: "The level of the server's log.",
+        details: "",
+        answer: "The level or the filter in use." },
+    Route { method: "PUT", path: "/v1/log-level", access: Access::Token, handler: |it| served(it, log_level::change),
+        id: "changeLogLevel", refusals: &[],
+        summary: "Change the level of the server's log at once, until the next start.",
+        details: "",
+        answer: "The level or the filter in use from now on." },
+    Route { method: "GET", path: "/v1/trace", access: Access::Token, handler: |it| served(it, trace::follow),
+        id: "trace", refusals: &[],
+        summary: "What happens to one user, while it happens: requests, their outcomes, pushes, beginnings and ends \
+            of sessions.",
+        details: "Verbs, codes and sizes, and nothing that somebody wrote. The first line says that the user's shard \
+            has begun, the last one, of kind ended, how many lines were lost.",
+        answer: "The lines." },
     Route { method: "GET", path: "/v1/openapi.json", access: Access::Token, handler: |it| served(it, description::describe),
         id: "describe", refusals: &[],
         summary: "This document.",

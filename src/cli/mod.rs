@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod care;
 mod chat;
 mod commands;
 mod log;
@@ -11,12 +12,11 @@ mod tune;
 #[cfg(feature = "bench")]
 use crate::bench;
 use crate::server::base::console;
+use crate::server::base::logging::LogFormat;
 use crate::terminal::failure::Failure;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// An instant-messaging server for one Linux machine.
 ///
@@ -45,6 +45,11 @@ enum CliCommand {
     User(commands::user::Arguments),
     Webhook(commands::webhook::Arguments),
     Drain(commands::drain::Arguments),
+    LogLevel(commands::log_level::Arguments),
+    Status(care::status::Arguments),
+    Doctor(care::doctor::Arguments),
+    DebugBundle(care::bundle::Arguments),
+    Trace(commands::trace::Arguments),
     Push(push::Arguments),
     #[cfg(feature = "bench")]
     Bench(bench::Arguments),
@@ -62,10 +67,10 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    start_tracing(match &arguments.command {
-        CliCommand::Serve(arguments) => arguments.log_level(),
-        _ => None,
-    });
+    // The server's log has a format, which its configuration names.
+    if !matches!(arguments.command, CliCommand::Serve(_)) {
+        commands::serve::start_logging(None, LogFormat::Text);
+    }
     let done = match arguments.command {
         CliCommand::Serve(arguments) => commands::serve::run(&arguments),
         CliCommand::Token(arguments) => commands::token::run(&arguments),
@@ -74,6 +79,11 @@ pub fn run() -> ExitCode {
         CliCommand::Group(arguments) => commands::group::run(&arguments),
         CliCommand::User(arguments) => commands::user::run(&arguments),
         CliCommand::Drain(arguments) => commands::drain::run(&arguments),
+        CliCommand::Status(arguments) => care::status::run(&arguments),
+        CliCommand::Doctor(arguments) => care::doctor::run(&arguments),
+        CliCommand::DebugBundle(arguments) => care::bundle::run(&arguments),
+        CliCommand::LogLevel(arguments) => commands::log_level::run(&arguments),
+        CliCommand::Trace(arguments) => commands::trace::run(&arguments),
         CliCommand::Webhook(arguments) => commands::webhook::run(&arguments),
         CliCommand::Push(arguments) => push::run(&arguments),
         #[cfg(feature = "bench")]
@@ -97,31 +107,6 @@ fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(Failure::CONFIGURATION),
-    }
-}
-
-/// Log messages go to stderr, filtered by `--log-level` or else by `RUST_LOG`.
-fn start_tracing(log_level: Option<&EnvFilter>) {
-    // The start checks itself what glommio warns of, and names the remedy in its own message.
-    const DEFAULT: &str = "warn,glommio=error";
-    let from_environment = || std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
-    let asked = log_level.map(EnvFilter::to_string).or_else(from_environment);
-    let parsed = asked.as_deref().map(EnvFilter::try_new);
-    let (filter, fault) = match parsed {
-        None => (EnvFilter::new(DEFAULT), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(fault)) => (EnvFilter::new(DEFAULT), Some(fault)),
-    };
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(is_terminal)
-        .with_writer(|| console::ErrorLines)
-        // Otherwise the logger would print its own write errors, and a failed print panics.
-        .log_internal_errors(false)
-        .init();
-    if let Some(fault) = fault {
-        tracing::warn!(%fault, "RUST_LOG is invalid and ignored");
     }
 }
 
@@ -155,7 +140,13 @@ mod tests {
             "mushan bench day --rate 1000 --members 5",
             "mushan bench size --users 10 --gigabytes 0 --rounds 1",
             "mushan serve --admin-listen off",
-            "mushan serve --log-level debug",
+            "mushan serve --log-level debug --log-format json",
+            "mushan log-level",
+            "mushan status --json",
+            "mushan doctor --data-dir d --json",
+            "mushan debug-bundle --config f.toml --to b.txt",
+            "mushan log-level debug --data-dir d",
+            "mushan trace --user alice --for 60s --json",
             "mushan group create team --owner alice --members bob carol --data-dir d --json",
             "mushan group show team --after bob --limit 10 --url http://127.0.0.1:8080 --token-file t",
             "mushan group add team bob carol",

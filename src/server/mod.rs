@@ -43,6 +43,7 @@ pub use data::manifest::Manifest;
 pub use data::runs::{Misfit, Runs};
 pub use disk::ArchivedLog;
 pub use hook::meters::{HookFault, HookMeters, HookNumbers, LATENCY_BOUNDS_MS};
+pub use host::clock::is_synchronised as clock_is_synchronised;
 pub use host::cores::choose as choose_cores;
 pub use host::{locked_bytes_of_shard, maps_of_logs};
 pub use offline::Offline;
@@ -67,7 +68,9 @@ pub use state::mesh::LaneLoad;
 #[cfg(test)]
 pub use state::shared::Shared;
 pub use state::snapshot::{LogRecovery, LogShape, Snapshot};
+pub use state::tracing_list::Trace;
 pub use tls::identity::{TlsFileError, TlsIdentity};
 pub use tls::watch::{Identities, Reload, read_again as read_certificate_again};
+pub use turn::{TraceLine, TraceStep, TracedUser};
 
 use ring::Ring;

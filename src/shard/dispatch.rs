@@ -79,6 +79,7 @@ impl<S: Storage> Shard<S> {
         tag: RequestTag,
         command: Command,
     ) {
+        self.meters.requests[command.verb() as usize] += 1;
         match command {
             Command::Send(send) => self.send(ctx, session, tag, send),
             Command::Sync(sync) => self.sync(ctx, session, tag, sync),

@@ -2,7 +2,7 @@
 
 use super::{Shard, Stats, Unfinished};
 use crate::log::{Journal, Storage};
-use crate::model::{DeviceKey, Histogram, Limits, Position, Seq, SessionId, UserId};
+use crate::model::{DeviceKey, Histogram, Limits, Position, Seq, SessionId, UserId, Verb};
 use crate::shard::table::cost::{self, Cost};
 
 impl<S: Storage> Shard<S> {
@@ -79,6 +79,11 @@ impl<S: Storage> Shard<S> {
     /// From the acceptance of messages to their pushes to live sessions, in milliseconds.
     pub fn push_ms(&self) -> &Histogram {
         &self.meters.push_ms
+    }
+
+    /// Requests of sessions, by verb; refused ones as well.
+    pub fn requests(&self) -> impl Iterator<Item = (Verb, u64)> {
+        Verb::ALL.into_iter().zip(self.meters.requests)
     }
 
     /// How many messages this shard has accepted, and how many of other shards it has put into inboxes.

@@ -6,9 +6,9 @@ use crate::terminal::print::print;
 use crate::terminal::sources;
 use crate::terminal::tls_client;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,11 @@ impl Call {
         Self { method, path: format!("/v1{}", encoded.collect::<String>()), body: None, absent: None }
     }
 
+    /// A GET of a path outside /v1.
+    pub fn at(path: &str) -> Self {
+        Self { method: Method::GET, path: path.to_owned(), body: None, absent: None }
+    }
+
     pub fn with_query(mut self, name: &str, value: &str) -> Self {
         self.path.push(if self.path.contains('?') { '&' } else { '?' });
         self.path.push_str(&format!("{name}={}", encoded(value)));
@@ -79,23 +84,68 @@ impl Call {
 }
 
 impl ApiFlags {
+    /// Those of a server on this machine.
+    pub fn of_data_dir(data_dir: &Path) -> Self {
+        Self {
+            data_dir: Some(data_dir.to_owned()),
+            url: None,
+            token_file: None,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
+            json: false,
+        }
+    }
+
+    /// The response to a request, as JSON.
+    pub fn ask(&self, call: Call) -> Result<Value, Failure> {
+        let (target, token) = (self.connected_target()?, self.token()?);
+        runtime()?.block_on(in_time(&target.url, request(&target, &token, call)))
+    }
+
+    /// The response to a request, as text.
+    pub fn text(&self, call: Call) -> Result<String, Failure> {
+        let (target, token) = (self.connected_target()?, self.token()?);
+        runtime()?.block_on(in_time(&target.url, async {
+            let response = send(&target, &token, call).await?.accepted(&target.url).await?;
+            let bytes = response.into_body().collect().await.map_err(broken(&target.url))?.to_bytes();
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }))
+    }
+
     /// Sends the request, and prints the response as JSON or as `tell` formats it.
     pub fn run(&self, call: Call, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        let answer = self.ask(call)?;
+        if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }
+    }
+
+    /// Sends the request, and prints each line of the response as it comes, as JSON or as `tell` formats it.
+    pub fn stream(&self, call: Call, tell: impl Fn(&Value) -> String) -> Result<(), Failure> {
+        let (target, token) = (self.connected_target()?, self.token()?);
+        runtime()?.block_on(async {
+            let sent = in_time(&target.url, send(&target, &token, call)).await?;
+            let mut body = sent.accepted(&target.url).await?.into_body();
+            let mut buffer = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(Failure::because(format!("{} has ended the stream", target.url)))?;
+                buffer.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
+                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = buffer.drain(..=end).collect();
+                    let said = serde_json::from_slice(&line).map_err(Failure::because("a line that is no JSON"))?;
+                    print(&if self.json { Value::to_string(&said) } else { tell(&said) })?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn connected_target(&self) -> Result<AdminTarget, Failure> {
         let mut target = self.target()?;
         if target.url.starts_with("https:") {
             let pair = self.client_certificate_file.as_deref().zip(self.client_key_file.as_deref());
             target.tls = Some(tls_client::connector(self.ca_file.as_deref(), pair)?);
         }
-        let url = target.url.clone();
-        let token = self.token()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(Failure::because("cannot start a client"))?;
-        let answer = runtime.block_on(async {
-            tokio::time::timeout(TIMEOUT, request(&target, &token, call)).await.unwrap_or_else(|_elapsed| {
-                Err(Failure::new(format!("{url} does not answer within {} s", TIMEOUT.as_secs())))
-            })
-        })?;
-        if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }
+        Ok(target)
     }
 
     fn target(&self) -> Result<AdminTarget, Failure> {
@@ -135,7 +185,54 @@ fn written_address(data_dir: &Path) -> Result<String, Failure> {
     }
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::because("cannot start a client"))
+}
+
+async fn in_time<T>(url: &str, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_elapsed| Err(Failure::new(format!("{url} does not answer within {} s", TIMEOUT.as_secs())));
+    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(late)
+}
+
+/// A response whose body is not read yet, and the message to print for a code of a refusal.
+struct UnreadResponse {
+    response: Response<Incoming>,
+    absent: Option<(&'static str, String)>,
+}
+
+impl UnreadResponse {
+    /// The response, if the request was not refused.
+    async fn accepted(self, url: &str) -> Result<Response<Incoming>, Failure> {
+        let Self { response, absent } = self;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let answer = json_of(response, url).await?;
+        match absent {
+            Some((code, sentence)) if answer["code"] == code => Err(Failure::new(sentence)),
+            _ => Err(refused(&answer)),
+        }
+    }
+}
+
+fn broken(url: &str) -> impl FnOnce(hyper::Error) -> Failure {
+    Failure::because(format!("{url} does not answer in valid HTTP"))
+}
+
+async fn json_of(response: Response<Incoming>, url: &str) -> Result<Value, Failure> {
+    let status = response.status();
+    let bytes = response.into_body().collect().await.map_err(broken(url))?.to_bytes();
+    serde_json::from_slice(&bytes)
+        .map_err(Failure::because(format!("{url} answers {status} without JSON: is it mushan's HTTP API?")))
+}
+
 async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value, Failure> {
+    let response = send(target, token, call).await?.accepted(&target.url).await?;
+    json_of(response, &target.url).await
+}
+
+async fn send(target: &AdminTarget, token: &str, call: Call) -> Result<UnreadResponse, Failure> {
     let url = target.url.as_str();
     let base: Uri = url.parse().map_err(Failure::because(format!("{url} is not a URL")))?;
     let (Some("http" | "https"), Some(authority)) = (base.scheme_str(), base.authority()) else {
@@ -153,13 +250,12 @@ async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value,
     {
         return Err(Failure::new(format!("the server on {} has just been restarted: try again", data_dir.display())));
     }
-    let broken = || Failure::because::<hyper::Error>(format!("{url} does not answer in valid HTTP"));
     let stream: Box<dyn tls_client::Duplex> = match &target.tls {
         None => Box::new(stream),
         Some(connector) => Box::new(tls_client::shake_hands(connector, host, stream, url).await?),
     };
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken())?;
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken(url))?;
     tokio::spawn(connection);
 
     let absent = call.absent;
@@ -174,18 +270,8 @@ async fn request(target: &AdminTarget, token: &str, call: Call) -> Result<Value,
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(Failure::because("cannot build the request"))?;
-    let response = sender.send_request(request).await.map_err(broken())?;
-    let status = response.status();
-    let bytes = response.into_body().collect().await.map_err(broken())?.to_bytes();
-    let answer: Value = serde_json::from_slice(&bytes)
-        .map_err(Failure::because(format!("{url} answers {status} without JSON: is it mushan's HTTP API?")))?;
-    if status.is_success() {
-        return Ok(answer);
-    }
-    match absent {
-        Some((code, sentence)) if answer["code"] == code => Err(Failure::new(sentence)),
-        _ => Err(refused(&answer)),
-    }
+    let response = sender.send_request(request).await.map_err(broken(url))?;
+    Ok(UnreadResponse { response, absent })
 }
 
 fn refused(answer: &Value) -> Failure {

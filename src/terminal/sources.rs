@@ -21,6 +21,9 @@ pub struct ConfigurationFlags {
     /// Shards of a new data directory [default: one per core]
     #[arg(long, value_name = "N")]
     shards: Option<String>,
+    /// How lines of the log on stderr are written: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
     /// Embedded profile to start from: balanced, dev, latency, throughput or durable [default: balanced]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -36,6 +39,7 @@ impl ConfigurationFlags {
             ("listen", &self.listen),
             ("admin.listen", &self.admin_listen),
             ("auth.jwks_file", &self.auth_jwks_file),
+            ("server.log_format", &self.log_format),
             ("shards", &self.shards),
         ];
         Sources {

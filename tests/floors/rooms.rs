@@ -25,7 +25,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 8] = [
     ),
     ("admin", &["base", "messages", "people", "events", "webhooks", "watch"]),
     ("bench", &["load", "scenario"]),
-    ("cli", &["commands", "tune", "log", "chat", "push"]),
+    ("cli", &["commands", "tune", "log", "chat", "push", "care"]),
 ];
 
 /// Sources in one folder, its own `mod.rs` included.

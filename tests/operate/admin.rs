@@ -186,7 +186,12 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
             assert!(help.len() > 5 && helped.insert(name.to_owned()), "{line}");
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("a name and a type");
-            assert!(["counter", "gauge"].contains(&kind) && typed.insert(name.to_owned()), "{line}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind) && typed.insert(name.to_owned()), "{line}");
+            if kind == "histogram" {
+                let of_histogram = ["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"));
+                helped.extend(of_histogram.clone());
+                typed.extend(of_histogram);
+            }
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
         } else {
             let (series, value) = line.rsplit_once(' ').expect("a series and its value");

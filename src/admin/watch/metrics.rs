@@ -230,12 +230,20 @@ impl Scrape {
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Requests decoded, by protocol and verb; verbs that were never used have no series";
+        let help = "Messages of clients, by protocol: requests, logins and what is no request";
+        let mut family = encoder.encode_descriptor("mushan_client_messages", help, None, MetricType::Counter)?;
+        for (shard, shown) in &self.shards {
+            for (protocol, count) in shown.counters.received() {
+                let labels = [("shard", shard.as_str()), ("protocol", protocol)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Requests of sessions, by verb, refused ones as well; a verb that nobody used has no series";
         let mut family = encoder.encode_descriptor("mushan_requests", help, None, MetricType::Counter)?;
         for (shard, shown) in &self.shards {
-            for (protocol, verb, count) in shown.counters.requests().filter(|(_, _, count)| *count > 0) {
-                let labels = [("shard", shard.as_str()), ("protocol", protocol), ("verb", verb.name())];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            for (verb, count) in shown.requests.iter().filter(|(_, count)| *count > 0) {
+                let labels = [("shard", shard.as_str()), ("verb", verb.name())];
+                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())

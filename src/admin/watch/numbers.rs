@@ -1,7 +1,7 @@
 //! Numbers of the server as a whole that no shard knows: certificates, the last backup, lags of followers.
 
 use crate::admin::api::Api;
-use crate::model::Position;
+use crate::model::{Millis, Position};
 use crate::server::{Snapshot, last_backup};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct ServerNumbers {
     /// The listener and the end of its certificate, in seconds since 1970.
-    certificates: Vec<(&'static str, i64)>,
-    /// Seconds since 1970.
-    backed_up: Option<f64>,
-    stream_lag_bytes: u64,
-    is_draining: bool,
+    pub certificates: Vec<(&'static str, i64)>,
+    /// When the last complete backup began.
+    pub backed_up: Option<Millis>,
+    pub stream_lag_bytes: u64,
+    pub is_draining: bool,
 }
 
 impl ServerNumbers {
@@ -29,7 +29,7 @@ impl ServerNumbers {
         });
         Self {
             certificates: api.certificates.iter().filter_map(|(name, it)| Some((*name, it.expires()?))).collect(),
-            backed_up: last_backup::read(&api.options.data_dir).map(|at| at.0 as f64 / 1_000.0),
+            backed_up: last_backup::read(&api.options.data_dir),
             stream_lag_bytes: lags.max().unwrap_or_default(),
             is_draining: api.orders.lanes.is_draining(),
         }
@@ -47,7 +47,12 @@ impl ServerNumbers {
         if let Some(backed_up) = self.backed_up {
             let help = "Begin of the last backup of this data directory that was completed, in seconds since 1970";
             let name = "mushan_backup_last_timestamp_seconds";
-            ConstGauge::new(backed_up).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+            ConstGauge::new(backed_up.0 as f64 / 1_000.0).encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                MetricType::Gauge,
+            )?)?;
         }
         let help = "Bytes of a shard's log that the slowest client of an event stream has not read yet";
         let lag = encoder.encode_descriptor("mushan_event_stream_lag_bytes", help, None, MetricType::Gauge)?;

@@ -2,6 +2,7 @@
 
 use crate::admin::{self, AdminToken};
 use crate::server::base::console::{self, ConsoleStream};
+use crate::server::base::logging::{self, LogFormat};
 use crate::server::config::Config;
 use crate::server::{
     DrainStarted, Identities, KeySource, Reload, Server, Stopper, read_certificate_again, serve_with_operator,
@@ -13,7 +14,6 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::Path;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Start the server
 ///
@@ -31,33 +31,14 @@ pub struct Arguments {
     demo: crate::cli::commands::demo::DemoFlags,
     /// Log level on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; overrides
     /// the variable RUST_LOG [default: warn]
-    #[arg(long, value_name = "LEVEL", value_parser = parse_log_level)]
+    #[arg(long, value_name = "LEVEL", value_parser = logging::parse_filter)]
     log_level: Option<EnvFilter>,
-}
-
-/// Parses a filter in the syntax of `RUST_LOG`. A single word must be a level: a misspelt level would otherwise be
-/// taken for the name of a module.
-fn parse_log_level(text: &str) -> Result<EnvFilter, String> {
-    let is_named = |part: &str| !part.trim().is_empty() && part.trim().parse::<LevelFilter>().is_ok();
-    let is_level = |part: &str| part.contains(['=', '[']) || is_named(part);
-    match EnvFilter::try_new(text) {
-        Ok(filter) if text.split(',').all(is_level) => Ok(filter),
-        _ => {
-            Err("expected error, warn, info, debug, trace or off, or a filter such as info,mushan::server=debug"
-                .to_owned())
-        }
-    }
-}
-
-impl Arguments {
-    pub fn log_level(&self) -> Option<&EnvFilter> {
-        self.log_level.as_ref()
-    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     console::start().map_err(Failure::because("cannot start a thread"))?;
     let config = Config::read(&arguments.configuration.sources())?;
+    start_logging(arguments.log_level.as_ref(), config.options.log_format);
     // First of all: a signal during the start must not be lost.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::because("cannot watch for signals"))?;
     let default_data_dir = crate::server::Options::default().data_dir;
@@ -69,6 +50,24 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let summary = server.wait()?;
     announce(&format!("stopped: {summary}"));
     Ok(())
+}
+
+/// The log goes to stderr, filtered by the level that was asked for or else by `RUST_LOG`.
+pub fn start_logging(asked: Option<&EnvFilter>, format: LogFormat) {
+    // The start checks itself what glommio warns of, and names the remedy in its own message.
+    const DEFAULT: &str = "warn,glommio=error";
+    let from_environment = || std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
+    let asked = asked.map(EnvFilter::to_string).or_else(from_environment);
+    let parsed = asked.as_deref().map(EnvFilter::try_new);
+    let (filter, fault) = match parsed {
+        None => (EnvFilter::new(DEFAULT), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(fault)) => (EnvFilter::new(DEFAULT), Some(fault)),
+    };
+    logging::start(filter, format);
+    if let Some(fault) = fault {
+        tracing::warn!(%fault, "RUST_LOG is invalid and ignored");
+    }
 }
 
 /// Prints in one write, so that a program that waits for the address gets the whole text. If stdout is closed, the
@@ -197,16 +196,6 @@ impl Reloaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_log_level_is_a_level_or_a_filter() {
-        for taken in ["warn", "off", "info,mushan::server=debug", "DEBUG"] {
-            assert!(parse_log_level(taken).is_ok(), "{taken}");
-        }
-        for refused in ["", "loud", "mushan=loud", "info,warning"] {
-            assert!(parse_log_level(refused).is_err(), "{refused}");
-        }
-    }
 
     #[test]
     fn a_path_is_printed_as_a_shell_takes_it() {

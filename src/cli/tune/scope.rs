@@ -57,14 +57,19 @@ impl HostFlags {
         self.look_below(&below.root.root)
     }
 
-    pub fn look_below(&self, root: &Path) -> Result<(&'static str, Vec<FindingRow>), Failure> {
+    /// The configuration of that server.
+    pub fn config(&self) -> Result<Config, Failure> {
         let sources = Sources {
             profile: Some(self.profile.clone()),
             file: self.config.clone(),
             environment: std::env::vars_os().collect(),
             flags: self.data_dir.iter().map(|path| ("data_dir", path.clone())).collect(),
         };
-        let config = Config::read(&sources)?;
+        Ok(Config::read(&sources)?)
+    }
+
+    pub fn look_below(&self, root: &Path) -> Result<(&'static str, Vec<FindingRow>), Failure> {
+        let config = self.config()?;
         let host = Host::new(root);
         let needs = Needs::new(config.profile, config.options, &host);
         Ok((config.profile, conditions().map(|condition| row(condition, &host, &needs)).collect()))

@@ -7,6 +7,7 @@ pub(super) mod error;
 pub(super) mod fair_queue;
 pub(super) mod files;
 pub(super) mod helper_thread;
+pub mod logging;
 pub(super) mod networks;
 pub(super) mod ownership;
 pub mod waker;

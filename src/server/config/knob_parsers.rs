@@ -1,6 +1,7 @@
 //! Parsers and formatters of knobs whose values are neither numbers nor handled in the table itself.
 
 use crate::model::{Directory, SamePlatform};
+use crate::server::base::logging::LogFormat;
 use crate::server::config::options::{HugePages, Options};
 use crate::wire::TokenAlgorithm;
 use crate::wire::token::Expiry;
@@ -45,6 +46,16 @@ pub fn show_cores(options: &Options) -> String {
 
 pub fn set_cores(options: &mut Options, text: &str) -> Result<(), String> {
     options.cores = cores_of(text).ok_or_else(|| format!("\"{text}\": expected a list of cores, for example 2-5,8"))?;
+    Ok(())
+}
+
+pub fn show_log_format(options: &Options) -> String {
+    options.log_format.name().to_owned()
+}
+
+pub fn set_log_format(options: &mut Options, text: &str) -> Result<(), String> {
+    let named = LogFormat::ALL.into_iter().find(|format| format.name() == text);
+    options.log_format = named.ok_or_else(|| format!("\"{text}\" is not allowed; use text or json"))?;
     Ok(())
 }
 

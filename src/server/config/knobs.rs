@@ -158,6 +158,7 @@ pub static KNOBS: &[Knob] = &[
     number!("server.tcp_nodelay", 0, 1, U32, tcp_nodelay, "1 = send small segments at once; 0 = delay them until earlier ones are acknowledged"),
     number!("server.tcp_notsent_lowat_bytes", 0, KIB * MIB, U32, tcp_notsent_lowat_bytes, "unsent bytes in one socket's kernel buffer; 0 = the host's default"),
     number!("server.listen_backlog", 1, 65_536, U32, listen_backlog, "connections per shard that wait to be accepted; bounded by the host's somaxconn"),
+    special("server.log_format", KnobKind::Choice { show: knob_parsers::show_log_format, set: knob_parsers::set_log_format }, "how lines of the log on stderr are written: text or json"),
     special("server.huge_pages", KnobKind::Choice { show: knob_parsers::show_huge_pages, set: knob_parsers::set_huge_pages }, "transparent huge pages in this process: host, never or advise"),
     number!("server.allocator_purge_ms", 0, 60 * MINUTE_MS, U64, allocator_purge_ms, "how long freed memory is kept before it is returned to the kernel"),
     number!("server.drain_ms", 0, DAY_MS, U64, drain_ms, "how long SIGTERM and SIGINT ask sessions to go, evenly spread, before the stop; 0 = all end at once with the stop"),

@@ -1,6 +1,7 @@
 //! The options of a server. The configuration fills them; the defaults are the profile `balanced`.
 
 use crate::model::{HookPolicy, Limits, OnHookFailure, Policies, SendKinds};
+use crate::server::base::logging::LogFormat;
 use crate::server::base::networks::Networks;
 use crate::server::config::tls::TlsOptions;
 use crate::server::config::webhooks::WebhookOptions;
@@ -291,6 +292,7 @@ pub struct Options {
     pub tcp_notsent_lowat_bytes: u32,
     /// Connections of one shard that wait to be accepted; the host's `somaxconn` bounds it further.
     pub listen_backlog: u32,
+    pub log_format: LogFormat,
     pub huge_pages: HugePages,
     /// How long the allocator keeps freed memory before it returns it to the kernel.
     pub allocator_purge_ms: u64,
@@ -346,6 +348,7 @@ impl Default for Options {
             tcp_nodelay: 1,
             tcp_notsent_lowat_bytes: 0,
             listen_backlog: 4_096,
+            log_format: LogFormat::Text,
             huge_pages: HugePages::Host,
             allocator_purge_ms: 1_000,
             drain_ms: 0,

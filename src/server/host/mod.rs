@@ -1,6 +1,7 @@
 //! Checks whether this machine and this process's limits suffice, with a remedy in the message if not, and adapts the
 //! server where that helps.
 
+pub mod clock;
 pub(super) mod cores;
 pub(super) mod memory;
 

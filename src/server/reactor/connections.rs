@@ -89,6 +89,7 @@ impl Reactor {
         for _taken in 0..self.options.events_per_turn_max {
             let Some(handover) = self.mesh.next_handover() else { return };
             self.has_worked = true;
+            self.work.handovers += 1;
             let (key, standing) = if self.is_full() {
                 self.complain(now.steady, ConnectionRefusal::ShardFull);
                 (self.turn.turn_away_migrating(now, handover.connection), PeerIdentity::Stranger(None))

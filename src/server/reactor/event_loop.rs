@@ -16,7 +16,7 @@ use crate::server::ring::{Completion, Ring};
 use crate::server::state::accepting::Accepting;
 use crate::server::state::complaints::Complaints;
 use crate::server::state::control::ControlEndpoint;
-use crate::server::state::counters::Counters;
+use crate::server::state::counters::{Counters, SLOW_TURN};
 use crate::server::state::draining::Draining;
 use crate::server::state::group_commit::GroupCommit;
 use crate::server::state::histograms::UnacknowledgedTurns;
@@ -27,6 +27,7 @@ use crate::server::state::snapshot::LogRecovery;
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::Sockets;
 use crate::server::state::stopping::Stopping;
+use crate::server::state::turn_work::TurnWork;
 use crate::server::turn::{Action, LinkKey, Turn};
 use crate::shard::{ExternalEffect, Stats};
 use glommio::io::BufferedFile;
@@ -56,6 +57,7 @@ pub struct Reactor {
     pub(super) commit: GroupCommit,
     pub(super) counters: Counters,
     unacknowledged: UnacknowledgedTurns,
+    pub(super) work: TurnWork,
     /// Where the log ended when the turn had gathered its inputs, and the messages that were written until then.
     appended: (Position, (u64, u64)),
     pub(super) clock: Clock,
@@ -123,6 +125,7 @@ impl Reactor {
             recovery: parts.recovery,
             counters: Counters::default(),
             unacknowledged: UnacknowledgedTurns::default(),
+            work: TurnWork::default(),
             appended: (Position::NONE, (0, 0)),
             clock: parts.clock,
             stopping: None,
@@ -182,6 +185,11 @@ impl Reactor {
         self.turn_number += 1;
         self.judging.turn(now.steady);
         self.has_worked = false;
+        self.work = TurnWork {
+            received_before: self.counters.received_bytes,
+            records_before: self.turn.shard().records_awaited(),
+            ..TurnWork::default()
+        };
         self.gather(now);
         let shard = self.turn.shard();
         self.appended = (shard.journal().end(), shard.messages_written());
@@ -193,7 +201,11 @@ impl Reactor {
 
     /// Measures a turn that had work, from its beginning to the reading of the clock after it.
     fn measure_turn(&mut self, began: Duration, ended: Duration) {
-        self.counters.note_turn(ended.saturating_sub(began));
+        let took = ended.saturating_sub(began);
+        self.counters.note_turn(took);
+        if took > SLOW_TURN {
+            self.log_slow_turn(took);
+        }
         let (end, written) = self.appended;
         self.unacknowledged.wrote(began, end, written);
         let acknowledged = self.turn.shard().acknowledged();
@@ -228,6 +240,7 @@ impl Reactor {
         for _taken in 0..self.options.events_per_turn_max {
             let Some(completion) = self.ring.next() else { return };
             self.has_worked = true;
+            self.work.completions += 1;
             match completion {
                 Completion::Accepted { result, next } => self.accepted(now, result, next),
                 Completion::Received { place, result, next } => self.received(now, place, result, next),
@@ -240,9 +253,10 @@ impl Reactor {
     }
 
     fn drain_lanes(&mut self, now: Moment) {
-        let (turn, has_worked) = (&mut self.turn, &mut self.has_worked);
+        let (turn, has_worked, work) = (&mut self.turn, &mut self.has_worked, &mut self.work);
         self.mesh.receive(self.options.events_per_turn_max, |from, shard_message| {
             *has_worked = true;
+            work.shard_messages += 1;
             turn.arrived(now, from, shard_message);
         });
     }
@@ -251,6 +265,10 @@ impl Reactor {
         let has_chores = now.steady >= self.housekeeping_at;
         if has_chores {
             self.housekeeping_at = now.steady.plus(CHORES_MS);
+            self.work.has_ticked = true;
+            if let Some(traced) = self.endpoint.new_traces() {
+                self.turn.trace(now, traced);
+            }
             if self.judging.may_judge(now.steady) {
                 self.sweep(now);
             }
@@ -285,6 +303,7 @@ impl Reactor {
         let mut actions = std::mem::take(&mut self.actions);
         loop {
             actions = self.turn.take_actions(actions);
+            self.work.actions += actions.len() as u32;
             self.has_worked |= !actions.is_empty();
             for action in actions.drain(..) {
                 self.act(now, action);
@@ -300,7 +319,10 @@ impl Reactor {
         match action {
             Action::Write(key) | Action::Read(key) => self.touch(key),
             Action::Depart(key, to) => self.depart(key, to),
-            Action::End(key) => self.end(key),
+            Action::End(key) => {
+                self.log_end(now, key);
+                self.end(key);
+            }
             Action::Abandon(key) => self.abandon(key),
             Action::External(ExternalEffect::Forward { to, shard_message }) => self.mesh.forward(to, shard_message),
             Action::External(ExternalEffect::Answer { ticket, answer }) => self.answer(ticket, answer),

@@ -20,6 +20,7 @@ impl Reactor {
         for _taken in 0..self.options.events_per_turn_max {
             let Ok(answer) = self.jobs.answers.try_recv() else { return };
             self.has_worked = true;
+            self.work.job_results += 1;
             match answer {
                 JobResult::Fetched(fetched) => self.turn.fetched(now, *fetched),
                 JobResult::HookAnswered(answered) => {

@@ -14,3 +14,4 @@ mod poison_tests;
 mod receive;
 mod snapshot;
 mod stop;
+mod told;

@@ -15,6 +15,7 @@ impl Reactor {
         for _taken in 0..ORDERS_PER_TURN_MAX {
             let Ok((ticket, order)) = self.endpoint.orders.try_recv() else { return };
             self.has_worked = true;
+            self.work.orders += 1;
             self.turn.ordered(now, ticket, order);
         }
     }

@@ -25,6 +25,7 @@ impl Reactor {
             checkpointed: self.checkpointed,
             outbox_bytes: self.outboxes.iter().sum(),
             lanes: self.mesh.load(),
+            requests: self.turn.shard().requests().collect(),
             recovery: self.recovery,
             checkpoint_bytes: self.jobs.queues.space.checkpoint_bytes(&self.jobs.directory),
             log: LogShape {

@@ -13,7 +13,9 @@ use crate::server::follow::log_follower::CommittedEnd;
 use crate::server::hook::meters::HookMeters;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
+use crate::server::state::tracing_list::{Trace, TracedUsers};
 use crate::server::tls::identity::TlsIdentity;
+use crate::server::turn::trace::TracedList;
 use crate::shard::{Placement, Ticket};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -45,6 +47,7 @@ pub struct ControlLanes {
     orders: Vec<Sender<(Ticket, Order)>>,
     shown: Arc<[ArcSwapOption<Snapshot>]>,
     ends: Arc<[PublishedEnd]>,
+    traced: Arc<TracedUsers>,
 }
 
 /// The shards' answers. The channel ends when every shard has ended.
@@ -79,6 +82,9 @@ pub struct ControlEndpoint {
     ends: Arc<[PublishedEnd]>,
     /// What was published last.
     end: CommittedEnd,
+    traced: Arc<TracedUsers>,
+    /// The list of traced users that the shard knows.
+    traced_known: TracedList,
 }
 
 /// Where one shard's log ends, for readers on other cores; a cache line of its own.
@@ -113,19 +119,20 @@ pub fn connect(
     let shown: Arc<[_]> = placement.all().map(|_shard| ArcSwapOption::empty()).collect();
     let ends: Arc<[_]> = placement.all().map(|_shard| PublishedEnd::default()).collect();
     let orders_max = options.admin.orders_max;
+    let traced = Arc::new(TracedUsers::default());
     let (answers, answered) = mpsc::channel(orders_max);
     let (orders, endpoints) = placement
         .all()
         .map(|me| {
             let (sender, orders) = bounded(orders_max);
-            let (shown, ends) = (shown.clone(), ends.clone());
-            let end = CommittedEnd::default();
-            (sender, ControlEndpoint { me, orders, answers: answers.clone(), shown, ends, end })
+            let (shown, ends, answers) = (shown.clone(), ends.clone(), answers.clone());
+            let (end, traced, traced_known) = (CommittedEnd::default(), traced.clone(), TracedList::default());
+            (sender, ControlEndpoint { me, orders, answers, shown, ends, end, traced, traced_known })
         })
         .unzip();
     let (shared, wakers) = (shared.clone(), wakers.clone());
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
-    let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone() };
+    let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone(), traced };
     let answers = Answers(answered);
     let (hook, tls, certificates) = (None, None, Vec::new());
     (Control { options, core, lanes, answers, keep_serving, hook, tls, certificates }, endpoints)
@@ -146,6 +153,11 @@ impl ControlLanes {
             Err(TrySendError::Full(_)) => panic!("no more orders are under way than each lane holds"),
         }
         Ok(())
+    }
+
+    /// Begins to trace a user; `None` if too many are traced.
+    pub fn trace(&self, user: UserId) -> Option<Trace> {
+        Trace::begin(&self.traced, user)
     }
 
     pub fn shards(&self) -> u16 {
@@ -233,6 +245,15 @@ impl ControlEndpoint {
             self.end = end;
             self.ends[usize::from(self.me.0)].write(end);
         }
+    }
+
+    /// The users to trace, if they are others than at the last call.
+    pub fn new_traces(&mut self) -> Option<TracedList> {
+        let now = self.traced.now();
+        (!Arc::ptr_eq(&now, &self.traced_known)).then(|| {
+            self.traced_known = now.clone();
+            now
+        })
     }
 
     pub fn show(&self, snapshot: Snapshot) {

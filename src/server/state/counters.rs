@@ -1,6 +1,6 @@
 //! A shard's counters, with one writer, and their sum over all shards.
 
-use crate::model::{Closing, RefusalCounts, Verb};
+use crate::model::{Closing, RefusalCounts};
 use crate::server::base::clock::micros;
 use crate::server::state::histograms::ShardHistograms;
 use crate::server::turn::Traffic;
@@ -53,8 +53,8 @@ pub struct Counters {
     pub tls_handshakes: u64,
     /// Sessions opened, by index in `Encoding::NAMES`.
     opened: [u64; Encoding::NAMES.len()],
-    /// By indexes in `Encoding::NAMES` and `Verb::ALL`.
-    requests: [[u64; Verb::ALL.len()]; Encoding::NAMES.len()],
+    /// Messages of clients, by index in `Encoding::NAMES`.
+    received: [u64; Encoding::NAMES.len()],
     pub refused: RefusalCounts,
     pub logins_refused: RefusalCounts,
     /// By index in `Closing::ALL`.
@@ -87,21 +87,12 @@ impl Counters {
         self.accepted += traffic.accepted;
         self.handed_over += traffic.handed_over;
         self.tls_handshakes += traffic.tls_handshakes;
-        self.add_protocols(&traffic.opened, &traffic.requests);
+        add_all(&mut self.opened, &traffic.opened);
+        add_all(&mut self.received, &traffic.received);
         self.refused.add(&traffic.refused);
         self.logins_refused.add(&traffic.logins_refused);
         self.closed.iter_mut().zip(traffic.ended).for_each(|(sum, count)| *sum += count);
         self.refused_tokens.iter_mut().zip(traffic.refused_tokens).for_each(|(sum, count)| *sum += count);
-    }
-
-    fn add_protocols(
-        &mut self,
-        opened: &[u64; Encoding::NAMES.len()],
-        requests: &[[u64; Verb::ALL.len()]; Encoding::NAMES.len()],
-    ) {
-        self.opened.iter_mut().zip(opened).for_each(|(sum, count)| *sum += count);
-        let sums = self.requests.iter_mut().flatten();
-        sums.zip(requests.iter().flatten()).for_each(|(sum, count)| *sum += count);
     }
 
     /// Sessions opened, by protocol.
@@ -109,12 +100,9 @@ impl Counters {
         Encoding::NAMES.into_iter().zip(self.opened)
     }
 
-    /// Decoded requests by protocol and verb.
-    pub fn requests(&self) -> impl Iterator<Item = (&'static str, Verb, u64)> {
-        let of_verbs = |(name, counts): (&'static str, [u64; Verb::ALL.len()])| {
-            Verb::ALL.into_iter().zip(counts).map(move |(verb, count)| (name, verb, count))
-        };
-        Encoding::NAMES.into_iter().zip(self.requests).flat_map(of_verbs)
+    /// Messages of clients, by protocol.
+    pub fn received(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Encoding::NAMES.into_iter().zip(self.received)
     }
 
     /// Records a turn that had work; `took` ends where the next turn begins.
@@ -146,7 +134,8 @@ impl Counters {
         self.turned_away.iter_mut().zip(other.turned_away).for_each(|(sum, count)| *sum += count);
         self.handed_over += other.handed_over;
         self.tls_handshakes += other.tls_handshakes;
-        self.add_protocols(&other.opened, &other.requests);
+        add_all(&mut self.opened, &other.opened);
+        add_all(&mut self.received, &other.received);
         self.refused.add(&other.refused);
         self.logins_refused.add(&other.logins_refused);
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, count)| *sum += count);
@@ -164,6 +153,10 @@ impl Counters {
         self.sleeps += other.sleeps;
         self.histograms.add(&other.histograms);
     }
+}
+
+fn add_all(sums: &mut [u64], counts: &[u64]) {
+    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
 }
 
 /// The sum of all shards' counters, for the server's last line.

@@ -18,3 +18,5 @@ pub(super) mod shared;
 pub(super) mod snapshot;
 pub(super) mod socket;
 pub(super) mod stopping;
+pub(super) mod tracing_list;
+pub(super) mod turn_work;

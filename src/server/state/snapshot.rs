@@ -1,6 +1,6 @@
 //! The numbers that a shard publishes about once a second, for metrics and health checks.
 
-use crate::model::Position;
+use crate::model::{Position, Verb};
 use crate::server::state::counters::Counters;
 use crate::server::state::mesh::LaneLoad;
 use crate::shard::Stats;
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub lanes: LaneLoad,
     pub log: LogShape,
     pub recovery: LogRecovery,
+    /// Requests of sessions, by verb.
+    pub requests: Vec<(Verb, u64)>,
     /// Bytes of the newest checkpoint.
     pub checkpoint_bytes: u64,
 }

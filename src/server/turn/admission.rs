@@ -4,7 +4,7 @@
 //! Invariant: a refused token is counted and reported to the operator with its fault, never with its content.
 
 use crate::log::Storage;
-use crate::model::{Command, Moment, Refusal, Reply, RequestTag, Sizing, UserId, Verb};
+use crate::model::{Command, Moment, Refusal, Reply, RequestTag, Sizing, UserId};
 use crate::server::auth::keyring::Keyring;
 use crate::server::turn::link::{Authenticated, LinkKey, LinkStage, MigratingConnection};
 use crate::server::turn::{Action, Turn};
@@ -49,7 +49,7 @@ impl<S: Storage> Turn<S> {
             Err(fault) => {
                 self.traffic.logins_refused.count(fault.refused().refusal);
                 link.connection.refuse_authentication(&tag, fault.refused(), now, context);
-                return self.note_refused_token(&user, fault);
+                return self.note_refused_token(now, &user, fault);
             }
         };
         let grant = SessionGrant { user: user.clone(), expires: claims.expires, salt: salt() };
@@ -67,7 +67,10 @@ impl<S: Storage> Turn<S> {
         self.actions.push(Action::Depart(key, owner));
     }
 
-    fn note_refused_token(&mut self, user: &UserId, fault: TokenFault) {
+    fn note_refused_token(&mut self, now: Moment, user: &UserId, fault: TokenFault) {
+        if self.traced.is_some() {
+            self.trace_refused_login(now, user, fault);
+        }
         self.traffic.refused_tokens[fault as usize] += 1;
         tracing::debug!(shard = self.common.me.0, %user, reason = %fault, "token refused");
     }
@@ -76,7 +79,6 @@ impl<S: Storage> Turn<S> {
     /// on another platform only.
     pub(in crate::server) fn reauthenticate(&mut self, now: Moment, key: LinkKey, tag: RequestTag, token: &str) {
         let (link, context) = (&mut self.links[key], &self.common.context);
-        self.traffic.count_request(link.connection.encoding(), Verb::Reauthenticate);
         let Some(user) = link.connection.user() else { return };
         let (session, shard) = (link.session, &self.shard);
         let device = match link.connection.encoding() {
@@ -99,7 +101,7 @@ impl<S: Storage> Turn<S> {
                 let user = user.clone();
                 self.traffic.refused.count(fault.refused().refusal);
                 link.connection.reply(&tag, &Reply::Refused(fault.refused()), now, context);
-                self.note_refused_token(&user, fault);
+                self.note_refused_token(now, &user, fault);
             }
         }
     }
@@ -111,7 +113,7 @@ impl<S: Storage> Turn<S> {
             self.traffic.logins_refused.count(refusal);
             let fault = TokenFault::of_account(refusal);
             link.connection.turn_away(&tag, fault.refused(), now, &self.common.context);
-            self.note_refused_token(&user, fault);
+            self.note_refused_token(now, &user, fault);
             return self.after(now, key);
         }
         if let Some(encoding) = link.connection.encoding() {
@@ -120,6 +122,9 @@ impl<S: Storage> Turn<S> {
         link.stage = LinkStage::Open;
         link.opened = now.wall;
         let session = link.session;
+        if self.traced.is_some() {
+            self.trace_opened(now, key, &device);
+        }
         let (catch_up, sizing) = match self.links[key].connection.encoding() {
             Some(Encoding::Binary) => (CatchUp::Sync, Sizing::Verbatim),
             // Only JSON-RPC sends messages with keys of their own, whose encodings cannot be shared.

@@ -1,7 +1,7 @@
 //! Applies a shard's effects to their links, and updates a link after a change.
 
 use crate::log::Storage;
-use crate::model::{Answer, Closing, Event, Moment, Reply, SessionId, UserId};
+use crate::model::{Answer, Closing, Event, Moment, Refused, Reply, SessionId, UserId};
 use crate::server::turn::deadlines::Due;
 use crate::server::turn::link::{LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
@@ -24,8 +24,12 @@ impl<S: Storage> Turn<S> {
                 Effect::Reply { session, tag, reply } => {
                     if let Reply::Refused(refused) = &reply {
                         self.traffic.refused.count(refused.refusal);
+                        self.log_refusal(session, *refused);
                     }
                     let Some(key) = self.open_link(session) else { continue };
+                    if self.traced.is_some() {
+                        self.trace_reply(now, key, &reply);
+                    }
                     let link = &mut self.links[key];
                     if let Some(withheld) = &mut link.withheld {
                         withheld.answered(&reply);
@@ -84,6 +88,9 @@ impl<S: Storage> Turn<S> {
     /// Pushes an event to sessions. It is encoded once for all sessions with the same encoding; sessions that prove
     /// their messages get bytes of their own.
     fn push(&mut self, now: Moment, user: &UserId, sessions: &[SessionId], event: &Event) {
+        if self.traced.is_some() {
+            self.trace_push(now, user, sessions, event);
+        }
         self.frames.turn_to(event, now.wall);
         // Most events that are not for a group have one session and are encoded straight into its outbox.
         if let [session] = sessions
@@ -109,6 +116,19 @@ impl<S: Storage> Turn<S> {
             }
             self.after(now, key);
         }
+    }
+
+    /// A refused request: the reason, and never what was asked.
+    fn log_refusal(&self, session: SessionId, refused: Refused) {
+        let user = self.links.find(session).and_then(|(_, link)| link.connection.user());
+        tracing::debug!(
+            shard = self.common.me.0,
+            session = session.0,
+            user = user.map(tracing::field::display),
+            reason = refused.refusal.name(),
+            detail = refused.detail,
+            "request refused"
+        );
     }
 
     /// Whether pushes to the link are withheld: half of its outbox is reserved for replies.
@@ -198,6 +218,9 @@ impl<S: Storage> Turn<S> {
         let (was_open, session) = (matches!(link.stage, LinkStage::Open), link.session);
         link.stage = LinkStage::Ended;
         link.finish_records();
+        if self.traced.is_some() {
+            self.trace_closed(now, key, closing);
+        }
         let row = Closing::ALL.iter().position(|other| *other == closing).expect("the table is whole");
         self.traffic.ended[row] += 1;
         self.actions.push(Action::End(key));

@@ -12,15 +12,18 @@ pub(super) mod effects;
 pub(super) mod link;
 pub(super) mod secured;
 pub(super) mod sessions;
+pub(super) mod trace;
+mod traced;
 pub(super) mod traffic;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady, Verb};
+use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::peer::proxies::Proxies;
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
+use crate::server::turn::trace::TracedList;
 use crate::shard::{Effect, Fetched, HookTicket, Input, Placement, Shard, ShardMessage, Ticket};
 use crate::wire::{Context, Incoming, ReceivedBytes, Scratch, SharedFrames};
 use std::collections::VecDeque;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 
 pub use crate::server::turn::action::Action;
 pub use crate::server::turn::link::{Authenticated, LinkKey, MigratingConnection};
+pub use crate::server::turn::trace::{TraceLine, TraceStep, TracedUser};
 pub use crate::server::turn::traffic::Traffic;
 
 /// Bytes that a link may hold while the turn does not serve it; beyond them its socket is not read.
@@ -110,6 +114,8 @@ pub struct Turn<S> {
     plaintext: Vec<u8>,
     is_stopping: bool,
     pub(super) traffic: Traffic,
+    /// `None`: nobody is traced.
+    pub(super) traced: Option<TracedList>,
 }
 
 impl<S: Storage> Turn<S> {
@@ -131,6 +137,7 @@ impl<S: Storage> Turn<S> {
             plaintext: Vec::new(),
             is_stopping: false,
             traffic: Traffic::default(),
+            traced: None,
         }
     }
 
@@ -414,13 +421,6 @@ impl<S: Storage> Turn<S> {
         self.shard.storage_mut()
     }
 
-    /// The counters of connections.
-    pub fn traffic(&self) -> Traffic {
-        let mut traffic = self.traffic;
-        traffic.refused.add(self.decoding.refusals());
-        traffic
-    }
-
     /// The number of links.
     pub fn links(&self) -> usize {
         self.links.len()
@@ -437,14 +437,13 @@ impl<S: Storage> Turn<S> {
             is_looked_after = false;
             match link.connection.next(&mut chunk, now, &self.common.context, &mut self.decoding) {
                 None => break,
-                Some(Incoming::Authenticate(credentials)) => {
-                    self.traffic.count_request(link.connection.encoding(), Verb::Authenticate);
-                    self.authenticate(now, key, credentials);
-                }
+                Some(Incoming::Authenticate(credentials)) => self.authenticate(now, key, credentials),
                 Some(Incoming::Reauthenticate { tag, token }) => self.reauthenticate(now, key, tag, &token),
                 Some(Incoming::Request { tag, command }) => {
                     let session = link.session;
-                    self.traffic.count_request(link.connection.encoding(), command.verb());
+                    if self.traced.is_some() {
+                        self.trace_request(now, key, &command);
+                    }
                     self.handle(now, Input::Requested { session, tag, command });
                 }
             }

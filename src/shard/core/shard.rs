@@ -1,7 +1,7 @@
 //! The shard: its settings, its log, its state, and what several verbs do with them.
 
 use crate::log::{Batch, Journal, RecordRef, Storage};
-use crate::model::{Event, Histogram, Message, Moment, Position, Refusal, Reply, RequestTag, SessionId};
+use crate::model::{Event, Histogram, Message, Moment, Position, Refusal, Reply, RequestTag, SessionId, Verb};
 use crate::shard::core::deferred::Pending;
 use crate::shard::core::effect::Effect;
 use crate::shard::core::settings::ShardSettings;
@@ -106,6 +106,8 @@ pub(in crate::shard) struct BackgroundProgress {
 #[derive(Default)]
 pub(in crate::shard) struct Meters {
     pub stats: Stats,
+    /// Requests of sessions, by index in `Verb::ALL`.
+    pub requests: [u64; Verb::ALL.len()],
     /// The age of messages when they are pushed, in milliseconds.
     pub push_ms: Histogram,
     /// The cost of the last input.

@@ -9,6 +9,8 @@ pub(in crate::wire) enum Dialect {
 }
 
 impl Dialect {
+    pub const COUNT: usize = 3;
+
     pub fn of_path(path: &str) -> Option<Self> {
         match path {
             "/ws" => Some(Self::Binary),

@@ -4,6 +4,7 @@
 //! Owned by the driver of the connections. Invariant: between two messages it contains nothing that is needed.
 
 use crate::model::{Refusal, RefusalCounts};
+use crate::wire::base::dialect::Dialect;
 use bytes::{Bytes, BytesMut};
 use simd_json::{Buffers, Tape};
 
@@ -23,12 +24,24 @@ pub struct Scratch {
     tape: Vec<simd_json::Node<'static>>,
     /// What was refused without a shard.
     refusals: RefusalCounts,
+    /// Messages of clients, by `Dialect`.
+    received: [u64; Dialect::COUNT],
 }
 
 impl Scratch {
     /// The refusals that were issued without asking a shard.
     pub fn refusals(&self) -> &RefusalCounts {
         &self.refusals
+    }
+
+    /// Messages that were received, by protocol, in the order of `Encoding::NAMES`.
+    pub fn received(&self) -> [u64; Dialect::COUNT] {
+        self.received
+    }
+
+    #[inline]
+    pub(in crate::wire) fn count_received(&mut self, dialect: Dialect) {
+        self.received[dialect as usize] += 1;
     }
 
     pub(in crate::wire) fn count_refusal(&mut self, refusal: Refusal) {

@@ -30,6 +30,7 @@ impl ConnectionState {
         context: &Context,
         scratch: &mut Scratch,
     ) -> Option<Incoming> {
+        scratch.count_received(self.dialect);
         let mut exchange = Exchange {
             user: self.user.as_ref(),
             message_key: self.message_key.as_deref(),

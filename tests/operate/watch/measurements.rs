@@ -291,7 +291,8 @@ async fn histograms_and_counters_tell_what_happened() {
     at_least("mushan_turn_seconds_count", 20.0);
     at_least("mushan_connection_outbox_bytes_count", 2.0);
     at_least("mushan_admin_request_seconds_count", 1.0);
-    at_least("mushan_requests_total{shard=\"1\",protocol=\"jsonrpc\",verb=\"send\"}", 20.0);
+    at_least("mushan_requests_total{shard=\"1\",verb=\"send\"}", 20.0);
+    at_least("mushan_client_messages_total{shard=\"1\",protocol=\"jsonrpc\"}", 20.0);
     assert_eq!(api.sample("mushan_message_commit_seconds_count"), 20.0, "each message once");
     let of_rpc = |text: &str| text.lines().filter(|line| line.contains("protocol=\"jsonrpc\"")).count();
     assert!(of_rpc(&api.get("/metrics").body) > 2);

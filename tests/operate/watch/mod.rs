@@ -1,4 +1,7 @@
-//! What those see who watch a server: measurements, and whatever is refused.
+//! What those see who watch a server: measurements, logs, traces, and whatever is refused;
+//! and the commands that look after a server.
 
+mod care;
+mod logs;
 mod measurements;
 mod refused;

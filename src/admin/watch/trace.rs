@@ -1,0 +1,111 @@
+//! `GET /v1/trace`: what happens to one user, while it happens.
+
+use crate::admin::api::Api;
+use crate::admin::base::answer::StreamBody;
+use crate::admin::base::connections::Caller;
+use crate::admin::base::contract::{Answering, RouteContract};
+use crate::admin::base::error::ApiError;
+use crate::admin::base::intake::{self, Asked};
+use crate::server::event::schema::IdSchema;
+use crate::server::{ServerPhase, Trace, TraceLine};
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+const LINES: &str = "application/x-ndjson";
+/// An hour.
+const FOR_MS_MAX: u64 = 60 * 60 * 1_000;
+/// Lines that wait for the client.
+const LINES_MAX: usize = 64;
+/// How often a quiet trace looks whether the server stops.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TraceQuery {
+    #[schemars(with = "IdSchema")]
+    user: String,
+    /// How long, in milliseconds.
+    #[schemars(range(min = 1, max = FOR_MS_MAX))]
+    for_ms: u64,
+}
+
+/// The lines of a trace, as they come.
+pub struct TraceLines(mpsc::Receiver<Bytes>);
+
+impl IntoResponse for TraceLines {
+    fn into_response(self) -> Response {
+        let headers = [(CONTENT_TYPE, LINES), (CACHE_CONTROL, "no-store")];
+        (StatusCode::OK, headers, Body::new(StreamBody(self.0))).into_response()
+    }
+}
+
+impl Answering for TraceLines {
+    fn describe(contract: &mut RouteContract<'_>) {
+        contract.answers::<TraceLine>(200, LINES);
+        contract.refuses(&[503]);
+    }
+}
+
+/// The last line of a trace.
+#[derive(Serialize)]
+struct TraceEnd {
+    what: &'static str,
+    /// Lines that the client did not take in time.
+    lost: u64,
+}
+
+pub async fn follow(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Asked(TraceQuery { user, for_ms }): Asked<TraceQuery>,
+) -> Result<TraceLines, ApiError> {
+    if !(1..=FOR_MS_MAX).contains(&for_ms) {
+        return Err(ApiError::invalid(format!("for_ms is not within 1 to {FOR_MS_MAX}")));
+    }
+    let user = intake::user("user", &user)?;
+    match api.orders.lanes.phase() {
+        ServerPhase::Starting => return Err(ApiError::Starting),
+        ServerPhase::Stopping => return Err(ApiError::Stopping),
+        ServerPhase::Ready => {}
+    }
+    let trace = api.orders.lanes.trace(user).ok_or(ApiError::Busy)?;
+    let (sender, lines) = mpsc::channel(LINES_MAX);
+    caller.has_begun_a_stream();
+    tokio::spawn(run(api, trace, Instant::now() + Duration::from_millis(for_ms), sender));
+    Ok(TraceLines(lines))
+}
+
+/// Sends lines until the time is over, the client goes, or the server stops.
+async fn run(api: Arc<Api>, mut trace: Trace, until: Instant, sender: mpsc::Sender<Bytes>) {
+    loop {
+        tokio::select! {
+            line = trace.next() => {
+                if sender.send(written(&line)).await.is_err() {
+                    return;
+                }
+            }
+            () = sender.closed() => return,
+            () = tokio::time::sleep_until(until) => break,
+            () = tokio::time::sleep(LOOK_EVERY) => {
+                if api.orders.lanes.phase() != ServerPhase::Ready {
+                    break;
+                }
+            }
+        }
+    }
+    let end = serde_json::to_string(&TraceEnd { what: "ended", lost: trace.lost() });
+    let _ = sender.send(Bytes::from(format!("{}\n", end.expect("texts and numbers always encode")))).await;
+}
+
+fn written(line: &TraceLine) -> Bytes {
+    Bytes::from(format!("{}\n", serde_json::to_string(line).expect("texts and numbers always encode")))
+}
