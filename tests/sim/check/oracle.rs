@@ -242,13 +242,13 @@ impl<'a> Oracle<'a> {
         self.ledger.may_drop && !self.is_whole && is_below
     }
 
-    /// Everybody has a conversation in its order. An author may have its own message before those of others that were
-    /// on their way to it.
+    /// Everybody has a conversation in its order. An author may have its own message, and its own request to join, before
+    /// those of others that were on their way to it.
     fn check_order(&self, end: &End) {
         for (conversation, _) in self.timelines.iter() {
             let of = end.json.inbox.iter().filter(|entry| entry.conversation == *conversation);
             let (own, others): (Vec<&Shown>, Vec<&Shown>) =
-                of.partition(|entry| entry.author == end.user && entry.kind.is_message());
+                of.partition(|entry| entry.author == end.user && entry.kind.is_said_by_one());
             for entries in [own, others] {
                 let ids: Vec<u64> = entries.iter().map(|entry| entry.message).collect();
                 assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{} has {conversation} as {ids:?}", end.user);

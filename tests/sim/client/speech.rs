@@ -202,6 +202,11 @@ impl Kind {
         matches!(self, Self::Body(_) | Self::Tombstone)
     }
 
+    /// Whether its author may have it before what others did earlier.
+    pub fn is_said_by_one(&self) -> bool {
+        self.is_message() || matches!(self, Self::Joining { .. })
+    }
+
     /// Whether it has a number of its own in its conversation.
     pub fn takes_place(&self) -> bool {
         self.is_message() || matches!(self, Self::Group(_))
