@@ -17,23 +17,18 @@ impl Reactor {
         }
         self.complain_of_arrivals(now);
         let logins = self.turn.traffic().logins_refused;
-        let refused = logins.sum();
-        if refused > self.complaints.logins_told && self.complaints.logins.is_due(now) {
-            let since = refused - self.complaints.logins_told;
-            self.complaints.logins_told = refused;
+        if let Some(since) = self.complaints.logins.due(logins.sum(), now) {
             let counts = logins.iter().filter(|(_, count)| *count > 0);
             let counts: Vec<String> = counts.map(|(refusal, count)| format!("{count} {}", refusal.name())).collect();
             tracing::warn!(shard, since, "logins are refused; since the start: {}", counts.join(", "));
         }
     }
+
     /// Connections that end before their upgrade because somebody has to change a setting.
     fn complain_of_arrivals(&mut self, now: Steady) {
         let (shard, ended) = (self.me.0, self.turn.traffic().ended);
         let complaints = &mut self.complaints;
-        let missing = ended[Closing::ProxyHeaderMissing as usize];
-        if missing > complaints.proxy_headers_told && complaints.proxy_headers.is_due(now) {
-            let since = missing - complaints.proxy_headers_told;
-            complaints.proxy_headers_told = missing;
+        if let Some(since) = complaints.proxy_headers.due(ended[Closing::ProxyHeaderMissing as usize], now) {
             tracing::warn!(
                 shard,
                 since,
@@ -41,10 +36,7 @@ impl Reactor {
                  the proxy send it, or take its address out of that setting"
             );
         }
-        let pages = ended[Closing::OriginRefused as usize];
-        if pages > complaints.origins_told && complaints.origins.is_due(now) {
-            let since = pages - complaints.origins_told;
-            complaints.origins_told = pages;
+        if let Some(since) = complaints.origins.due(ended[Closing::OriginRefused as usize], now) {
             tracing::warn!(
                 shard,
                 since,

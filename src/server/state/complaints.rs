@@ -11,14 +11,12 @@ const COMPLAINT_MS: u64 = 60_000;
 pub struct Complaints {
     pub turned_away: [Complaint; ConnectionRefusal::ALL.len()],
     pub log_full: Complaint,
-    pub logins: Complaint,
-    /// The number of refused logins at the last report.
-    pub logins_told: u64,
-    pub proxy_headers: Complaint,
-    pub origins: Complaint,
-    /// The numbers of connections without their PROXY header, and of refused pages, at the last reports.
-    pub proxy_headers_told: u64,
-    pub origins_told: u64,
+    /// Refused logins.
+    pub logins: CountComplaint,
+    /// Connections without their PROXY header.
+    pub proxy_headers: CountComplaint,
+    /// Refused web pages.
+    pub origins: CountComplaint,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -34,6 +32,26 @@ impl Complaint {
     }
 }
 
+/// A complaint of something that is counted.
+#[derive(Clone, Copy, Default)]
+pub struct CountComplaint {
+    complaint: Complaint,
+    /// The count at the last report.
+    told: u64,
+}
+
+impl CountComplaint {
+    /// How many there were since the last report, if there were any and the next report is due.
+    pub fn due(&mut self, count: u64, now: Steady) -> Option<u64> {
+        if count <= self.told || !self.complaint.is_due(now) {
+            return None;
+        }
+        let since = count - self.told;
+        self.told = count;
+        Some(since)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +63,15 @@ mod tests {
         assert!(complaint.is_due(start));
         assert!(!complaint.is_due(start.plus(COMPLAINT_MS - 1)));
         assert!(complaint.is_due(start.plus(COMPLAINT_MS)));
+    }
+
+    #[test]
+    fn what_is_counted_is_told_when_there_is_more_of_it_and_all_that_came_since() {
+        let mut complaint = CountComplaint::default();
+        let start = Steady::default().plus(5);
+        assert_eq!((complaint.due(0, start), complaint.due(3, start)), (None, Some(3)));
+        assert_eq!(complaint.due(5, start.plus(COMPLAINT_MS - 1)), None);
+        assert_eq!(complaint.due(9, start.plus(COMPLAINT_MS)), Some(6));
+        assert_eq!(complaint.due(9, start.plus(3 * COMPLAINT_MS)), None);
     }
 }
