@@ -187,87 +187,50 @@ impl Scrape {
         Ok(())
     }
 
-    fn encode_closings(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections that ended, by the reason";
-        let mut family = encoder.encode_descriptor("mushan_connections_closed", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            for (closing, count) in shown.counters.closed() {
-                let labels = [("shard", shard.as_str()), ("closing", closing.name())];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// By the refusal's name; `malformed` counts undecodable requests.
-    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Requests refused, by the reason";
-        let mut family = encoder.encode_descriptor("mushan_requests_refused", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            let refused = shown.counters.refused.iter().map(|(refusal, count)| (refusal.name(), count));
-            for (reason, count) in refused.chain([("malformed", shown.counters.refused.malformed())]) {
-                let labels = [("shard", shard.as_str()), ("reason", reason)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        let help = "Logins refused, by the reason";
-        let mut family = encoder.encode_descriptor("mushan_logins_refused", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            for (refusal, count) in shown.counters.logins_refused.iter() {
-                let labels = [("shard", shard.as_str()), ("reason", refusal.name())];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_protocols(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    /// Counters of each shard by one more label.
+    fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Sessions opened, by protocol";
-        let mut family = encoder.encode_descriptor("mushan_sessions_opened", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            for (protocol, count) in shown.counters.opened() {
-                let labels = [("shard", shard.as_str()), ("protocol", protocol)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
+        self.encode_by(encoder, ("mushan_sessions_opened", help, "protocol"), |it| it.counters.opened())?;
         let help = "Messages of clients, by protocol: requests, logins and what is no request";
-        let mut family = encoder.encode_descriptor("mushan_client_messages", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            for (protocol, count) in shown.counters.received() {
-                let labels = [("shard", shard.as_str()), ("protocol", protocol)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
+        self.encode_by(encoder, ("mushan_client_messages", help, "protocol"), |it| it.counters.received())?;
         let help = "Requests of sessions, by verb, refused ones as well; a verb that nobody used has no series";
-        let mut family = encoder.encode_descriptor("mushan_requests", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            for (verb, count) in shown.requests.iter().filter(|(_, count)| *count > 0) {
-                let labels = [("shard", shard.as_str()), ("verb", verb.name())];
-                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_turned_away(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_by(encoder, ("mushan_requests", help, "verb"), |it| {
+            it.requests.iter().filter(|(_, count)| *count > 0).map(|(verb, count)| (verb.name(), *count))
+        })?;
+        let help = "Connections that ended, by the reason";
+        self.encode_by(encoder, ("mushan_connections_closed", help, "closing"), |it| {
+            it.counters.closed().map(|(closing, count)| (closing.name(), count))
+        })?;
         let help = "Connections refused or ended for lack of room, by the reason";
-        let mut family =
-            encoder.encode_descriptor("mushan_connections_turned_away", help, None, MetricType::Counter)?;
-        for (shard, shown) in &self.shards {
-            for (reason, count) in shown.counters.turned_away() {
-                let labels = [("shard", shard.as_str()), ("reason", reason.name())];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+        self.encode_by(encoder, ("mushan_connections_turned_away", help, "reason"), |it| {
+            it.counters.turned_away().map(|(reason, count)| (reason.name(), count))
+        })?;
+        let help = "Requests refused, by the reason";
+        self.encode_by(encoder, ("mushan_requests_refused", help, "reason"), |it| {
+            let refused = it.counters.refused.iter().map(|(refusal, count)| (refusal.name(), count));
+            refused.chain([("malformed", it.counters.refused.malformed())])
+        })?;
+        let help = "Logins refused, by the reason";
+        self.encode_by(encoder, ("mushan_logins_refused", help, "reason"), |it| {
+            it.counters.logins_refused.iter().map(|(refusal, count)| (refusal.name(), count))
+        })?;
+        let help = "Tokens refused, by the fault";
+        self.encode_by(encoder, ("mushan_tokens_refused", help, "reason"), |it| {
+            it.counters.refused_tokens().map(|(fault, count)| (fault.name(), count))
+        })
     }
 
-    fn encode_refused_tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Tokens refused, by the fault";
-        let mut family = encoder.encode_descriptor("mushan_tokens_refused", help, None, MetricType::Counter)?;
+    /// One counter by its name, its help and its label beside the shard.
+    fn encode_by<'a, I: Iterator<Item = (&'static str, u64)>>(
+        &'a self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, label): (&str, &str, &str),
+        read: impl Fn(&'a Snapshot) -> I,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (shard, shown) in &self.shards {
-            for (fault, count) in shown.counters.refused_tokens() {
-                let labels = [("shard", shard.as_str()), ("reason", fault.name())];
+            for (value, count) in read(shown) {
+                let labels = [("shard", shard.as_str()), (label, value)];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
@@ -353,11 +316,7 @@ impl Collector for Scrape {
         encode_histograms(&self.shards, &mut encoder)?;
         encode_admin_requests(&self.requests_us, &mut encoder)?;
         self.numbers.encode(&mut encoder)?;
-        self.encode_protocols(&mut encoder)?;
-        self.encode_closings(&mut encoder)?;
-        self.encode_turned_away(&mut encoder)?;
-        self.encode_refusals(&mut encoder)?;
-        self.encode_refused_tokens(&mut encoder)?;
+        self.encode_labelled(&mut encoder)?;
         self.encode_ages(&mut encoder)?;
         self.webhooks.encode(&mut encoder)
     }
