@@ -18,13 +18,15 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 const LINES: &str = "application/x-ndjson";
 /// An hour.
 const FOR_MS_MAX: u64 = 60 * 60 * 1_000;
 /// Lines that wait for the client.
 const LINES_MAX: usize = 64;
+/// How long the last line waits for a client that does not read.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a quiet trace looks whether the server stops.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -89,8 +91,10 @@ async fn run(api: Arc<Api>, mut trace: Trace, until: Instant, sender: mpsc::Send
     loop {
         tokio::select! {
             line = trace.next() => {
-                if sender.send(written(&line)).await.is_err() {
-                    return;
+                match hand_over(&sender, written(&line), until).await {
+                    HandedLine::Taken => {}
+                    HandedLine::Gone => return,
+                    HandedLine::Late => break,
                 }
             }
             () = sender.closed() => return,
@@ -103,9 +107,42 @@ async fn run(api: Arc<Api>, mut trace: Trace, until: Instant, sender: mpsc::Send
         }
     }
     let end = serde_json::to_string(&TraceEnd { what: "ended", lost: trace.lost() });
-    let _ = sender.send(Bytes::from(format!("{}\n", end.expect("texts and numbers always encode")))).await;
+    let end = Bytes::from(format!("{}\n", end.expect("texts and numbers always encode")));
+    // A client that never reads does not keep one of the few traces.
+    hand_over(&sender, end, Instant::now() + END_TIMEOUT).await;
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum HandedLine {
+    Taken,
+    /// There was no room for it until then.
+    Late,
+    /// The client is gone.
+    Gone,
+}
+
+async fn hand_over(sender: &mpsc::Sender<Bytes>, line: Bytes, until: Instant) -> HandedLine {
+    match timeout_at(until, sender.send(line)).await {
+        Ok(Ok(())) => HandedLine::Taken,
+        Ok(Err(_)) => HandedLine::Gone,
+        Err(_elapsed) => HandedLine::Late,
+    }
 }
 
 fn written(line: &TraceLine) -> Bytes {
     Bytes::from(format!("{}\n", serde_json::to_string(line).expect("texts and numbers always encode")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_holds_no_trace_beyond_its_time() {
+        let (sender, lines) = mpsc::channel(1);
+        let hand = || hand_over(&sender, Bytes::from_static(b"{}"), Instant::now() + Duration::from_millis(5));
+        assert_eq!((hand().await, hand().await), (HandedLine::Taken, HandedLine::Late));
+        drop(lines);
+        assert_eq!(hand().await, HandedLine::Gone);
+    }
 }
