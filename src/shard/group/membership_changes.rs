@@ -6,6 +6,8 @@
 use crate::model::{ConversationSeq, Fact, GroupChange, Message, UserId};
 use crate::shard::State;
 use crate::shard::rows::index::ConversationIndex;
+use crate::shard::rows::seat::Membership;
+use std::ops::Range;
 
 /// The most rows of users' own lists that a step visits, except that the last user is completed.
 const ROWS_A_STEP_MAX: u32 = 64;
@@ -14,6 +16,7 @@ const ROWS_A_STEP_MAX: u32 = 64;
 fn changes_of(message: &Message, seats: usize) -> usize {
     match message.fact.as_deref() {
         Some(Fact::Group(GroupChange::Dissolved)) => seats,
+        Some(Fact::Group(GroupChange::Created { members, .. })) => members.len() + seats,
         Some(Fact::Group(GroupChange::Changed { .. } | GroupChange::Profiled(_))) => 0,
         Some(Fact::Group(change)) => change.members().len(),
         _ => 0,
@@ -38,8 +41,15 @@ impl State {
         let Some(Fact::Group(change)) = message.fact.as_deref() else { return 0 };
         let seq = message.conversation_seq;
         let done = match change {
+            GroupChange::Created { members, .. } if from >= members.len() => {
+                // Seats that do not begin here are of an earlier group of the same id whose end is lost: a power cut or an
+                // older copy of a log took it, and this group came back from other shards.
+                let (seats, before) = (from - members.len()..through - members.len(), seq.0.saturating_sub(1));
+                self.end_seats(at, seats, ConversationSeq(before), |seat| seat.joined != seq);
+                through - from
+            }
             GroupChange::Created { members, .. } | GroupChange::Added { members } => {
-                self.change_each(&members[from..through], |state, user| {
+                self.change_each(&members[from..through.min(members.len())], |state, user| {
                     if state.is_home(user) {
                         state.seat(at, user, seq);
                     }
@@ -49,12 +59,7 @@ impl State {
                 self.change_each(&members[from..through], |state, user| state.unseat(at, user, seq))
             }
             GroupChange::Dissolved => {
-                for seat in &mut self.tables.conversations.at_mut(at).full_seats_mut()[from..through] {
-                    if seat.is_taken() {
-                        self.tables.inboxes.leave_group(seat.user);
-                    }
-                    seat.left = seat.left.min(seq);
-                }
+                self.end_seats(at, from..through, seq, |_seat| true);
                 through - from
             }
             GroupChange::Changed { .. } | GroupChange::Profiled(_) => through - from,
@@ -62,6 +67,22 @@ impl State {
         self.rows_visited.count(done);
         self.groups.fan_out.note_changes(at, from + done);
         done
+    }
+
+    /// Ends those of these seats that are to end: their users see nothing after `left`.
+    fn end_seats(
+        &mut self,
+        at: ConversationIndex,
+        seats: Range<usize>,
+        left: ConversationSeq,
+        ends: impl Fn(&Membership) -> bool,
+    ) {
+        for seat in &mut self.tables.conversations.at_mut(at).full_seats_mut()[seats] {
+            if seat.is_taken() && ends(seat) {
+                self.tables.inboxes.leave_group(seat.user);
+                seat.left = left;
+            }
+        }
     }
 
     /// Changes as many users as a step may. Returns their number.

@@ -453,3 +453,20 @@ fn a_long_log_is_searched_a_part_a_turn_for_what_another_has_lost() {
         assert!(next.highest_cost.records <= 1_200, "{:?}", next.highest_cost);
     }
 }
+
+/// Their shard has lost the end of their group, and the next one came back from another shard.
+#[test]
+fn members_of_a_group_whose_end_is_lost_do_not_hear_the_next_group_of_its_id() {
+    let mut cluster = cluster_of(2);
+    let home = usize::from(Placement::new(2).owner_of_conversation(&Conversation::Group(group("g"))).0);
+    let (former, owner) = if cluster.home(ALICE) == home { (ALICE, BOB) } else { (BOB, ALICE) };
+    cluster.order(create("g", former, &[]));
+    let before = disks_of(&cluster);
+    cluster.order(Order::DissolveGroup { group: group("g") });
+    cluster.order(create("g", owner, &[]));
+    let mut next = start_on(&cluster, set_back(&cluster, &before, home));
+    next.say_in(owner, "news", "g");
+    let heard = |next: &mut Cluster, user| told(&next.inbox(user));
+    assert_eq!(heard(&mut next, owner).last().map(String::as_str), Some("news"));
+    assert_eq!(heard(&mut next, former), [format!("created {former}")]);
+}
