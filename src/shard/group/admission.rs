@@ -86,7 +86,8 @@ impl<S: Storage> Shard<S> {
     ) -> Option<Result<(), Refusal>> {
         let mut left = match std::mem::take(&mut self.state.peers.admissions.stage) {
             AdmissionStage::Judged(refusal) => return Some(refusal.map_or(Ok(()), Err)),
-            AdmissionStage::Asking(left) | AdmissionStage::Awaiting(left) => left,
+            AdmissionStage::Asking(left) => left,
+            AdmissionStage::Awaiting(_) => unreachable!("a change goes on when the answer is here"),
             AdmissionStage::NotBegun => {
                 let (mut users, placement) = (self.added_by_first(ctx.now, first), self.settings.placement);
                 users.sort_by_cached_key(|user| placement.owner_of(user));
@@ -121,10 +122,12 @@ impl<S: Storage> Shard<S> {
             WaitingWork::Order(WaitingOrder { task: OrderTask::Whole(order), .. }) => {
                 self.added_by_order(order).map(|(_, users)| users).unwrap_or_default()
             }
-            WaitingWork::Order(WaitingOrder { task: OrderTask::Members(change), .. }) => match change.is_begun {
-                true => Vec::new(),
-                false => change.add.left().to_vec(),
-            },
+            WaitingWork::Order(WaitingOrder { task: OrderTask::Members(change), .. }) => {
+                match change.is_begun || self.may_begin(change).is_err() {
+                    true => Vec::new(),
+                    false => change.add.left().to_vec(),
+                }
+            }
         }
     }
 
@@ -177,14 +180,14 @@ impl<S: Storage> Shard<S> {
     fn admission_of(&mut self, now: Moment, group: Fingerprint, users: &[UserId]) -> Option<Refusal> {
         self.state.peers.admissions.granted.forget_some(now.steady, 2 * ASKED_AT_ONCE_MAX);
         self.state.rows_visited.count(users.len());
-        let refusal = users.iter().find_map(|user| self.hindrance_of(group, user));
+        let refusal = users.iter().find_map(|user| self.hindrance_of(now, group, user));
         if refusal.is_none() {
             users.iter().for_each(|user| self.state.peers.admissions.granted.grant(now.steady, user, group));
         }
         refusal
     }
 
-    fn hindrance_of(&self, group: Fingerprint, user: &UserId) -> Option<Refusal> {
+    fn hindrance_of(&self, now: Moment, group: Fingerprint, user: &UserId) -> Option<Refusal> {
         let is_closed = self.settings.policies.directory == Directory::Closed;
         let is_stranger = is_closed && self.standing_of(user) == UserStatus::Stranger;
         if is_stranger || self.state.tables.erased.contains(user) {
@@ -192,7 +195,7 @@ impl<S: Storage> Shard<S> {
         }
         let inboxes = &self.state.tables.inboxes;
         let seated = inboxes.find(user).map_or(0, |user_index| inboxes.groups_of(user_index) as usize);
-        let coming = self.state.peers.admissions.granted.others(user, group);
+        let coming = self.state.peers.admissions.granted.others(now.steady, user, group);
         (seated + coming >= self.settings.limits.groups_per_user_max).then_some(Refusal::TooManyGroups)
     }
 }

@@ -191,3 +191,15 @@ fn strangers_to_a_closed_directory_and_the_erased_are_added_by_nobody() {
         assert_eq!(cluster.count("g"), Some(2));
     }
 }
+
+#[test]
+fn nobody_is_asked_about_members_of_a_change_that_may_not_begin() {
+    let mut cluster = Cluster::within(2, 1);
+    assert_eq!(cluster.ordered_to(create("a", "alice", &["bob"])), None);
+    let many: Vec<String> = (0..600).map(|number| format!("u{number}")).collect();
+    let added: Vec<&str> = many.iter().map(String::as_str).chain(["bob"]).collect();
+    assert_eq!(cluster.ordered_to(change("nowhere", &added, &[])), Some(Refusal::ConversationNotExist));
+    let granted =
+        |cluster: &Cluster| cluster.shards.iter().all(|shard| shard.state.peers.admissions.granted.is_empty());
+    assert!(granted(&cluster), "no place is held for it");
+}

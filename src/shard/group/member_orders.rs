@@ -101,18 +101,24 @@ impl<S: Storage> Shard<S> {
         self.change_step(now, change).unwrap_or_else(|hindrance| Some(Answer::Refused(refused_order(hindrance))))
     }
 
+    /// Whether the change is one, and whoever wants it may make it.
+    pub(in crate::shard) fn may_begin(&self, change: &MemberSelection) -> Result<(), Refused> {
+        let group = self.group(&change.group).ok_or(Refusal::ConversationNotExist)?;
+        expect_consistent(change)?;
+        expect_rights(group, change)
+    }
+
     /// The same, where the caller may wait for what hinders it.
     pub(in crate::shard) fn change_step(
         &mut self,
         now: Moment,
         change: &mut MemberSelection,
     ) -> Result<Option<Answer>, Hindrance> {
+        if !std::mem::replace(&mut change.is_begun, true) {
+            self.may_begin(change)?;
+        }
         let group = self.group(&change.group).ok_or(Refusal::ConversationNotExist)?;
         let (_, author) = group.actor(change.by.as_ref());
-        if !std::mem::replace(&mut change.is_begun, true) {
-            expect_consistent(change)?;
-            expect_rights(group, change)?;
-        }
         let MemberSelection { remove, add, .. } = change;
         let looked_up = remove.choose_some(LOOKED_UP_A_TURN_MAX, |user| group.members.contains(user));
         let added = add.choose_some(LOOKED_UP_A_TURN_MAX - looked_up, |user| !group.members.contains(user));

@@ -5,13 +5,16 @@
 //! else gets the entry, and nobody else sees less.
 
 use crate::log::Storage;
-use crate::model::{Clear, Command, ConversationSeq, Fact, Moment, Reply, RequestTag, SessionId, UnsequencedMessage};
+use crate::model::{
+    Clear, Command, ConversationSeq, Fact, Moment, Refusal, Reply, RequestTag, SessionId, UnsequencedMessage,
+};
 use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, RequestKind};
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::write::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::write::request::RequestOutcome;
 
 impl<S: Storage> Shard<S> {
@@ -28,6 +31,9 @@ impl<S: Storage> Shard<S> {
         if self.state.tables.cleared.find(user_index, seated.at).is_some_and(|before| before >= wanted) {
             let after = self.state.tables.cleared.newest_record();
             return self.answer_requester(ctx, Some(after), admitted.requester(), Reply::Done);
+        }
+        if !self.log.journal.has_room(READ_RECORD_BYTES_MAX) {
+            return self.refuse(session, admitted.tag, Refusal::StorageFull, ctx.effects);
         }
         let Some(addressed) = self.address(ctx, &admitted, || Command::Clear(clear)) else { return };
         // What is hidden is not unread either.

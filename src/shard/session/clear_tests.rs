@@ -2,7 +2,8 @@
 
 use crate::log::MemoryStorage;
 use crate::model::{
-    Clear, ClearExtent, Command, ConversationRef, ConversationSeq, Limits, Order, Recipient, Refusal, Reply, ShardId,
+    Clear, ClearExtent, Command, ConversationRef, ConversationSeq, Limits, MarkRead, Order, Recipient, Refusal, Reply,
+    ShardId,
 };
 use crate::shard::replay::checkpoint::survey;
 use crate::shard::testing::fixtures::*;
@@ -152,4 +153,23 @@ fn a_checkpoint_keeps_what_is_cleared_and_an_erased_users_is_forgotten() {
         cluster.settle();
         assert_eq!(tables(&cluster), 0);
     }
+}
+
+#[test]
+fn a_clearing_that_there_is_no_room_for_changes_nothing() {
+    let mut cluster = Cluster::on(Windows::default(), vec![MemoryStorage::new(4_096, 1)]);
+    let refused = |reply: &Reply| matches!(reply, Reply::Refused(refused) if refused.refusal == Refusal::StorageFull);
+    let mut said = 0;
+    while !refused(&cluster.say("alice", &format!("m{said}"), Recipient::User(user("bob")))) {
+        said += 1;
+    }
+    let mark = |through| Command::MarkRead(MarkRead { conversation: with("alice"), through: ConversationSeq(through) });
+    let mut marked = 0;
+    while !refused(&cluster.ask("bob", mark(marked + 1))) {
+        marked += 1;
+    }
+    let before = cluster.listed("bob");
+    assert!(before[0].1 > 0, "something is unread");
+    assert!(refused(&cluster.ask("bob", clear(with("alice"), 0))));
+    assert_eq!(cluster.listed("bob"), before);
 }

@@ -61,9 +61,10 @@ impl GrantedSeats {
         self.expiring.push_back((until, user.clone()));
     }
 
-    /// Groups other than this one to which the user is admitted.
-    pub fn others(&self, user: &UserId, group: Fingerprint) -> usize {
-        self.groups.get(user).map_or(0, |groups| groups.iter().filter(|(other, _)| *other != group).count())
+    /// Groups other than this one to which the user is admitted, and has not been for too long.
+    pub fn others(&self, now: Steady, user: &UserId, group: Fingerprint) -> usize {
+        let is_coming = |(other, until): &&(Fingerprint, Steady)| *other != group && *until > now;
+        self.groups.get(user).map_or(0, |groups| groups.iter().filter(is_coming).count())
     }
 
     /// The user has its seat.
@@ -71,7 +72,7 @@ impl GrantedSeats {
         self.retain(user, |(other, _)| *other != group);
     }
 
-    /// Forgets what was granted too long ago; a bounded part at a time.
+    /// Frees what was granted too long ago; a bounded part at a time.
     pub fn forget_some(&mut self, now: Steady, count: usize) {
         for _granted in 0..count {
             let Some((_, user)) = self.expiring.pop_front_if(|(until, _)| *until <= now) else { return };
@@ -101,11 +102,14 @@ mod tests {
         for (now, group) in [(0, one), (5, one), (9, two)] {
             granted.grant(Steady(now), &user("ann"), group);
         }
-        assert_eq!([one, two, three].map(|group| granted.others(&user("ann"), group)), [1, 1, 2]);
+        let others = |granted: &GrantedSeats, now, group| granted.others(Steady(now), &user("ann"), group);
+        assert_eq!([one, two, three].map(|group| others(&granted, 9, group)), [1, 1, 2]);
+        let late = [GRANTED_MS + 4, GRANTED_MS + 5, GRANTED_MS + 9].map(|now| others(&granted, now, three));
+        assert_eq!(late, [2, 1, 0], "it counts no longer than it holds, though nobody has freed it");
         granted.forget_some(Steady(GRANTED_MS), 9);
-        assert_eq!(granted.others(&user("ann"), three), 2, "the second time counts");
+        assert_eq!(others(&granted, GRANTED_MS, three), 2, "the second time counts");
         granted.forget_some(Steady(GRANTED_MS + 5), 9);
-        assert_eq!(granted.others(&user("ann"), three), 1);
+        assert_eq!(others(&granted, GRANTED_MS + 5, three), 1);
         granted.settle(&user("ann"), two);
         assert!(granted.is_empty());
         granted.forget_some(Steady(GRANTED_MS + 9), 9);

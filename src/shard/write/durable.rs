@@ -109,8 +109,7 @@ impl<S: Storage> Shard<S> {
             return;
         }
         self.meters.stats.pushed += sessions.len() as u64;
-        let age_ms = ctx.now.wall.0.saturating_sub(entry.message.server_time.0);
-        self.meters.push_ms.note(age_ms);
+        self.meters.push_ms.note(self.background.clock.age_ms(ctx.now, entry.message.server_time));
         self.state.present_at_once(user_index, &mut entry);
         let user = self.state.tables.inboxes.user_at(user_index).clone();
         ctx.effects.push(Effect::Push { user, sessions, event: Event::Entry(entry) });
