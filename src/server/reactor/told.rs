@@ -2,7 +2,6 @@
 
 use crate::model::Moment;
 use crate::server::reactor::event_loop::Reactor;
-use crate::server::state::listener::peer_of;
 use crate::server::turn::LinkKey;
 use std::time::Duration;
 use tracing::Level;
@@ -45,7 +44,7 @@ impl Reactor {
             return;
         }
         let Some(ended) = self.turn.ended(key) else { return };
-        let address = self.sockets.of(key).and_then(|socket| peer_of(&socket.descriptor).ok());
+        let address = self.turn.client(key);
         let lasted_ms = ended.opened.map(|opened| now.wall.0.saturating_sub(opened.0));
         tracing::debug!(
             shard = self.me.0,

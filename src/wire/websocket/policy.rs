@@ -37,7 +37,8 @@ impl ForwardedHeader {
             return None;
         }
         let lines = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(self.name()));
-        let lines: Vec<&str> = lines.filter_map(|header| str::from_utf8(header.value).ok()).collect();
+        // What a client wrote with other bytes must not hide what a proxy appended to the same line.
+        let lines: Vec<_> = lines.map(|header| String::from_utf8_lossy(header.value)).collect();
         if lines.is_empty() { None } else { Some(lines.join(",").into()) }
     }
 }
@@ -147,6 +148,13 @@ mod tests {
         }
         assert!(!AllowedOrigins::default().allow(b"null", Some(b"null")));
         assert!(AllowedOrigins::parse("*").expect("any").allow(b"https://evil.example", None));
+    }
+
+    #[test]
+    fn what_a_client_wrote_hides_no_hop_that_a_proxy_appended() {
+        let headers = [httparse::Header { name: "X-Forwarded-For", value: b"\xff, 203.0.113.9" }];
+        let read = ForwardedHeader::XForwardedFor.read(&headers).expect("the line is there");
+        assert!(read.ends_with(", 203.0.113.9"), "{read}");
     }
 
     #[test]
