@@ -309,7 +309,7 @@ pub static ROUTES: &[Route] = &[
         details: "",
         answer: "The level or the filter in use from now on." },
     Route { method: "GET", path: "/v1/trace", access: Access::Token, handler: |it| served(it, trace::follow),
-        id: "trace", refusals: &[],
+        id: "trace", refusals: &[503],
         summary: "What happens to one user, while it happens: requests, their outcomes, pushes, beginnings and ends \
             of sessions.",
         details: "Verbs, codes and sizes, and nothing that somebody wrote. The first line says that the user's shard \

@@ -1,18 +1,14 @@
 //! `GET /v1/trace`: what happens to one user, while it happens.
 
 use crate::admin::api::Api;
-use crate::admin::base::answer::StreamBody;
+use crate::admin::base::answer::LineStream;
 use crate::admin::base::connections::Caller;
-use crate::admin::base::contract::{Answering, RouteContract};
 use crate::admin::base::error::ApiError;
 use crate::admin::base::intake::{self, Asked};
 use crate::server::event::schema::IdSchema;
 use crate::server::{ServerPhase, Trace, TraceLine};
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -20,7 +16,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-const LINES: &str = "application/x-ndjson";
 /// An hour.
 const FOR_MS_MAX: u64 = 60 * 60 * 1_000;
 /// Lines that wait for the client.
@@ -40,23 +35,6 @@ pub struct TraceQuery {
     for_ms: u64,
 }
 
-/// The lines of a trace, as they come.
-pub struct TraceLines(mpsc::Receiver<Bytes>);
-
-impl IntoResponse for TraceLines {
-    fn into_response(self) -> Response {
-        let headers = [(CONTENT_TYPE, LINES), (CACHE_CONTROL, "no-store")];
-        (StatusCode::OK, headers, Body::new(StreamBody(self.0))).into_response()
-    }
-}
-
-impl Answering for TraceLines {
-    fn describe(contract: &mut RouteContract<'_>) {
-        contract.answers::<TraceLine>(200, LINES);
-        contract.refuses(&[503]);
-    }
-}
-
 /// The last line of a trace.
 #[derive(Serialize)]
 struct TraceEnd {
@@ -69,7 +47,7 @@ pub async fn follow(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Caller>>,
     Asked(TraceQuery { user, for_ms }): Asked<TraceQuery>,
-) -> Result<TraceLines, ApiError> {
+) -> Result<LineStream<TraceLine>, ApiError> {
     if !(1..=FOR_MS_MAX).contains(&for_ms) {
         return Err(ApiError::invalid(format!("for_ms is not within 1 to {FOR_MS_MAX}")));
     }
@@ -83,7 +61,7 @@ pub async fn follow(
     let (sender, lines) = mpsc::channel(LINES_MAX);
     caller.has_begun_a_stream();
     tokio::spawn(run(api, trace, Instant::now() + Duration::from_millis(for_ms), sender));
-    Ok(TraceLines(lines))
+    Ok(LineStream::new(lines))
 }
 
 /// Sends lines until the time is over, the client goes, or the server stops.

@@ -1,7 +1,7 @@
 //! `mushan debug-bundle`: what a report of a fault needs, in one file of text.
 //!
 //! Invariant: no token, no secret and nothing that a user wrote gets into it; names of files, addresses and settings do,
-//! and so do the names of webhooks.
+//! and so do the names of webhooks. Of URLs it has the scheme and the host: a path or a query may be a secret.
 
 use crate::cli::care::doctor::examine;
 use crate::cli::care::examined::ExaminedPart;
@@ -45,9 +45,9 @@ pub struct Arguments {
 
 pub fn run(Arguments { host, to }: &Arguments) -> Result<(), Failure> {
     let cannot = || Failure::because(format!("cannot write {}", to.display()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(cannot())?;
     let text: String =
         sections(host).into_iter().map(|(name, text)| format!("==== {name}\n{}\n\n", text.trim_end())).collect();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(cannot())?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot())?;
     print(&format!("wrote {}: read it before you send it", to.display()))
 }
@@ -59,9 +59,10 @@ fn sections(flags: &HostFlags) -> Vec<(String, String)> {
         ("doctor".to_owned(), examine(flags).iter().map(ExaminedPart::line).collect::<Vec<_>>().join("\n")),
     ];
     let config = flags.config();
-    let shown = config
-        .as_ref()
-        .map_or_else(|failure| failure.sentence.clone(), |config| config.lines().collect::<Vec<_>>().join("\n"));
+    let shown = config.as_ref().map_or_else(
+        |failure| failure.sentence.clone(),
+        |config| config.lines().map(without_path).collect::<Vec<_>>().join("\n"),
+    );
     sections.push(("configuration".to_owned(), shown));
     if let Ok(Config { options, .. }) = &config {
         let api = ApiFlags::of_data_dir(&options.data_dir);
@@ -75,6 +76,17 @@ fn sections(flags: &HostFlags) -> Vec<(String, String)> {
         |path: &&str| (path.to_string(), std::fs::read_to_string(path).unwrap_or_else(|error| error.to_string()));
     sections.extend(KERNEL_FILES.iter().map(read));
     sections
+}
+
+/// A line of the configuration without what follows the host of a URL.
+fn without_path(line: String) -> String {
+    let Some(host) = line.find("://").map(|at| at + "://".len()) else { return line };
+    let is_end = |byte: &u8| matches!(byte, b'"' | b' ');
+    let end = line.bytes().skip(host).position(|byte| is_end(&byte)).map_or(line.len(), |length| host + length);
+    match line[host..end].find(['/', '?', '#']) {
+        Some(path) => format!("{}/...{}", &line[..host + path], &line[end..]),
+        None => line,
+    }
 }
 
 /// Names, sizes and modes, in order; no contents.
@@ -108,4 +120,24 @@ fn files_below(directory: &Path) -> Vec<String> {
     }
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_url_only_scheme_and_host_are_told() {
+        for (line, told) in [
+            (
+                "hook.url = \"https://h.example:8443/k/s3cret\"  # file",
+                "hook.url = \"https://h.example:8443/...\"  # file",
+            ),
+            ("url = \"https://h.example?key=s3cret\"", "url = \"https://h.example/...\""),
+            ("url = \"https://h.example\"", "url = \"https://h.example\""),
+            ("server.listen = 0.0.0.0:8081", "server.listen = 0.0.0.0:8081"),
+        ] {
+            assert_eq!(without_path(line.to_owned()), told);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use hyper::Method;
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::path::Path;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -133,10 +134,20 @@ fn disk(options: &Options) -> ExaminedPart {
 
 fn secrets(data_dir: &Path) -> ExaminedPart {
     let names = ["token-secret", "admin-token"];
-    let open: Vec<&str> =
-        names.into_iter().filter(|name| is_open_to_others(&data_dir.join(name)).unwrap_or(false)).collect();
+    let mut open = Vec::new();
+    for name in names {
+        match is_open_to_others(&data_dir.join(name)) {
+            Ok(true) => open.push(name),
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                let advice = "run it as root, or as the user of the server";
+                return ExaminedPart::warning("secrets", format!("{name} cannot be looked at: {error}"), advice);
+            }
+        }
+    }
     if open.is_empty() {
-        return ExaminedPart::good("secrets", "nobody but the owner reads them");
+        return ExaminedPart::good("secrets", "others cannot read them");
     }
     let advice = format!(
         "chmod 600 {}/{{{}}}; whoever read the token secret can log in as any user: `mushan token --new-secret`",

@@ -3,10 +3,8 @@
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::{DEMO_GROUP, DEMO_PATH, DEMO_PEOPLE, DemoAccess, Options, Server};
 use crate::terminal::admin_client::{ApiFlags, Call};
-use clap::Parser;
 use hyper::Method;
 use serde_json::json;
-use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -19,13 +17,6 @@ pub struct DemoFlags {
     /// With --demo: on any address, for everybody who can reach it
     #[arg(long, requires = "demo")]
     demo_anybody: bool,
-}
-
-/// The flags of a command of the operator, as if they had been typed.
-#[derive(clap::Parser)]
-struct Typed {
-    #[command(flatten)]
-    api: ApiFlags,
 }
 
 impl DemoFlags {
@@ -64,11 +55,10 @@ impl DemoFlags {
 }
 
 fn make_group(data_dir: &Path) -> Result<(), String> {
-    let typed = [OsStr::new("mushan"), OsStr::new("--data-dir"), data_dir.as_os_str()];
-    let Typed { api } = Typed::try_parse_from(typed).map_err(|error| error.to_string())?;
     let [owner, members @ ..] = DEMO_PEOPLE;
     let body = json!({ "id": DEMO_GROUP, "owner": owner, "members": members });
     let call = Call::new(Method::POST, &["groups"]).with_body(body);
-    api.run(call, |_| format!("{:<12} {DEMO_GROUP}: {}", "demo group", DEMO_PEOPLE.join(", ")))
-        .map_err(|fault| fault.sentence)
+    ApiFlags::of_data_dir(data_dir).ask(call).map_err(|fault| fault.sentence)?;
+    console::say(ConsoleStream::Output, &format!("{:<12} {DEMO_GROUP}: {}", "demo group", DEMO_PEOPLE.join(", ")));
+    Ok(())
 }

@@ -13,9 +13,9 @@ const STATE: &str = "/var/lib/mushan/tune-undo.json";
 /// The server for which the host is checked.
 #[derive(clap::Args)]
 pub struct HostFlags {
-    /// Profile of the server
-    #[arg(long, value_name = "NAME", default_value = "balanced")]
-    profile: String,
+    /// Profile of the server [default: the configuration's, or balanced]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// TOML file of the server
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -60,7 +60,7 @@ impl HostFlags {
     /// The configuration of that server.
     pub fn config(&self) -> Result<Config, Failure> {
         let sources = Sources {
-            profile: Some(self.profile.clone()),
+            profile: self.profile.clone(),
             file: self.config.clone(),
             environment: std::env::vars_os().collect(),
             flags: self.data_dir.iter().map(|path| ("data_dir", path.clone())).collect(),
