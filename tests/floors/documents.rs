@@ -7,8 +7,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The folders that a path of this repository begins with.
-const FOLDERS: [&str; 9] =
-    ["src/", "tests/", "docs/", "proto/", "benches/", "tuning/", "examples/", ".ci/", ".github/"];
+const FOLDERS: [&str; 12] = [
+    "src/",
+    "tests/",
+    "docs/",
+    "proto/",
+    "benches/",
+    "tuning/",
+    "examples/",
+    "clients/",
+    "web/",
+    "packaging/",
+    ".ci/",
+    ".github/",
+];
 
 /// Endings of files whose text is looked through.
 const ENDINGS: [&str; 6] = [".rs", ".md", ".proto", ".toml", ".yml", "justfile"];

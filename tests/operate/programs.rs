@@ -2,6 +2,7 @@
 //! Python, Node and curl.
 
 use crate::common::http::Api;
+use crate::common::mounts::skip;
 use crate::common::{Home, PATIENCE};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -18,11 +19,16 @@ pub fn block(document: &str, language: &str, words: &str) -> String {
     found.unwrap_or_else(|| panic!("{document} has no block in {language} with {words:?}"))
 }
 
-/// Whether the program is installed; says so where it is not.
+/// Whether the program is installed and can do what the documents' programs ask of it; says so where it is not.
 pub fn is_here(program: &str) -> bool {
-    let is_here = Command::new(program).arg("--version").output().is_ok();
+    let probe: &[&str] = match program {
+        "node" => &["-e", "process.exit(typeof fetch == 'function' ? 0 : 1)"],
+        "curl" => &["--fail-with-body", "--version"],
+        _ => &["--version"],
+    };
+    let is_here = Command::new(program).args(probe).output().is_ok_and(|probed| probed.status.success());
     if !is_here {
-        eprintln!("SKIPPED: there is no {program} here: a program of the documents was not run");
+        skip(program, "it is not installed or too old, and a program of the documents was not run");
     }
     is_here
 }

@@ -176,8 +176,9 @@ fn what_is_exported_is_as_a_linter_wants_it() {
     assert!(histograms.len() >= 10, "{} histograms", histograms.len());
     histograms.into_iter().for_each(|(name, family)| check_histogram(name, family));
     check_with("promtool", &["check", "metrics"], &text);
-    const PARSE: &str = "import sys\ntry:\n from prometheus_client.parser import text_string_to_metric_families as parse\nexcept \
-                         ImportError:\n sys.exit(0)\nassert len(list(parse(sys.stdin.read()))) > 90";
+    const PARSE: &str = "import sys\ntext = sys.stdin.read()\ntry:\n from prometheus_client.parser import \
+                         text_string_to_metric_families as parse\nexcept ImportError:\n sys.exit(0)\n\
+                         assert len(list(parse(text))) > 90";
     check_with("python3", &["-c", PARSE], &text);
 }
 
