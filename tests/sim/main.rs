@@ -121,6 +121,9 @@ fn run(seed: u64) -> Totals {
     let can_fill = world.chance.one_in(2);
     let crashes_per_thousand = *world.chance.pick(&[0, 1, 3, 10]);
     let crashes_per_thousand = if may_lose { crashes_per_thousand.min(1) } else { crashes_per_thousand };
+    // It takes a few hundred steps until all are connected again.
+    let (crashes_per_thousand, retries_one_in) =
+        if world.ledger.may_drop { (0, 4_000) } else { (crashes_per_thousand, 800) };
     world.has_failing_disks = world.chance.one_in(3);
     for _ in 0..steps {
         world.step();
@@ -132,7 +135,7 @@ fn run(seed: u64) -> Totals {
                 (false, false) => world.crash_and_lose(),
             }
         }
-        if crashes_per_thousand > 0 && world.chance.one_in(800) {
+        if (crashes_per_thousand > 0 || world.ledger.may_drop) && world.chance.one_in(retries_one_in) {
             world.backend_says_twice();
             world.crash();
         }
@@ -142,7 +145,9 @@ fn run(seed: u64) -> Totals {
         if world.ledger.may_drop && world.chance.one_in(150) {
             world.freeze();
         }
-        if world.ledger.may_drop && world.chance.one_in(500) {
+        // What is stuck grows old, more often than not.
+        let ages_one_in = if world.frozen.is_some() { 1_000 } else { 2_000 };
+        if world.ledger.may_drop && world.chance.one_in(ages_one_in) {
             world.age();
             // What is not in memory any more is read while others ask for it.
             if world.chance.one_in(2) {

@@ -70,6 +70,9 @@ impl World {
         };
         self.set_wall(wall);
         self.clocks.stands_still = self.chance.one_in(4);
+        // Chores that go by the wrong clock have time to.
+        let chores = if self.ledger.may_drop { self.chance.below(8) } else { 0 };
+        (0..chores).for_each(|_| self.do_chores());
     }
 
     fn set_wall(&mut self, wall: Millis) {

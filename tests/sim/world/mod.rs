@@ -325,6 +325,7 @@ impl World {
             self.ledger.bars.lose(&self.operator.accounts);
         }
         self.is_disk_full = false;
+        self.frozen = None;
         self.ledger.is_full = false;
         self.ledger.crashed();
         self.lanes.clear();

@@ -66,13 +66,18 @@ impl World {
         let given_up = self.operator.backend.gives_up();
         self.ledger.is_left_open(given_up.into_iter());
         self.ledger.age();
+        self.ledger.count("times that hours passed");
         self.set_right_before_it_is_believed();
         let hours = self.chance.between(2, 5) as u64;
         self.pass(hours * HOUR_MS);
-        for _ in 0..self.chance.below(24) {
-            self.tick();
-            (0..3).for_each(|_| self.finish_sync());
-        }
+        let chores = self.chance.below(24);
+        (0..chores).for_each(|_| self.do_chores());
+    }
+
+    /// What a core does once in a second, and what its disk has to do for it.
+    pub fn do_chores(&mut self) {
+        self.tick();
+        (0..3).for_each(|_| self.finish_sync());
     }
 
     /// Until what is left behind has ended: messages past their time, and streams. These end with their author's
@@ -119,14 +124,17 @@ impl World {
         self.cores.iter().map(|core| core.turn.shard().stats().dropped_segments).sum()
     }
 
-    /// From now on one core's parcels do not arrive, mostly those of one that has messages on their way to members; or all
-    /// do.
+    /// From now on one core's parcels do not arrive, mostly those of one that has messages on their way to members or to
+    /// other cores, and for long; or all do.
     pub fn freeze(&mut self) {
-        let is_busy = |core: &Core| core.turn.shard().fanning_out() > 0;
-        let busy = self.cores.iter().position(is_busy).filter(|_| !self.chance.one_in(4));
+        let is_fanning = |core: &Core| core.turn.shard().fanning_out() > 0;
+        let is_owing = |core: &Core| core.turn.shard().unfinished().deliveries > 0;
+        let is_busy = if self.chance.one_in(2) { is_fanning } else { is_owing };
+        let busy: Vec<usize> = (0..self.cores.len()).filter(|at| is_busy(&self.cores[*at])).collect();
         self.frozen = match self.frozen {
-            None => Some(busy.unwrap_or_else(|| self.chance.below(self.cores.len()))),
-            Some(core) => Some(core).filter(|_| self.chance.one_in(2)),
+            None if busy.is_empty() || self.chance.one_in(4) => Some(self.chance.below(self.cores.len())),
+            None => Some(*self.chance.pick(&busy)),
+            Some(core) => Some(core).filter(|_| !self.chance.one_in(6)),
         };
     }
 }
