@@ -7,7 +7,7 @@ use crate::log::record::bytes::{Put, Reader};
 use crate::model::{Millis, Position, ShardId};
 
 /// The version of the checkpoint format.
-pub const CHECKPOINT_VERSION: u16 = 6;
+pub const CHECKPOINT_VERSION: u16 = 7;
 /// The oldest version that is still read: without the times of the oldest messages, and without the users who had
 /// sessions. Version 3 lacks profiles, version 4 requests to join.
 pub const CHECKPOINT_VERSION_OLDEST: u16 = 2;

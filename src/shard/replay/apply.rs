@@ -96,7 +96,7 @@ impl State {
                 self.tables.presence.come(user_index, since);
             }
             Record::Erased { user, time } => self.apply_erased(position, &user, time),
-            Record::Clock { time, jumped_ms } => self.tell_time(time, jumped_ms),
+            Record::Clock { time, jumped_ms } => self.tell_time(position.segment(), time, jumped_ms),
         }
     }
 
@@ -411,17 +411,17 @@ pub(in crate::shard) fn user_on(side: Side, message: &Message) -> Option<&UserId
 
 impl State {
     /// The log says that it was `time`, and that the wall clock had just been set ahead by `jumped_ms`.
-    pub(in crate::shard) fn tell_time(&mut self, time: Millis, jumped_ms: i64) {
+    pub(in crate::shard) fn tell_time(&mut self, segment: u32, time: Millis, jumped_ms: i64) {
         self.tables.presence.tell(time);
         match jumped_ms {
-            0 => self.segments.times.tell(time),
-            _ => self.segments.times.note_jump(time),
+            0 => self.segments.times.show(time),
+            _ => self.segments.times.note_jump(segment, time, jumped_ms),
         }
     }
 
     /// Another process opened the log at `time`: all sessions before had ended.
     fn begin_run(&mut self, time: Millis) {
-        self.segments.times.tell(time);
+        self.segments.times.begin_run(time);
         self.end_presence();
     }
 

@@ -67,6 +67,7 @@ impl<S: Storage> Shard<S> {
         if state.segments.times.are_doubtful(clock.dates_doubted_ms()) {
             clock.doubt_dates(now);
         }
+        state.segments.times.begin_run(now.wall);
         state.tables.dedupe.wake(now, clock.trusts_dates(now));
         let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {
@@ -219,6 +220,7 @@ const ERASED_SINCE: u16 = 4;
 const PUSH_DEVICES_SINCE: u16 = 5;
 /// From which on they have the conversations that users have cleared for themselves.
 const CLEARED_SINCE: u16 = 6;
+const CLOCK_OFFSET_SINCE: u16 = 7;
 
 impl State {
     fn put(&self, fingerprint_seed: u64, out: &mut Vec<u8>) {
@@ -245,6 +247,7 @@ impl State {
         self.tables.push_devices.put(out);
         self.groups.rosters.requests.put(out);
         self.tables.cleared.put(out);
+        self.segments.times.put_offset(out);
     }
 
     /// `None` unless the bytes are exactly what `put` writes in this data directory.
@@ -291,6 +294,9 @@ impl State {
         if version >= CLEARED_SINCE {
             let (users, conversations) = (state.tables.inboxes.len(), state.tables.conversations.len());
             state.tables.cleared = ClearedTable::read(&mut reader, users, conversations)?;
+        }
+        if version >= CLOCK_OFFSET_SINCE {
+            state.segments.times.read_offset(&mut reader)?;
         }
         state.link_seats()?;
         Some((state, jobs)).filter(|_| reader.is_at_end())

@@ -10,9 +10,11 @@ use crate::shard::testing::duo::*;
 /// Header, seed of the manifest, first segment.
 const BEFORE_AGES_BYTES: usize = 56 + 8 + 4;
 
-/// The counts of users with devices that are woken and of groups with requests to join, and before them the counts of erased users, of profiles of users and of
-/// profiles of groups: there are none. The last count is of conversations that users have cleared.
-const SINCE_SIX_BYTES: usize = 8;
+/// The counts of users with devices that are woken and of groups with requests to join, and before them the counts of
+/// erased users, of profiles of users and of profiles of groups: there are none. The last count is of conversations that
+/// users have cleared; behind it is what the clock was set to.
+const SINCE_SEVEN_BYTES: usize = 20;
+const SINCE_SIX_BYTES: usize = 8 + SINCE_SEVEN_BYTES;
 const SINCE_FIVE_BYTES: usize = 2 * 8 + SINCE_SIX_BYTES;
 const SINCE_FOUR_BYTES: usize = 3 * 8 + SINCE_FIVE_BYTES;
 
@@ -57,7 +59,9 @@ fn checkpoints_of_earlier_versions_are_read_and_the_oldest_takes_every_message_t
     };
     let (begun_with, now, newest, oldest) = opened(made.clone());
     assert_eq!((begun_with, newest, oldest), (Some(0), Some(NOW.wall), NOW.wall));
-    for (version, added_bytes) in [(5, SINCE_SIX_BYTES), (4, SINCE_FIVE_BYTES), (3, SINCE_FOUR_BYTES)] {
+    for (version, added_bytes) in
+        [(6, SINCE_SEVEN_BYTES), (5, SINCE_SIX_BYTES), (4, SINCE_FIVE_BYTES), (3, SINCE_FOUR_BYTES)]
+    {
         assert_eq!(opened(of_version(version, added_bytes, &made)), (Some(0), now, newest, NOW.wall), "{version}");
     }
     assert_eq!(opened(of_oldest_version(&made)), (Some(0), now, newest, Millis(0)));

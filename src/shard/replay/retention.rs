@@ -27,21 +27,32 @@ impl<S: Storage> Shard<S> {
 
     /// Counts and logs jumps of the wall clock: a start knows no other clock than the one that it finds.
     pub(in crate::shard) fn look_at_clock(&mut self, now: Moment) {
-        let Some(jumped_ms) = self.background.clock.look(now) else { return };
-        self.meters.stats.clock_jumps += 1;
-        self.meters.stats.clock_jumped_ms = jumped_ms;
+        if let Some(jumped_ms) = self.background.clock.look(now) {
+            self.meters.stats.clock_jumps += 1;
+            self.meters.stats.clock_jumped_ms = jumped_ms;
+        }
+        let Some(jumped_ms) = self.background.clock.untold_ms() else { return };
         let record = Record::Clock { time: now.wall, jumped_ms };
         if self.log.journal.has_room(record.encoded_bytes()) {
-            self.log.journal.append_lazily(&record);
-            self.state.tell_time(now.wall, jumped_ms);
+            let position = self.log.journal.append_lazily(&record);
+            self.background.clock.told();
+            self.state.tell_time(position.segment(), now.wall, jumped_ms);
         }
     }
 
     /// Drops expired segments: one in each tick, so that no turn drops many. Drops none while the wall clock is in
     /// doubt.
     pub(in crate::shard) fn retire(&mut self, now: Moment) {
-        let first = self.log.journal.segments().start;
-        if !self.background.clock.is_settled() || !self.may_drop(first) || !self.has_expired(now, first) {
+        let segments = self.log.journal.segments();
+        let (first, last) = (segments.start, segments.end - 1);
+        if !self.background.clock.is_settled() {
+            return;
+        }
+        // A log without any message is as old as it has been open.
+        if self.state.segments.times.bound_of(last).is_none() {
+            self.state.segments.times.count_from(last, now.wall);
+        }
+        if !self.may_drop(first) || !self.has_expired(now, first) {
             return;
         }
         self.log.journal.storage_mut().drop_first();
@@ -66,7 +77,7 @@ impl<S: Storage> Shard<S> {
         // Entries of members for a group's message may be further on, among newer ones: without the message they would
         // end the inbox, so it stays as long as they do.
         let last = self.state.segments.dependencies.done_in(segment);
-        let newest = (segment..=last).filter_map(|segment| self.state.segments.times.newest_of(segment)).max();
+        let newest = (segment..=last).filter_map(|segment| self.state.segments.times.bound_of(segment)).max();
         let last_dated = self.state.segments.times.last_segment();
         let age_ms = self.background.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
         if age_ms < self.settings.limits.dedupe_window_ms {

@@ -20,6 +20,53 @@ pub(in crate::shard) struct SegmentTimes {
     /// One for each of `newest`; `NONE` for a segment without a message.
     oldest: VecDeque<Millis>,
     course: Course,
+    offset: ClockOffset,
+}
+
+/// How far the wall clock is from what it would show if nobody had set it, as far as the log says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ClockOffset {
+    /// Less than 0: it was set back. 0: it is right, or it is not known to be wrong.
+    ahead_ms: i64,
+    /// Where the log was when the clock was set back. Dates from there on show no more than that a message is older
+    /// than what the clock shows now.
+    behind_since: u32,
+    /// What the clock showed last. Messages do not show it: in a conversation dates never go back.
+    shown: Millis,
+}
+
+impl ClockOffset {
+    /// Returns the segments whose dates are too early, once the clock is set ahead again, and the time that they
+    /// count as written at.
+    fn jump(&mut self, segment: u32, time: Millis, jumped_ms: i64) -> Option<(u32, Millis)> {
+        self.shown = time;
+        let was_behind = self.ahead_ms < 0;
+        let ahead_ms = self.ahead_ms.saturating_add(jumped_ms);
+        self.ahead_ms = if ahead_ms.unsigned_abs() <= JUMP_MS { 0 } else { ahead_ms };
+        if !was_behind && self.ahead_ms < 0 {
+            self.behind_since = segment;
+        }
+        // It may have been set too far ahead.
+        let trusted = Millis(time.0.saturating_sub(self.ahead_ms.max(0).unsigned_abs()));
+        (was_behind && jumped_ms > 0).then_some((self.behind_since, trusted))
+    }
+
+    /// Another process began at `time`. Meanwhile the clock may have been set right.
+    fn begin(&mut self, time: Millis) -> Option<(u32, Millis)> {
+        let passed_ms = time.0.cast_signed().saturating_sub(self.shown.0.cast_signed());
+        self.shown = time;
+        let is_corrected = match self.ahead_ms {
+            0 => false,
+            ahead_ms if ahead_ms < 0 => passed_ms.saturating_add_unsigned(JUMP_MS) >= -ahead_ms,
+            _ => passed_ms < 0,
+        };
+        if !is_corrected {
+            return None;
+        }
+        let was_behind = self.ahead_ms < 0;
+        self.ahead_ms = 0;
+        was_behind.then_some((self.behind_since, time))
+    }
 }
 
 /// Two records say of no more elapsed time than this, whatever their times are. While somebody is here, the log tells
@@ -82,6 +129,13 @@ impl SegmentTimes {
     #[inline]
     pub fn note(&mut self, segment: u32, time: Millis) {
         self.course.note(time);
+        let at = self.reach(segment);
+        self.newest[at] = self.newest[at].max(time);
+        self.oldest[at] = self.oldest[at].min(time);
+    }
+
+    /// The row of `segment`, which is there from now on.
+    fn reach(&mut self, segment: u32) -> usize {
         if self.newest.is_empty() {
             self.first = segment;
         }
@@ -92,8 +146,19 @@ impl SegmentTimes {
             self.newest.push_back(before);
             self.oldest.push_back(NONE);
         }
-        self.newest[at] = self.newest[at].max(time);
-        self.oldest[at] = self.oldest[at].min(time);
+        at
+    }
+
+    /// `segment` and those behind it were still written to at `time`, whatever their dates say.
+    pub fn count_from(&mut self, segment: u32, time: Millis) {
+        let at = self.reach(segment);
+        self.newest.range_mut(at..).for_each(|newest| *newest = time.max(*newest));
+    }
+
+    /// The clock showed this time.
+    pub fn show(&mut self, time: Millis) {
+        self.offset.shown = time;
+        self.tell(time);
     }
 
     /// A record that was written at `time` says so: a message that this shard ordered, or none. What another shard
@@ -102,16 +167,33 @@ impl SegmentTimes {
         self.course.tell(time);
     }
 
-    /// The clock was set to this time.
-    pub fn note_jump(&mut self, time: Millis) {
+    /// While the log was written to in `segment`, the clock was set ahead by `jumped_ms`, to this time.
+    pub fn note_jump(&mut self, segment: u32, time: Millis, jumped_ms: i64) {
         self.course.told = time;
         self.course.since_set_ms = 0;
+        if let Some((since, trusted)) = self.offset.jump(segment, time, jumped_ms) {
+            self.count_from(since, trusted);
+        }
+    }
+
+    /// Another process began at this time.
+    pub fn begin_run(&mut self, time: Millis) {
+        if let Some((since, corrected)) = self.offset.begin(time) {
+            self.count_from(since, corrected);
+        }
+        self.tell(time);
     }
 
     /// Whether the clock was set less than `doubted_ms` before the last message, so that dates do not show how old
     /// messages are.
     pub fn are_doubtful(&self, doubted_ms: u64) -> bool {
         self.course.since_set_ms < doubted_ms
+    }
+
+    /// No message of `segment` is dated later; where it has none, and none before it has, the first one behind it.
+    /// `None`: there is no message at all.
+    pub fn bound_of(&self, segment: u32) -> Option<Millis> {
+        self.newest_of(segment).or(self.newest.front().copied())
     }
 
     /// The newest message of `segment`, or of one before it where it has none; `None` when nothing is known of it.
@@ -180,13 +262,25 @@ impl SegmentTimes {
             let any = version <= CHECKPOINT_VERSION_OLDEST;
             oldest.push_back(if any { Millis(0) } else { Millis(reader.u64()?) });
         }
-        Some(Self { first, newest, oldest, course: Course::default() })
+        Some(Self { first, newest, oldest, ..Self::default() })
     }
 
     /// At the end of a checkpoint. One of an earlier server ends before it.
     pub fn put_course(&self, out: &mut Vec<u8>) {
         let Course { latest, since, lowest, since_set_ms, told } = self.course;
         [latest.0, since.0, lowest.0, since_set_ms, told.0].into_iter().for_each(|value| out.put_u64(value));
+    }
+
+    pub fn put_offset(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.offset.ahead_ms.cast_unsigned());
+        out.put_u32(self.offset.behind_since);
+        out.put_u64(self.offset.shown.0);
+    }
+
+    pub fn read_offset(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let (ahead_ms, behind_since) = (reader.u64()?.cast_signed(), reader.u32()?);
+        self.offset = ClockOffset { ahead_ms, behind_since, shown: Millis(reader.u64()?) };
+        Some(())
     }
 
     pub fn read_course(&mut self, version: u16, reader: &mut Reader<'_>) -> Option<()> {
@@ -242,7 +336,7 @@ mod tests {
         told.tell(begin.plus(5_000));
         told.note(1, Millis(begin.0 - 20_000));
         assert!(!told.are_doubtful(doubted_ms));
-        told.note_jump(begin.plus(40_000));
+        told.note_jump(1, begin.plus(40_000), 30_000);
         let mut read = read_back(&told);
         read.tell(begin.plus(50 * APART_MS));
         assert!(read.are_doubtful(doubted_ms), "far ahead, and no time has passed");

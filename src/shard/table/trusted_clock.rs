@@ -22,6 +22,8 @@ pub(in crate::shard) struct SettledClock {
     latest_ms: i64,
     /// The wall clock differs from the trusted value, and has been steady since then.
     doubted_since: Option<Steady>,
+    /// Sum of the jumps that the log does not tell yet.
+    untold_ms: i64,
     /// The newest jump: dates near it are not reliable.
     jumped_at: Option<Steady>,
     settles_ms: u64,
@@ -47,7 +49,8 @@ impl SettledClock {
         let doubted_since = (!is_plausible).then_some(now.steady);
         let dates_doubted_ms = limits.dedupe_window_ms.saturating_mul(2);
         let (jumped_at, undated) = (doubted_since, None);
-        Self { believed_ms, latest_ms, doubted_since, jumped_at, settles_ms, dates_doubted_ms, undated }
+        let untold_ms = 0;
+        Self { believed_ms, latest_ms, doubted_since, untold_ms, jumped_at, settles_ms, dates_doubted_ms, undated }
     }
 
     /// The log shows that the clock was set before the start, so that dates are not reliable.
@@ -75,6 +78,7 @@ impl SettledClock {
         if has_jumped {
             self.doubted_since = Some(now.steady);
             self.jumped_at = Some(now.steady);
+            self.untold_ms = self.untold_ms.saturating_add(jumped_ms);
         }
         let is_back = has_jumped && ahead_ms.abs_diff(self.believed_ms) <= JUMP_MS;
         let has_settled = self.doubted_since.is_none_or(|since| now.steady.since(since) >= self.settles_ms);
@@ -83,6 +87,17 @@ impl SettledClock {
             self.doubted_since = None;
         }
         has_jumped.then_some(jumped_ms)
+    }
+
+    /// How far the clock has been set ahead since the log told of a jump, if it has.
+    #[inline]
+    pub fn untold_ms(&self) -> Option<i64> {
+        (self.untold_ms != 0).then_some(self.untold_ms)
+    }
+
+    /// The log tells it now.
+    pub fn told(&mut self) {
+        self.untold_ms = 0;
     }
 
     pub fn is_settled(&self) -> bool {

@@ -95,6 +95,8 @@ pub struct Ledger {
     pub may_drop: bool,
     /// It did so while everything was collected: what was collected earlier and later does not fit together.
     pub dropped_meanwhile: bool,
+    /// Ids that are being used for other messages, as far as anybody knows since the last crash.
+    pub misuses: u64,
     /// Intents before this one are older than any repetition that the server knows.
     pub aged: usize,
     /// Intents that were being said when they became so old: the server may take them for new ones.
@@ -172,6 +174,7 @@ impl Ledger {
     pub fn crashed(&mut self) {
         self.known_users.clear();
         self.marks.clear();
+        self.misuses = 0;
         self.intents.iter_mut().for_each(|intent| intent.open.clear());
     }
 

@@ -258,6 +258,7 @@ impl Client {
         if !matches!((&expectation, &told), (Expectation::Welcome, _) | (_, Told::Refused(_))) {
             ledger.bars.check_served(&self.user, self.opened, asked.step);
         }
+        ledger.misuses -= u64::from(matches!(expectation, Expectation::Refusal));
         match (expectation, told) {
             (Expectation::Devices(wish), told) => self.told_of_devices(&wish, asked, told, ledger),
             (Expectation::Group { group, act }, told) => self.told_of_group((&group, &act), asked, told, ledger),

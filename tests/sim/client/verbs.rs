@@ -207,10 +207,11 @@ impl Client {
     }
 
     /// Uses the id of an accepted message for another one.
-    fn misuse(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
+    fn misuse(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
         let accepted = |intent: &&Intent| intent.author == self.user && intent.answer.message.is_some();
         let Intent { to, client_id: id, .. } = ledger.intents[ledger.repeatable()].iter().rfind(accepted)?.clone();
         let ask = Ask::Send { id, to, body: "another".into(), manner: Manner::default() };
+        ledger.misuses += 1;
         Some(self.ask(&ask, Expectation::Refusal, chance))
     }
 
