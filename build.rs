@@ -16,8 +16,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Sorted, so that equal messages have equal bytes.
         .btree_map(["."])
         .compile_fds(descriptors)?;
+    console_assets()?;
     println!("cargo:rustc-env=MUSHAN_COMMIT={}", commit());
     Ok(())
+}
+
+/// Lists the files of the console, which the program embeds: their names have hashes, so no source can name them.
+fn console_assets() -> std::io::Result<()> {
+    let dist = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("web/console/dist");
+    println!("cargo:rerun-if-changed={}", dist.display());
+    let mut names = Vec::new();
+    for folder in ["", "assets"] {
+        for entry in std::fs::read_dir(dist.join(folder))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.push(Path::new(folder).join(entry.file_name()));
+            }
+        }
+    }
+    names.sort();
+    let entry = |name: &std::path::PathBuf| {
+        let file = dist.join(name);
+        format!(
+            "Asset {{ name: {:?}, body: include_bytes!({:?}) }},",
+            name.display().to_string(),
+            file.display().to_string()
+        )
+    };
+    let list: String = names.iter().map(entry).collect();
+    let out = Path::new(&std::env::var("OUT_DIR").unwrap_or_default()).join("console_assets.rs");
+    std::fs::write(out, format!("const ASSETS: &[Asset] = &[{list}];\n"))
 }
 
 /// What the build is told by `MUSHAN_COMMIT`, else what git says of this directory; "unknown" without either.

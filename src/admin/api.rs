@@ -2,7 +2,10 @@
 
 use crate::admin::base::orders::Orders;
 use crate::admin::base::token::AdminToken;
+use crate::admin::console::logins::ConsoleLogins;
+use crate::admin::console::trail::AuditTrail;
 use crate::admin::events::places::StreamPlaces;
+use crate::admin::overview::rings::OverviewState;
 use crate::admin::webhooks::webhook::Webhook;
 use crate::model::{Histogram, Millis};
 use crate::server::follow::erased_users::ErasedUsers;
@@ -17,6 +20,10 @@ pub struct Api {
     pub options: Arc<Options>,
     pub orders: Orders,
     pub token: AdminToken,
+    /// Who is logged in to the console.
+    pub logins: ConsoleLogins,
+    pub trail: AuditTrail,
+    pub overview: OverviewState,
     /// The API's own description, made when somebody asks for it.
     pub document: LazyLock<String>,
     /// A place for each event stream.

@@ -15,7 +15,8 @@ pub fn text() -> String {
 }
 
 const ABOUT: &str = "Messages, groups, block lists, users and their accounts, as an operator's backend drives them. Every \
-    request but GET /healthz bears the token of DATA_DIR/admin-token. Every answer but the metrics, the event stream and \
+    request but GET /healthz bears the token of DATA_DIR/admin-token, or that of DATA_DIR/read-token, which changes nothing. \
+    Every answer but the metrics, the event stream and \
     exports is JSON; unknown members of a body are refused. What is answered with 503 was not done; after a 504 it is \
     unknown whether it was. All requests can be sent again: the second one changes nothing (but revokeTokens, which revokes \
     what was issued meanwhile) and is answered like the first. Ids are 1 to 64 bytes of UTF-8 without control characters, \
@@ -25,7 +26,11 @@ const ABOUT: &str = "Messages, groups, block lists, users and their accounts, as
 const REFUSALS: [(u16, &str, &str); 15] = [
     (400, "Invalid", "The path, the query or the body is not as described here, or makes no sense: `invalid_param`."),
     (401, "Unauthorized", "The token is missing or wrong: `unauthorized`."),
-    (403, "Forbidden", "`permission_denied`, `account_disabled`, `denied` (with `hook_code`), `cross_site`."),
+    (
+        403,
+        "Forbidden",
+        "`permission_denied`, `account_disabled`, `denied` (with `hook_code`), `cross_site`, `read_only`.",
+    ),
     (404, "NotFound", "`conversation_not_exist`, `user_not_exist`; `not_found`: there is no webhook of that name."),
     (408, "RequestTimeout", "The body did not arrive in time: `request_timeout`."),
     (
@@ -51,7 +56,8 @@ const REFUSALS: [(u16, &str, &str); 15] = [
     (
         429,
         "TooFast",
-        "Too much of the group is on its way: `group_too_busy`; `too_many_conversations`, `daily_share_used`.",
+        "Too much of the group is on its way: `group_too_busy`; `too_many_conversations`, `daily_share_used`, \
+         `too_many_logins`.",
     ),
     (
         500,
@@ -90,7 +96,7 @@ fn document() -> Value {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The 64 hex digits of DATA_DIR/admin-token.",
+                    "description": "The 64 hex digits of DATA_DIR/admin-token or DATA_DIR/read-token.",
                 },
             },
             "responses": Map::from_iter(refusals),

@@ -1,10 +1,12 @@
 //! The table of routes: who serves what, and what the OpenAPI document says of it beside what the handlers' signatures say.
 
 use crate::admin::base::contract::{Served, served};
+use crate::admin::console::{login, trail_page};
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
+use crate::admin::overview::{history, live};
 use crate::admin::people::{devices, erasure, export, groups, profiles, sessions, users};
-use crate::admin::watch::{description, drain, health, log_level, metrics, status, trace};
+use crate::admin::watch::{configuration, description, drain, health, log_level, metrics, status, storage, trace};
 use crate::admin::webhooks::handlers as webhooks;
 
 pub struct Route {
@@ -31,7 +33,26 @@ pub enum Access {
 
 const DONE: &str = "Done, and stored to the configured durability; or it was so before. A retry gets the same answer.";
 
-/// The router serves exactly these routes, and the document describes them.
+impl Route {
+    /// The route that serves a request.
+    pub fn of(method: &str, path: &str) -> Option<&'static Self> {
+        let fits = |route: &&Self| {
+            let (mut named, mut given) = (route.path.split('/'), path.split('/'));
+            route.method == method
+                && loop {
+                    match (named.next(), given.next()) {
+                        (None, None) => break true,
+                        (Some(named), Some(given)) if named == given || named.starts_with('{') => {}
+                        _ => break false,
+                    }
+                }
+        };
+        // A path that is named in full goes before one with a part that stands for others, as in the router.
+        ROUTES.iter().filter(fits).min_by_key(|route| route.path.matches('{').count())
+    }
+}
+
+/// The router serves exactly these routes beside the pages of the console, and the document describes them.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     Route { method: "POST", path: "/v1/groups", access: Access::Token, handler: |it| served(it, groups::create),
@@ -315,6 +336,51 @@ pub static ROUTES: &[Route] = &[
         details: "Verbs, codes and sizes, and nothing that somebody wrote. The first line says that the user's shard \
             has begun, the last one, of kind ended, how many lines were lost.",
         answer: "The lines." },
+    Route { method: "GET", path: "/v1/overview/stream", access: Access::Token, handler: |it| served(it, live::stream),
+        id: "streamOverview", refusals: &[503],
+        summary: "What the overview of the console shows, as a server-sent event named overview each second.",
+        details: "Rates and quantiles are those of the last second, from what the shards publish anyway; null where \
+            nothing was observed. The stream ends when the login of the console ends, or the server stops.",
+        answer: "The stream." },
+    Route { method: "GET", path: "/v1/overview/history", access: Access::Token, handler: |it| served(it, history::show),
+        id: "showOverviewHistory", refusals: &[],
+        summary: "The same numbers of the last ten minutes, or of the last six hours. A restart forgets them.",
+        details: "",
+        answer: "The points, the oldest first." },
+    Route { method: "GET", path: "/v1/storage", access: Access::Token, handler: |it| served(it, storage::show),
+        id: "showStorage", refusals: &[500],
+        summary: "Each shard's log: its segments and checkpoints, and the newest files of both.",
+        details: "",
+        answer: "The logs." },
+    Route { method: "GET", path: "/v1/config", access: Access::Token, handler: |it| served(it, configuration::show),
+        id: "showConfiguration", refusals: &[],
+        summary: "Every setting in force with the source of its value, as `mushan check` prints it.",
+        details: "",
+        answer: "The settings." },
+    Route { method: "GET", path: "/v1/audit", access: Access::Token, handler: |it| served(it, trail_page::show),
+        id: "showAuditTrail", refusals: &[500],
+        summary: "The audit trail: who changed what through this API, the newest first.",
+        details: "Every change has an entry when it is answered, refused ones included; so has every look at what users \
+            wrote (inbox, history, export), and every login of the console, also one with a wrong token. What tokens \
+            send (POST /v1/messages) has none. An entry has no body, no query and no token. The trail is bounded: the \
+            oldest entries go first.",
+        answer: "A page." },
+    Route { method: "POST", path: "/v1/console/login", access: Access::Everybody, handler: |it| served(it, login::login),
+        id: "logIn", refusals: &[401, 403, 429, 500],
+        summary: "Log in to the console: a token becomes a cookie for 12 hours.",
+        details: "The cookie is HttpOnly and SameSite=Strict, and counts only for requests from pages of this server. \
+            Browsers send it by themselves; other clients send the token with each request instead.",
+        answer: "Logged in." },
+    Route { method: "GET", path: "/v1/console/login", access: Access::Everybody, handler: |it| served(it, login::show),
+        id: "showLogin", refusals: &[],
+        summary: "Who asks: the role, and the login of the console if there is one. Needs no token.",
+        details: "",
+        answer: "The role." },
+    Route { method: "POST", path: "/v1/console/logout", access: Access::Token, handler: |it| served(it, login::logout),
+        id: "logOut", refusals: &[],
+        summary: "End the login of the console.",
+        details: "",
+        answer: "Logged out." },
     Route { method: "GET", path: "/v1/openapi.json", access: Access::Token, handler: |it| served(it, description::describe),
         id: "describe", refusals: &[],
         summary: "This document.",

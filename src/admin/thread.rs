@@ -4,7 +4,11 @@ use crate::admin::api::Api;
 use crate::admin::base::connections::{self, Connections};
 use crate::admin::base::orders::Orders;
 use crate::admin::base::token::{AddressFile, AdminToken};
+use crate::admin::console::logins::{ConsoleLogins, CookieScope};
+use crate::admin::console::trail::AuditTrail;
 use crate::admin::document;
+use crate::admin::overview::rings::OverviewState;
+use crate::admin::overview::sampler;
 use crate::admin::people::erasure::agree_after_start;
 use crate::admin::routes::router;
 use crate::admin::webhooks::task;
@@ -34,6 +38,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
     };
     let token = AdminToken::load_or_create(&options.data_dir)?;
     let webhooks = Webhook::open_all(&options)?;
+    let trail = AuditTrail::open(&options.data_dir)?;
     let refuse = |error: io::Error| refused_to_listen(listen, "--admin-listen (the HTTP API's, or off)", error);
     let listener = TcpListener::bind(listen).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
@@ -57,6 +62,9 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         options,
         orders,
         token,
+        logins: ConsoleLogins::new(if tls.is_some() { CookieScope::Secure } else { CookieScope::Plain }),
+        trail,
+        overview: OverviewState::default(),
         document: LazyLock::new(document::text),
         streams,
         erased: Arc::new(ErasedUsers::default()),
@@ -94,9 +102,10 @@ fn run(
         let (orders, admin) = (&api.orders, &api.options.admin);
         let connections = Connections::new(admin);
         let (stop, is_stopping) = watch::channel(false);
-        let mut webhooks = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sampler::run(api.clone(), is_stopping.clone()));
         for webhook in &api.webhooks {
-            webhooks.spawn(task::run(api.clone(), webhook.clone(), is_stopping.clone()));
+            tasks.spawn(task::run(api.clone(), webhook.clone(), is_stopping.clone()));
         }
         let serving = connections::serve(listener, tls, router(api.clone()), connections.clone());
         let until_stopped = async {
@@ -108,7 +117,7 @@ fn run(
             let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
             // After the deadline nobody waits for answers any more, and the shards may end.
             let _ = tokio::time::timeout(stop_deadline, orders.finish(keep_serving)).await;
-            let last_requests = async { tokio::join!(connections.all_closed(), webhooks.join_all()) };
+            let last_requests = async { tokio::join!(connections.all_closed(), tasks.join_all()) };
             let _ = tokio::time::timeout(LINGER, last_requests).await;
         };
         let forever = async { tokio::join!(serving, orders.deliver(answers), agree_after_start(api.clone())) };

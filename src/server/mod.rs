@@ -24,7 +24,7 @@ mod tls;
 pub mod turn;
 
 pub use auth::keyring::{KeySource, Keyring, PublicKeys};
-pub use auth::secret::{Secret, hex};
+pub use auth::secret::{Secret, hex, random as random_bytes};
 pub use backup::last_backup;
 pub use backup::restore::{Restore, RestoreReport};
 pub use backup::watch::Watched;
@@ -34,11 +34,12 @@ pub use base::error::{ConfigurationError, DiskError, HostError, RunError, StartE
 pub use base::files::{is_open_to_others, write_atomically};
 pub use base::helper_thread::spawn as spawn_helper;
 pub use base::networks::Networks;
+pub use config::in_force::{SettingInForce, settings_in_force};
 pub use config::knob_parsers::{cores_of, list_of};
 pub use config::options::{AdminOptions, AuthOptions, DemoAccess, Durability, HugePages, MetricsAccess, Options};
 pub use config::tls::{TlsOptions, TlsVersion};
 pub use config::webhooks::{WebhookBegin, WebhookNumbers, WebhookOptions};
-pub use data::directory::{Archive, WEBHOOKS_DIRECTORY, make_directory, segments_in};
+pub use data::directory::{AUDIT_DIRECTORY, Archive, WEBHOOKS_DIRECTORY, make_directory, segments_in, shard_path};
 pub use data::manifest::Manifest;
 pub use data::runs::{Misfit, Runs};
 pub use disk::ArchivedLog;

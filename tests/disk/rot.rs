@@ -155,8 +155,16 @@ async fn a_flipped_bit_or_a_lost_tail_in_any_file_never_shows_wrong_data() {
             Err(said) => {
                 refused += 1;
                 assert!(!said.contains("panicked"), "{what}: {said}");
-                let names =
-                    ["segment ", "manifest.toml", "runs.toml", "token-secret", "admin-token", ".log", ".checkpoint"];
+                let names = [
+                    "segment ",
+                    "manifest.toml",
+                    "runs.toml",
+                    "token-secret",
+                    "admin-token",
+                    "read-token",
+                    ".log",
+                    ".checkpoint",
+                ];
                 assert!(names.iter().any(|name| said.contains(name)), "{what}: names no place: {said}");
             }
         }

@@ -23,7 +23,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 8] = [
             "follow", "host", "state", "reactor", "start", "backup", "offline",
         ],
     ),
-    ("admin", &["base", "messages", "people", "events", "webhooks", "watch"]),
+    ("admin", &["base", "messages", "people", "events", "webhooks", "watch", "overview", "console"]),
     ("bench", &["load", "scenario"]),
     ("cli", &["commands", "tune", "log", "chat", "push", "care"]),
 ];

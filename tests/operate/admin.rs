@@ -105,7 +105,7 @@ fn what_is_not_the_contract_is_refused_before_any_shard_hears_of_it() {
 #[test]
 fn a_path_or_a_method_that_is_not_there_is_told_in_json() {
     let (_server, api) = Home::new().start_with_api();
-    for path in ["/", "/v1", "/v2/groups", "/v1/groups/", "/v1/groups/a/b/c/d"] {
+    for path in ["/v1", "/v2/groups", "/v1/groups/", "/v1/groups/a/b/c/d"] {
         assert_eq!(api.get(path).refusal(), (404, "not_found".to_owned()), "{path}");
     }
     for (method, path) in [("DELETE", "/v1/groups"), ("POST", "/metrics"), ("PATCH", "/v1/users/a")] {

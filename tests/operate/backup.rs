@@ -253,7 +253,7 @@ async fn a_stopped_servers_directory_comes_back_as_it_was_and_only_its_owner_may
     assert_eq!((report["shards"].as_u64(), report["records"].as_u64().map(|it| it > 8)), (Some(2), Some(true)));
     for copy in [&backup, &restored] {
         let bytes = |directory: &Path, name| std::fs::read(directory.join(name)).expect("a file");
-        for name in ["token-secret", "admin-token", "shard-000/00000001.log", "shard-001/00000001.log"] {
+        for name in ["token-secret", "admin-token", "read-token", "shard-000/00000001.log", "shard-001/00000001.log"] {
             assert!(bytes(copy, name) == bytes(&home.data_dir(), name), "{name} in {}", copy.display());
         }
         let manifest = |directory: &Path| {
@@ -274,7 +274,7 @@ async fn whichever_byte_of_a_backup_is_flipped_the_file_is_named_and_nothing_is_
     let home = Home::new();
     let backup = small_backup(&home).await;
     let files = files_below(&backup);
-    assert_eq!(files.len(), 7, "{files:?}");
+    assert_eq!(files.len(), 8, "{files:?}");
     for path in files {
         let sound = std::fs::read(&path).expect("a file");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();

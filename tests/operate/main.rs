@@ -13,6 +13,7 @@ mod backend;
 mod backup;
 mod browsers;
 mod chat;
+mod console;
 mod devices;
 mod events;
 mod hook;

@@ -28,12 +28,30 @@ pub fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> 
     let is_foreign = match text("sec-fetch-site") {
         Some(site) => !matches!(site, "same-origin" | "none"),
         // A browser without the header names the page's origin, which is this server where its host is.
-        None => text(ORIGIN.as_str()).is_some_and(|origin| {
-            let host = text(HOST.as_str()).unwrap_or_default();
-            origin.split_once("://").is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
-        }),
+        None => {
+            text(ORIGIN.as_str()).is_some_and(|origin| !is_of_host(origin, text(HOST.as_str()).unwrap_or_default()))
+        }
     };
     if is_foreign && !method.is_safe() { Err(ApiError::CrossSite) } else { Ok(()) }
+}
+
+/// Refuses requests that a page of another origin has caused, reads as well; what changes something has to come from a
+/// page of this server. For requests that bear a cookie, which a browser adds by itself.
+pub fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_own = match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
+        (Some("same-origin"), _) => true,
+        (Some("none"), _) => method.is_safe(),
+        (Some(_), _) => false,
+        (None, Some(origin)) => is_of_host(origin, text(HOST.as_str()).unwrap_or_default()),
+        // A browser that says neither has sent a read.
+        (None, None) => method.is_safe(),
+    };
+    if is_own { Ok(()) } else { Err(ApiError::CrossSite) }
+}
+
+fn is_of_host(origin: &str, host: &str) -> bool {
+    origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]
@@ -85,6 +103,26 @@ mod tests {
             &[host, ("origin", "http://127.0.0.1:8080")],
         ] {
             assert!(check_site(&Method::DELETE, &headers(own)).is_ok(), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_counts_only_for_pages_of_this_server() {
+        let host = ("host", "127.0.0.1:8080");
+        for own in [&[host, ("sec-fetch-site", "same-origin")][..], &[host, ("origin", "http://127.0.0.1:8080")]] {
+            assert!(check_origin(&Method::POST, &headers(own)).is_ok(), "{own:?}");
+        }
+        for foreign in [
+            &[host, ("sec-fetch-site", "cross-site")][..],
+            &[host, ("sec-fetch-site", "same-site"), ("origin", "http://127.0.0.1:8080")],
+            &[host, ("origin", "http://127.0.0.1:9999")],
+        ] {
+            assert_eq!(check_origin(&Method::POST, &headers(foreign)), Err(ApiError::CrossSite), "{foreign:?}");
+            assert_eq!(check_origin(&Method::GET, &headers(foreign)), Err(ApiError::CrossSite), "{foreign:?}");
+        }
+        for typed in [&[host][..], &[host, ("sec-fetch-site", "none")]] {
+            assert_eq!(check_origin(&Method::POST, &headers(typed)), Err(ApiError::CrossSite), "{typed:?}");
+            assert!(check_origin(&Method::GET, &headers(typed)).is_ok(), "{typed:?}");
         }
     }
 }

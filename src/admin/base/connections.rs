@@ -1,7 +1,7 @@
 //! Connections to the HTTP API: unauthenticated ones and operators have separate places, and all are closed when the
 //! server stops.
 //!
-//! A connection is unauthenticated until a request on it carries the token. Unauthenticated connections are closed
+//! A connection is unauthenticated until a request on it carries a token or the cookie of the console. Unauthenticated connections are closed
 //! after a short time, and when their places are taken, a new one replaces the oldest: so a health check is always
 //! answered. Operators have equally many places, which unauthenticated connections cannot take. All times are bounded:
 //! a request must arrive within `read_ms`, and a connection ends after its lifetime and a last request.
@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,8 +88,8 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                let (caller, connections) = (Caller::enter(&connections.places), connections.clone());
+            Ok((stream, peer)) => {
+                let (caller, connections) = (Caller::enter(&connections.places, peer.ip()), connections.clone());
                 let router = router.clone().layer(Extension(caller.clone()));
                 // Only an optimisation: an error is ignored.
                 let _ = stream.set_nodelay(true);
@@ -166,6 +167,8 @@ async fn serve_one(
 
 pub struct Caller {
     places: Arc<Places>,
+    /// The other end of the connection: a proxy's where there is one.
+    pub address: IpAddr,
     is_operator: AtomicBool,
     has_stream: AtomicBool,
     eviction: Notify,
@@ -186,9 +189,10 @@ struct TakenPlaces {
 
 impl Caller {
     /// Takes a place for a new connection. If all are taken, the oldest unauthenticated connection loses its place.
-    pub fn enter(places: &Arc<Places>) -> Arc<Self> {
+    pub fn enter(places: &Arc<Places>, address: IpAddr) -> Arc<Self> {
         let caller = Arc::new(Self {
             places: places.clone(),
+            address: address.to_canonical(),
             is_operator: AtomicBool::default(),
             has_stream: AtomicBool::default(),
             eviction: Notify::new(),
@@ -207,7 +211,7 @@ impl Caller {
         self.is_operator.load(Ordering::Relaxed)
     }
 
-    /// Notes that a request on this connection carried the token.
+    /// Notes that a request on this connection carried a token, or the cookie of the console.
     pub fn has_borne_token(&self) {
         if !self.is_operator() && self.places.promote(self) {
             self.is_operator.store(true, Ordering::Relaxed);

@@ -7,6 +7,7 @@
 use crate::admin::api::Api;
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
+use crate::admin::base::identity::Identity;
 use axum::extract::{Extension, State};
 use axum::handler::Handler;
 use axum::http::Method;
@@ -95,6 +96,10 @@ impl RequestPart for State<Arc<Api>> {
 }
 
 impl RequestPart for Extension<Arc<Caller>> {
+    fn describe(_: &mut RouteContract<'_>) {}
+}
+
+impl RequestPart for Extension<Identity> {
     fn describe(_: &mut RouteContract<'_>) {}
 }
 

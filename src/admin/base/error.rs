@@ -23,6 +23,10 @@ pub enum ApiError {
     WrongHost,
     #[error("a page of another site may not change anything here")]
     CrossSite,
+    #[error("this token reads only: changes need the token of DATA_DIR/admin-token")]
+    ReadOnly,
+    #[error("too many wrong tokens came from this address: try again in a minute")]
+    TooManyLogins,
     #[error("unknown path; see GET /v1/openapi.json")]
     NotFound,
     #[error("there is no webhook of that name; see GET /v1/webhooks")]
@@ -69,11 +73,13 @@ pub enum ApiError {
 }
 
 /// Every code that is not the name of a refusal.
-pub const CODES: [&str; 17] = [
+pub const CODES: [&str; 19] = [
     "denied",
     "unauthorized",
     "wrong_host",
     "cross_site",
+    "read_only",
+    "too_many_logins",
     "not_found",
     "method_not_allowed",
     "request_timeout",
@@ -126,6 +132,8 @@ impl ApiError {
             Self::Unauthorized => "unauthorized",
             Self::WrongHost => "wrong_host",
             Self::CrossSite => "cross_site",
+            Self::ReadOnly => "read_only",
+            Self::TooManyLogins => "too_many_logins",
             Self::NotFound | Self::WebhookNotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
@@ -157,7 +165,8 @@ impl ApiError {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::TooManyLogins => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound | Self::WebhookNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

@@ -5,6 +5,7 @@ pub mod browsers;
 pub mod connections;
 pub mod contract;
 pub mod error;
+pub mod identity;
 pub mod intake;
 pub mod orders;
 pub mod token;

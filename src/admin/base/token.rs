@@ -1,7 +1,7 @@
-//! Two files for operators on this machine in the data directory: the admin token (`admin-token`, 64 hex digits, mode
-//! 0600, created once) and the API's address (`admin-url`, written at each start and removed at a stop).
+//! Files for operators on this machine in the data directory: two tokens (`admin-token` and `read-token`, 64 hex digits
+//! each, mode 0600, created once) and the API's address (`admin-url`, written at each start and removed at a stop).
 //!
-//! The token is never printed or logged, and is compared in constant time.
+//! The tokens are never printed or logged, and are compared in constant time.
 
 use crate::server::{Secret, StartError, write_atomically};
 use axum::http::HeaderMap;
@@ -14,22 +14,57 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 
-pub struct AdminToken(Secret);
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperatorRole {
+    Full,
+    /// Requests that change nothing.
+    ReadOnly,
+}
+
+impl OperatorRole {
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::ReadOnly => "read_only",
+        }
+    }
+}
+
+/// The tokens of the API, one for each role.
+pub struct AdminToken {
+    full: Secret,
+    read_only: Secret,
+}
 
 impl AdminToken {
     pub const FILE: &str = "admin-token";
+    pub const READ_FILE: &str = "read-token";
 
     pub fn load_or_create(data_dir: &Path) -> Result<Self, StartError> {
-        Secret::load_or_create_file(&data_dir.join(Self::FILE)).map(Self)
+        let load = |name: &str| Secret::load_or_create_file(&data_dir.join(name));
+        Ok(Self { full: load(Self::FILE)?, read_only: load(Self::READ_FILE)? })
     }
 
-    /// Whether a request carries the token: `Authorization: Bearer` and the digits.
-    pub fn is_borne_by(&self, headers: &HeaderMap) -> bool {
+    /// The role of a request that carries a token: `Authorization: Bearer` and the digits.
+    pub fn role_borne_by(&self, headers: &HeaderMap) -> Option<OperatorRole> {
         let borne = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let borne = borne.and_then(|value| value.split_once(' '));
-        let digits = borne.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, digits)| digits.trim());
-        let Some(borne) = digits.and_then(Secret::parse) else { return false };
-        borne.bytes().ct_eq(self.0.bytes()).into()
+        let (scheme, digits) = borne?.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("bearer") { self.role_of(digits.trim()) } else { None }
+    }
+
+    /// The role of a token by its digits.
+    pub fn role_of(&self, digits: &str) -> Option<OperatorRole> {
+        let borne = Secret::parse(digits)?;
+        let (full, read_only) = (borne.bytes().ct_eq(self.full.bytes()), borne.bytes().ct_eq(self.read_only.bytes()));
+        if full.into() {
+            Some(OperatorRole::Full)
+        } else if read_only.into() {
+            Some(OperatorRole::ReadOnly)
+        } else {
+            None
+        }
     }
 }
 
@@ -123,20 +158,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_itself_is_the_token() {
+    fn only_a_token_itself_is_the_token_and_each_has_its_role() {
         let directory = tempfile::tempdir().expect("a directory");
         let token = AdminToken::load_or_create(directory.path()).expect("made");
-        let text = std::fs::read_to_string(directory.path().join(AdminToken::FILE)).expect("there");
-        let digits = text.trim_end();
-        assert!(token.is_borne_by(&bearing(&format!("Bearer {digits}"))));
-        assert!(token.is_borne_by(&bearing(&format!("bearer {digits}"))), "schemes have no case");
-        let other = if digits.starts_with('0') { "1" } else { "0" };
-        for value in ["", digits, "Bearer", "Bearer ", &format!("Basic {digits}"), &format!("Bearer {}", &digits[1..])]
-        {
-            assert!(!token.is_borne_by(&bearing(value)), "{value:?}");
+        for (file, role) in [(AdminToken::FILE, OperatorRole::Full), (AdminToken::READ_FILE, OperatorRole::ReadOnly)] {
+            let text = std::fs::read_to_string(directory.path().join(file)).expect("there");
+            let digits = text.trim_end();
+            assert_eq!(token.role_borne_by(&bearing(&format!("Bearer {digits}"))), Some(role));
+            assert_eq!(token.role_borne_by(&bearing(&format!("bearer {digits}"))), Some(role), "schemes have no case");
+            let other = if digits.starts_with('0') { "1" } else { "0" };
+            let wrong =
+                ["", digits, "Bearer", "Bearer ", &format!("Basic {digits}"), &format!("Bearer {}", &digits[1..])]
+                    .map(|value| token.role_borne_by(&bearing(value)));
+            assert_eq!(wrong, [None; 6]);
+            assert_eq!(token.role_borne_by(&bearing(&format!("Bearer {other}{}", &digits[1..]))), None);
         }
-        assert!(!token.is_borne_by(&bearing(&format!("Bearer {other}{}", &digits[1..]))));
-        assert!(!token.is_borne_by(&HeaderMap::new()));
+        assert_eq!(token.role_borne_by(&HeaderMap::new()), None);
     }
 
     #[test]

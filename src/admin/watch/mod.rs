@@ -1,5 +1,6 @@
 //! The state of the server for those who watch it: health, metrics, the process.
 
+pub mod configuration;
 pub mod description;
 pub mod drain;
 pub mod health;
@@ -7,8 +8,9 @@ mod histograms;
 mod hook;
 pub mod log_level;
 pub mod metrics;
-mod numbers;
+pub mod numbers;
 pub mod process;
 pub mod status;
+pub mod storage;
 pub mod trace;
 pub mod webhooks;

@@ -7,7 +7,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::webhooks::handlers::lag_ms;
 use crate::model::Histogram;
-use crate::server::{ServerPhase, Snapshot, wall_now};
+use crate::server::{Snapshot, wall_now};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -114,11 +114,7 @@ pub async fn show(State(api): State<Arc<Api>>) -> Result<Answered<ServerStatus>,
     let status = ServerStatus {
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("MUSHAN_COMMIT"),
-        phase: match api.orders.lanes.phase() {
-            ServerPhase::Starting => "starting",
-            ServerPhase::Ready => "ready",
-            ServerPhase::Stopping => "stopping",
-        },
+        phase: api.orders.lanes.phase().name(),
         draining: numbers.is_draining,
         started: api.began.0,
         durability: api.options.durability.name(),

@@ -133,7 +133,7 @@ fn disk(options: &Options) -> ExaminedPart {
 }
 
 fn secrets(data_dir: &Path) -> ExaminedPart {
-    let names = ["token-secret", "admin-token"];
+    let names = ["token-secret", "admin-token", "read-token"];
     let mut open = Vec::new();
     for name in names {
         match is_open_to_others(&data_dir.join(name)) {

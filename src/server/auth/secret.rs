@@ -14,7 +14,7 @@ use std::path::Path;
 const FILE: &str = "token-secret";
 /// Files of a data directory beside its manifest and logs. A backup, a restore, a reshard and a repair copy them. Any
 /// of them may be missing.
-pub const KEPT_FILES: [&str; 2] = [FILE, "admin-token"];
+pub const KEPT_FILES: [&str; 3] = [FILE, "admin-token", "read-token"];
 const BYTES: usize = 32;
 
 #[derive(Clone)]

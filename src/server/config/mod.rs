@@ -4,6 +4,7 @@
 //! is refused. `knobs` has the table.
 
 pub(super) mod hook_parsers;
+pub(super) mod in_force;
 pub(super) mod knob_parsers;
 pub(super) mod knobs;
 pub(super) mod options;
@@ -108,6 +109,7 @@ impl Config {
         }
         let (mut options, origins) = effective(&figment);
         options.webhooks = webhooks;
+        options.sources.clone_from(&origins);
         problems.extend(options.problems().into_iter().map(|problem| with_origin(&problem, &origins)));
         problems.extend(contradictions(&options));
         if problems.is_empty() { Ok(Self { profile, options, origins }) } else { Err(Problems(problems)) }

@@ -302,6 +302,8 @@ pub struct Options {
     pub stop_deadline_ms: u64,
     /// Added to a token's expiry, because clocks differ.
     pub token_leeway_ms: u64,
+    /// The source of each setting's value, in the order of the settings; empty where they were not read from sources.
+    pub sources: Vec<String>,
 }
 
 impl Default for Options {
@@ -354,6 +356,7 @@ impl Default for Options {
             drain_ms: 0,
             stop_deadline_ms: 5_000,
             token_leeway_ms: 5_000,
+            sources: Vec::new(),
         }
     }
 }

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the webhooks' cursors and dead letters; absent where there never was one.
 pub const WEBHOOKS_DIRECTORY: &str = "webhooks";
+/// The folder of the audit trail; absent where there never was an HTTP API.
+pub const AUDIT_DIRECTORY: &str = "audit";
 
 /// Only a backup contains this file.
 pub(in crate::server) const BACKUP_LIST_FILE: &str = "backup.toml";

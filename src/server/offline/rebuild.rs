@@ -10,7 +10,9 @@ use crate::server::base::error::{ConfigurationError, DiskError, SEE_REPAIR};
 use crate::server::base::error::{SEE_TOOLS, advice};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
-use crate::server::data::directory::{WEBHOOKS_DIRECTORY, begin_run, expect_no_backup, make_directory, shard_path};
+use crate::server::data::directory::{
+    AUDIT_DIRECTORY, WEBHOOKS_DIRECTORY, begin_run, expect_no_backup, make_directory, shard_path,
+};
 use crate::server::data::swap;
 use crate::server::offline::damaged_log::{DamagedLog, MissingSegment};
 use crate::server::offline::log_writer::LogWriter;
@@ -211,12 +213,14 @@ impl Rebuild {
             let kept = fs::read(&from).map_err(|error| StartError::disk("read", &from, error))?;
             files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, error))?;
         }
-        self.copy_webhooks(new)
+        self.copy_folder(WEBHOOKS_DIRECTORY, new)?;
+        self.copy_folder(AUDIT_DIRECTORY, new)
     }
 
-    /// Dead letters outlive a rebuild, and so do cursors: a webhook sees that its own is of other logs.
-    fn copy_webhooks(&self, new: &Path) -> Result<(), StartError> {
-        let (from, to) = (self.path.join(WEBHOOKS_DIRECTORY), new.join(WEBHOOKS_DIRECTORY));
+    /// Dead letters outlive a rebuild, and so do cursors: a webhook sees that its own is of other logs. The audit trail
+    /// goes on.
+    fn copy_folder(&self, name: &str, new: &Path) -> Result<(), StartError> {
+        let (from, to) = (self.path.join(name), new.join(name));
         let failed = |doing: &'static str, path: &Path| {
             let path = path.to_owned();
             move |error| StartError::disk(doing, &path, error)

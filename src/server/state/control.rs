@@ -68,6 +68,17 @@ pub enum ServerPhase {
     Stopping,
 }
 
+impl ServerPhase {
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// The shard has ended.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the shard has ended")]

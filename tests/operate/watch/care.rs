@@ -128,7 +128,7 @@ async fn a_debug_bundle_has_what_a_report_needs_and_no_secret() {
     for part in ["mushan_turn_seconds_bucket", "\"shards\"", "durability.policy", "shard-000/", "token-secret"] {
         assert!(bundle.contains(part), "{part} in {bundle}");
     }
-    for name in ["token-secret", "admin-token"] {
+    for name in ["token-secret", "admin-token", "read-token"] {
         let secret = std::fs::read_to_string(home.data_dir().join(name)).expect("readable");
         assert!(!bundle.contains(secret.trim()), "{name} is in the bundle");
     }

@@ -1,6 +1,7 @@
 // The page: a bar, two people (or one), and the wire.
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { type Theme, applyTheme, rememberedTheme, themeAfter } from '../../shared/theme';
 import type { Demo } from './main';
 import { ThemeIcon, WireIcon } from './icons';
 import { Pane } from './pane';
@@ -44,16 +45,10 @@ function useSeat(demo: Demo, seat: Seat, at: number): Person {
   return person;
 }
 
-type Theme = 'auto' | 'light' | 'dark';
-
 function useTheme(): [Theme, () => void] {
-  const [theme, setTheme] = useState<Theme>((localStorage.getItem('mushan-theme') as Theme | null) ?? 'auto');
-  useEffect(() => {
-    document.documentElement.dataset.theme = theme;
-    localStorage.setItem('mushan-theme', theme);
-  }, [theme]);
-  const next = { auto: 'dark', dark: 'light', light: 'auto' } as const;
-  return [theme, () => setTheme(next[theme])];
+  const [theme, setTheme] = useState<Theme>(rememberedTheme);
+  useEffect(() => applyTheme(theme), [theme]);
+  return [theme, () => setTheme(themeAfter(theme))];
 }
 
 export function App({ demo }: { demo: Demo }) {

@@ -1,6 +1,6 @@
 // The chat page in a real Chromium, against a real server: what people do, and what happens to them.
 //
-// Needs CHAT_SERVER (the server's binary) and Chromium. CHAT_PICTURES names a folder for screenshots.
+// Needs PAGE_SERVER (the server's binary) and Chromium. CHAT_PICTURES names a folder for screenshots.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -8,35 +8,23 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
-import { BINARY, CHROMIUM, DemoServer } from './server.mjs';
+import { CHROMIUM, Windows, expectSound } from '../../shared/test/browser.mjs';
+import { TestServer } from '../../shared/test/server.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const PATIENCE_MS = 20_000;
-const why = BINARY === undefined ? 'CHAT_SERVER is not set' : CHROMIUM === undefined ? 'there is no Chromium' : false;
+const BINARY = process.env.PAGE_SERVER;
+const why = BINARY === undefined ? 'PAGE_SERVER is not set' : CHROMIUM === undefined ? 'there is no Chromium' : false;
 
 describe('the chat page', { skip: why, timeout: 240_000 }, () => {
-  const server = new DemoServer();
+  const server = new TestServer(BINARY, ['--demo']);
   let browser;
+  let windows;
   let page;
   let alice;
   let bob;
-  const faults = [];
-  const requests = new Set();
 
-  /** A page in a window of its own, whose faults are collected. */
-  async function open(address = server.page, { width = 1280, height = 800, scheme = 'light' } = {}) {
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
-    const opened = await context.newPage();
-    opened.setDefaultTimeout(PATIENCE_MS);
-    opened.on('console', (message) => {
-      // What a browser itself says of a server that is gone is no fault of the page.
-      if (message.type() === 'error' && !/WebSocket connection to .* failed/.test(message.text())) faults.push(message.text());
-    });
-    opened.on('pageerror', (error) => faults.push(String(error)));
-    opened.on('request', (request) => requests.add(new URL(request.url()).host || request.url().slice(0, 5)));
-    await opened.goto(address);
-    return opened;
-  }
+  const address = () => `http://${server.address}/chat`;
+  const open = (at = address(), look = {}) => windows.open(at, look);
 
   function person(of, name) {
     const pane = of.getByRole('region', { name: `${name}'s messages` });
@@ -58,6 +46,8 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
   before(async () => {
     await server.start();
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    // What a browser itself says of a server that is gone is no fault of the page.
+    windows = new Windows(browser, (text) => /WebSocket connection to .* failed/.test(text));
     page = await open();
     alice = person(page, 'alice');
     bob = person(page, 'bob');
@@ -122,7 +112,7 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
     await alice.opens(/^bob/);
     await bob.opens(/^alice/);
     await page.getByRole('button', { name: /MARK_READ_REQ.*group:team/ }).first().waitFor();
-    const late = await open(`${server.page}?only=alice`);
+    const late = await open(`${address()}?only=alice`);
     await person(late, 'alice').hears('hello in Protocol Buffers');
     await late.waitForTimeout(500);
     assert.equal(await person(late, 'alice').pane.getByText('unread').count(), 0, 'what was read stays read');
@@ -189,7 +179,7 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
   });
 
   test('one person a window', async () => {
-    const other = await open(`${server.page}?only=carol&protocol=binary`);
+    const other = await open(`${address()}?only=carol&protocol=binary`);
     const carol = person(other, 'carol');
     await carol.is('Connected');
     await carol.opens(/^alice/);
@@ -212,16 +202,10 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
   test('axe finds nothing serious, in any theme and size; and these are the pictures', async () => {
     for (const scheme of ['light', 'dark']) {
       for (const [width, height] of [[1280, 800], [400, 800], [2560, 1300]]) {
-        const shown = await open(server.page, { width, height, scheme });
+        const shown = await open(address(), { width, height, scheme });
         await person(shown, 'alice').is('Connected');
         await shown.waitForTimeout(300);
-        await shown.evaluate(AXE);
-        const { violations } = await shown.evaluate(() => globalThis.axe.run());
-        const serious = violations.filter((it) => it.impact === 'serious' || it.impact === 'critical');
-        const told = serious.map((it) => `${it.id}: ${it.nodes.map((node) => node.html.slice(0, 120)).join(' | ')}`);
-        assert.deepEqual(told, [], `${width} ${scheme}`);
-        const isWide = await shown.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-        assert.equal(isWide, false, `${width}: the page is wider than its window`);
+        await expectSound(shown, AXE, `${width} ${scheme}`);
         if (process.env.CHAT_PICTURES) {
           await shown.screenshot({ path: join(process.env.CHAT_PICTURES, `chat-${width}-${scheme}.png`) });
         }
@@ -231,8 +215,7 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
   });
 
   test('no error on any console, and no request to anybody else', () => {
-    assert.deepEqual(faults, []);
-    const own = new URL(server.page).host;
-    assert.deepEqual([...requests].filter((host) => host !== own && host !== 'data:'), []);
+    assert.deepEqual(windows.faults, []);
+    assert.deepEqual([...windows.hosts].filter((host) => host !== server.address && host !== 'data:'), []);
   });
 });
