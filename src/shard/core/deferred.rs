@@ -2,7 +2,7 @@
 //!
 //! Invariant: positions in the queue never descend, so the front alone decides.
 
-use crate::model::{Answer, Entry, Message, Position, Reply, RequestTag, Seq, SessionId, ShardId};
+use crate::model::{Answer, Message, Position, Reply, RequestTag, Seq, SessionId, ShardId};
 use crate::shard::core::effect::ExternalEffect;
 use crate::shard::peers::message::ShardMessage;
 use crate::shard::peers::ticket::Ticket;
@@ -23,11 +23,14 @@ pub(in crate::shard) enum DeferredEffect {
         tag: RequestTag,
         reply: Reply,
     },
-    /// A new entry for the user's sessions at the time of leaving, except the session that sent it.
+    /// A new entry for the sessions that its users have at the time of leaving, except the session that sent it.
     Push {
-        user_index: UserIndex,
+        message: Arc<Message>,
+        /// The author's row and the seq in its inbox, if these are on this shard.
+        author: Option<(UserIndex, Seq)>,
+        /// The same of a pair's other user.
+        peer: Option<(UserIndex, Seq)>,
         origin: Option<SessionId>,
-        entry: Entry,
     },
     /// A group's new entry, for sessions of the members whose links are in the record and who were online when it was
     /// appended.

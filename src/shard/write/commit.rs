@@ -2,7 +2,7 @@
 
 use crate::log::{Delivery, ReadMode, RecordRef, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
-    Authority, Conversation, ConversationSeq, Entry, Fact, GroupChange, Message, Millis, Moment, Position, Refusal,
+    Authority, Conversation, ConversationSeq, Fact, GroupChange, Message, Millis, Moment, Position, Refusal,
     Refused, Role, Seq, SessionId, ShardId, UnsequencedMessage, UserId,
 };
 use crate::shard::core::deferred::DeferredEffect;
@@ -129,10 +129,7 @@ impl<S: Storage> Shard<S> {
         }
         self.place(now, message, row);
         let links = self.state.links_in(row, sides, message);
-        let deliveries = targets
-            .iter()
-            .map(|target| Delivery { target: *target, number: self.state.peers.outbound.peer(*target).next_number() })
-            .collect::<SmallVec<[Delivery; 2]>>();
+        let deliveries = self.deliveries_to(&targets);
         let record = RecordRef::Posted { message, deliveries: &deliveries, links: &links };
         let record_bytes = record.encoded_bytes();
         if !self.log.journal.has_room(record_bytes) {
@@ -160,6 +157,16 @@ impl<S: Storage> Shard<S> {
             self.note_fanning_out(target, &message, conversation_key);
         }
         Ok((position, author_seq(&links)))
+    }
+
+    /// The next delivery to each of these shards.
+    #[inline]
+    fn deliveries_to(&mut self, targets: &[ShardId]) -> SmallVec<[Delivery; 2]> {
+        let mut deliveries = SmallVec::new();
+        for target in targets {
+            deliveries.push(Delivery { target: *target, number: self.state.peers.outbound.peer(*target).next_number() });
+        }
+        deliveries
     }
 
     /// Charges the author of a pair's first message. The author began the pair if it had no seat in it and is on this
@@ -277,11 +284,11 @@ impl<S: Storage> Shard<S> {
         links: &[ThreadLink],
         origin: Option<SessionId>,
     ) {
-        for link in links {
-            let Some(user_index) = told.on(link.side) else { continue };
-            let entry = Entry { seq: link.seq, message: message.clone(), name: None };
-            let origin = origin.filter(|_| link.side == Side::Author);
-            self.log.pending.defer(record, DeferredEffect::Push { user_index, origin, entry });
+        let entry_of = |side, user_index: Option<UserIndex>| user_index.zip(seq_on(side, links));
+        let (author, peer) = (entry_of(Side::Author, told.author), entry_of(Side::Peer, told.peer));
+        if author.is_some() || peer.is_some() {
+            let message = message.clone();
+            self.log.pending.defer(record, DeferredEffect::Push { message, author, peer, origin });
         }
     }
 }
@@ -345,5 +352,9 @@ impl State {
 }
 
 pub(in crate::shard) fn author_seq(links: &[ThreadLink]) -> Option<Seq> {
-    links.iter().find(|link| link.side == Side::Author).map(|link| link.seq)
+    seq_on(Side::Author, links)
+}
+
+fn seq_on(side: Side, links: &[ThreadLink]) -> Option<Seq> {
+    links.iter().find(|link| link.side == side).map(|link| link.seq)
 }

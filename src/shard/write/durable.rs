@@ -66,7 +66,14 @@ impl<S: Storage> Shard<S> {
                     ctx.effects.push(Effect::Resume { session });
                 }
             }
-            DeferredEffect::Push { user_index, origin, entry } => self.push(ctx, user_index, origin, entry),
+            DeferredEffect::Push { message, author, peer, origin } => {
+                if let Some((user_index, seq)) = author {
+                    self.push(ctx, user_index, origin, Entry { seq, message: message.clone(), name: None });
+                }
+                if let Some((user_index, seq)) = peer {
+                    self.push(ctx, user_index, None, Entry { seq, message, name: None });
+                }
+            }
             DeferredEffect::Fanned { message, members } => {
                 for (user_index, seq) in members {
                     self.push(ctx, user_index, None, Entry { seq, message: message.clone(), name: None });
