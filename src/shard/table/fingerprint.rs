@@ -15,6 +15,9 @@ pub struct Fingerprint([u64; 2]);
 
 const SLOT_BITS: u64 = SLOTS as u64 - 1;
 
+/// Two ids as short as most are, and the byte between them.
+const SHORT_BYTES_MAX: usize = 64;
+
 impl std::hash::Hash for Fingerprint {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         state.write_u64(self.random_bits());
@@ -116,11 +119,21 @@ impl Fingerprints {
 
     /// Ids contain no control characters, so a zero byte between two of them cannot be part of either.
     fn of_parts(self, slot: Slot, first: &str, second: &str) -> Fingerprint {
-        let mut bytes = [0; UserId::BYTES_MAX + 1 + ClientMessageId::BYTES_MAX];
+        let digest = match first.len() + 1 + second.len() {
+            // Most ids are short. A small buffer is cleared by a few stores.
+            ..=SHORT_BYTES_MAX => self.digest_in([0; SHORT_BYTES_MAX], first, second),
+            _ => self.digest_in([0; UserId::BYTES_MAX + 1 + ClientMessageId::BYTES_MAX], first, second),
+        };
+        Fingerprint::of_digest(slot, digest)
+    }
+
+    /// The digest of two texts with a zero byte between them, put together in `bytes`, which are zeros.
+    #[inline]
+    fn digest_in<const N: usize>(self, mut bytes: [u8; N], first: &str, second: &str) -> u128 {
         let length = first.len() + 1 + second.len();
         bytes[..first.len()].copy_from_slice(first.as_bytes());
         bytes[first.len() + 1..length].copy_from_slice(second.as_bytes());
-        Fingerprint::of_digest(slot, xxh3_128_with_seed(&bytes[..length], self.seed))
+        xxh3_128_with_seed(&bytes[..length], self.seed)
     }
 }
 
