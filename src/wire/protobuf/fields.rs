@@ -45,12 +45,30 @@ fn put_long_varint(out: &mut Vec<u8>, value: u64) {
     if bytes > 8 {
         return prost::encoding::encode_varint(value, out);
     }
+    let end = out.len() + bytes;
+    out.extend_from_slice(&spread(value, bytes).to_le_bytes());
+    out.truncate(end);
+}
+
+/// A varint of `bytes` bytes, at most eight, in the lowest bytes of the result; those above it are zeros.
+#[inline]
+fn spread(value: u64, bytes: usize) -> u64 {
     let halves = (value & 0x0fff_ffff) | (value & 0x00ff_ffff_f000_0000) << 4;
     let quarters = (halves & 0x0000_3fff_0000_3fff) | (halves & 0x0fff_c000_0fff_c000) << 2;
     let sevens = (quarters & 0x007f_007f_007f_007f) | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
     let more_follows = 0x8080_8080_8080_8080 & ((1 << (8 * (bytes - 1))) - 1);
-    let end = out.len() + bytes;
-    out.extend_from_slice(&(sevens | more_follows).to_le_bytes());
+    sevens | more_follows
+}
+
+/// Appends a key and a varint of at least two bytes. Dates fit with their keys into eight bytes.
+fn put_long_keyed(out: &mut Vec<u8>, key: u8, value: u64) {
+    let bytes = varint_bytes(value);
+    if bytes > 7 {
+        out.push(key);
+        return put_long_varint(out, value);
+    }
+    let end = out.len() + 1 + bytes;
+    out.extend_from_slice(&(spread(value, bytes) << 8 | u64::from(key)).to_le_bytes());
     out.truncate(end);
 }
 
@@ -77,8 +95,7 @@ fn put_keyed(out: &mut Vec<u8>, key: u8, value: u64) {
         let [low, high] = two_bytes(value);
         out.extend_from_slice(&[key, low, high]);
     } else {
-        out.push(key);
-        put_long_varint(out, value);
+        put_long_keyed(out, key, value);
     }
 }
 
@@ -160,6 +177,16 @@ impl<'a> Envelope<'a> {
         const TIMESTAMP: u32 = varint_key(4) as u32;
         let mut envelope = Self::default();
         let mut fields = Fields(bytes);
+        // Most clients write the fields in their order.
+        if fields.skip_key(COMMAND) {
+            envelope.command = fields.number()? as i32;
+        }
+        if fields.skip_key(SEQUENCE) {
+            envelope.sequence = fields.number()? as u32;
+        }
+        if fields.skip_key(BODY) {
+            envelope.body = fields.bytes()?;
+        }
         while let Some(key) = fields.next()? {
             match key {
                 COMMAND => envelope.command = fields.number()? as i32,
@@ -188,6 +215,19 @@ impl<'a> SendRequest<'a> {
         const EXTRA: u32 = long_key(10) as u32;
         let mut request = Self::default();
         let mut fields = Fields(bytes);
+        // Most clients write the fields in their order, and leave some out.
+        if fields.skip_key(CLIENT_MSG_ID) {
+            request.client_msg_id = fields.text()?;
+        }
+        if fields.skip_key(RECEIVER_ID) {
+            request.receiver_id = fields.text()?;
+        }
+        if fields.skip_key(MESSAGE_TYPE) {
+            request.message_type = fields.number()? as i32;
+        }
+        if fields.skip_key(CONTENT) {
+            request.content = fields.bytes()?;
+        }
         while let Some(key) = fields.next()? {
             match key {
                 CLIENT_MSG_ID => request.client_msg_id = fields.text()?,
@@ -243,6 +283,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Skips the key of the next field if it is this one, below 128.
+    #[inline]
+    fn skip_key(&mut self, key: u32) -> bool {
+        match self.0 {
+            [first, rest @ ..] if u32::from(*first) == key => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[inline]
     fn number(&mut self) -> Option<u64> {
         match self.0 {
@@ -250,18 +302,18 @@ impl<'a> Fields<'a> {
                 self.0 = rest;
                 Some((*number).into())
             }
+            // Lengths and commands.
+            [low, high @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(*high) << 7 | u64::from(*low & 0x7f))
+            }
             _ => self.long_number(),
         }
     }
 
+    #[cold]
     fn long_number(&mut self) -> Option<u64> {
-        match self.0 {
-            [low @ 0x80..=0xff, high @ ..0x80, rest @ ..] => {
-                self.0 = rest;
-                Some(u64::from(*high) << 7 | u64::from(*low & 0x7f))
-            }
-            _ => decode_varint(&mut self.0).ok(),
-        }
+        decode_varint(&mut self.0).ok()
     }
 
     #[inline]
