@@ -18,16 +18,6 @@ use std::sync::Arc;
 /// Cost model: a walk past so many seats of a user's own list costs as much as visiting one row.
 const SEATS_A_ROW: usize = 16;
 
-/// A message in a record of the log.
-#[derive(Clone, Copy)]
-pub(in crate::shard) struct LoggedMessage<'a> {
-    pub position: Position,
-    pub message: &'a Arc<Message>,
-    pub links: &'a [ThreadLink],
-    /// The message's key in the dedupe, if known.
-    pub key: Option<Fingerprint>,
-}
-
 impl State {
     /// Applies one record of the log. To be called for each record, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
@@ -205,17 +195,20 @@ impl State {
     ) -> (ConversationIndex, PairMembers) {
         let at = self.row_of(&message.conversation);
         let sides = self.sides(at, message);
-        (at, self.apply_message_at((at, sides), &LoggedMessage { position, message, links, key: None }))
+        let told = self.apply_message_at((at, sides), position, message, links);
+        self.apply_own(told, position, message, None);
+        (at, told)
     }
 
-    /// The same, if the conversation's row is known, and possibly the message's key in the dedupe.
+    /// The same, if the conversation's row is known, without `apply_own`.
     pub(in crate::shard) fn apply_message_at(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
-        logged: &LoggedMessage<'_>,
+        position: Position,
+        message: &Arc<Message>,
+        links: &[ThreadLink],
     ) -> PairMembers {
-        let told = self.apply_links((at, sides), logged);
-        let LoggedMessage { position, message, links, .. } = *logged;
+        let told = self.apply_links((at, sides), position, message, links);
         self.apply_name(at, message, links);
         match message.fact.as_deref() {
             Some(Fact::Revoked { message }) => self.tables.revoked.insert(*message, position),
@@ -242,7 +235,8 @@ impl State {
     ) -> ConversationIndex {
         let at = self.row_of(&message.conversation);
         let sides = self.sides(at, message);
-        self.apply_links((at, sides), &LoggedMessage { position, message, links, key: None });
+        let told = self.apply_links((at, sides), position, message, links);
+        self.apply_own(told, position, message, None);
         at
     }
 
@@ -250,9 +244,10 @@ impl State {
     fn apply_links(
         &mut self,
         (at, sides): (ConversationIndex, PairMembers),
-        logged: &LoggedMessage<'_>,
+        position: Position,
+        message: &Message,
+        links: &[ThreadLink],
     ) -> PairMembers {
-        let LoggedMessage { position, message, links, key } = *logged;
         self.segments.times.note(position.segment(), message.server_time);
         let mut told = PairMembers::default();
         for link in links {
@@ -268,9 +263,6 @@ impl State {
                 Side::Author => told.author = Some(user_index),
                 Side::Peer | Side::Conversation => told.peer = Some(user_index),
             }
-            if link.side == Side::Author && message.fact.is_none() {
-                self.apply_own(user_index, position, message, key);
-            }
         }
         told
     }
@@ -284,8 +276,16 @@ impl State {
         }
     }
 
-    /// Makes the message known to the author's dedupe.
-    fn apply_own(&mut self, author_index: UserIndex, position: Position, message: &Message, key: Option<Fingerprint>) {
+    /// Makes a message of this shard's user known to the dedupe, under its key if that is known. `told` are the users
+    /// whose inboxes have it.
+    pub(in crate::shard) fn apply_own(
+        &mut self,
+        told: PairMembers,
+        position: Position,
+        message: &Message,
+        key: Option<Fingerprint>,
+    ) {
+        let (Some(author_index), None) = (told.author, &message.fact) else { return };
         let key = key.unwrap_or_else(|| {
             self.identity.fingerprints.of_client_message(&message.author, &message.client_message_id)
         });

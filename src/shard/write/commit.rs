@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::Blocker;
-use crate::shard::replay::apply::{LoggedMessage, user_on};
+use crate::shard::replay::apply::user_on;
 use crate::shard::rows::conversation::takes_place;
 use crate::shard::rows::groups::Group;
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
@@ -143,9 +143,8 @@ impl<S: Storage> Shard<S> {
         self.meters.stats.committed += 1;
         self.state.apply_order(&message);
         let at = row.unwrap_or_else(|| self.state.row_of(&message.conversation));
-        let told = self
-            .state
-            .apply_message_at((at, sides), &LoggedMessage { position, message: &message, links: &links, key });
+        let told = self.state.apply_message_at((at, sides), position, &message, &links);
+        self.state.apply_own(told, position, &message, key);
         if sides.author.is_none() {
             self.note_begun(now, told, &message);
         }
