@@ -47,14 +47,14 @@ impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn commit_send(
         &mut self,
         now: Moment,
-        (conversation_key, key): (Fingerprint, Fingerprint),
+        keys: MessageKeys,
         message: &mut UnsequencedMessage,
         origin: Option<SessionId>,
     ) -> Result<(Position, Option<Seq>), Hindrance> {
-        if self.is_too_busy(&message.conversation, conversation_key) {
+        if self.is_too_busy(&message.conversation, keys.0) {
             return Err(Refusal::GroupTooBusy.into());
         }
-        self.commit(now, (conversation_key, Some(key)), message, origin)
+        self.commit(now, keys, message, origin)
     }
 
     /// Whether the message may be sent: by its author, or by the operator in the author's name, who may write to every

@@ -6,27 +6,26 @@
 //! by `group::admission`; messages to a group ask nobody.
 
 use crate::log::Storage;
-use crate::model::{Conversation, Directory, Refusal, ShardId, UserId};
+use crate::model::{Conversation, Directory, Message, Refusal, ShardId, UserId};
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::held_requests::HeldRequest;
-use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
+use crate::shard::peers::message::{ConversationRequest, UserStatus};
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::request::RequestOutcome;
 use crate::shard::{Effect, Shard, ShardMessage};
 
 impl<S: Storage> Shard<S> {
-    /// Why a request cannot be carried out now, if it cannot.
-    pub(in crate::shard) fn expect_known(&self, request: &ConversationRequest) -> Option<RequestOutcome> {
-        if self.settings.policies.directory == Directory::Open || !matches!(request.ask, RequestKind::Send(..)) {
+    /// Why a message to the conversation with the fingerprint `pair` cannot be taken now, if it cannot.
+    pub(in crate::shard) fn expect_known(&self, pair: Fingerprint, message: &Message) -> Option<RequestOutcome> {
+        if self.settings.policies.directory == Directory::Open {
             return None;
         }
-        let peer = peer_of(request)?;
-        let pair = request.conversation_key;
+        let peer = message.peer_of(&message.author)?;
         // Later sends of the same author wait as well. Sends of the other user do not.
         if !self.state.is_home(peer) && self.state.peers.directory.waiting.contains_key(&pair) {
             return Some(RequestOutcome::Asking);
         }
-        let row = self.state.tables.conversations.find(pair, request.conversation(), &self.state.tables.inboxes);
+        let row = self.state.tables.conversations.find(pair, &message.conversation, &self.state.tables.inboxes);
         if row.is_some_and(|at| self.state.tables.conversations.at(at).tail.seq().0 > 0) {
             return None;
         }

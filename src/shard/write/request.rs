@@ -4,7 +4,9 @@
 //! bounded by their window; a request that waits is carried out in its conversation's order.
 
 use crate::log::{Storage, Unread};
-use crate::model::{Position, Refusal, Refused, Reply, SessionId, ShardId};
+use crate::model::{
+    Authority, Position, Refusal, Refused, Reply, SessionId, ShardId, UnsequencedMessage,
+};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::core::waiting_orders::WaitingWork;
@@ -15,7 +17,7 @@ use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::{ColdRead, FetchResult};
 use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::write::commit::Hindrance;
+use crate::shard::write::commit::{Hindrance, MessageKeys};
 use crate::shard::write::send::sent;
 use crate::shard::{Effect, Shard, ShardMessage};
 
@@ -67,6 +69,29 @@ impl<S: Storage> Shard<S> {
         self.state.peers.outbound.stall(owner, stalled);
     }
 
+    /// Carries a send out here, or sends it to the conversation's owner. `keys` has the message's key. Most sends are
+    /// committed at once, and become a request only if they must wait or leave.
+    pub(in crate::shard) fn start_send(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        keys: MessageKeys,
+        mut message: UnsequencedMessage,
+        authority: Authority,
+        waiter: Requester,
+    ) {
+        let (conversation_key, key) = (keys.0, keys.1.expect("only a fact has no key"));
+        let owner = self.settings.placement.owner_of_key(conversation_key);
+        let request =
+            |message| ConversationRequest { conversation_key, key, ask: RequestKind::Send(message, authority) };
+        if owner != self.settings.me || self.state.peers.outbound.is_holding(conversation_key) {
+            return self.start_request(ctx, owner, request(message), waiter);
+        }
+        match self.commit_send_request(ctx, keys, &mut message, authority, waiter.session()) {
+            RequestOutcome::Taken { record, reply } => self.defer_reply(record, waiter, accepted(reply)),
+            outcome => self.settle_own(ctx, request(message), waiter, outcome),
+        }
+    }
+
     /// Carries the request out here, or sends it to the conversation's owner.
     pub(in crate::shard) fn start_request(
         &mut self,
@@ -80,11 +105,22 @@ impl<S: Storage> Shard<S> {
             ctx.effects.push(Effect::forward(owner, ShardMessage::Request(request)));
             return;
         }
-        let verdict = match self.state.peers.outbound.is_holding(request.conversation_key) {
+        let outcome = match self.state.peers.outbound.is_holding(request.conversation_key) {
             true => RequestOutcome::Behind,
             false => self.commit_request(ctx, &mut request, waiter.session()),
         };
-        match verdict {
+        self.settle_own(ctx, request, waiter, outcome);
+    }
+
+    /// Replies to a request of this shard about which this shard has decided, or lets it wait.
+    fn settle_own(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        request: ConversationRequest,
+        waiter: Requester,
+        outcome: RequestOutcome,
+    ) {
+        match outcome {
             RequestOutcome::Taken { record, reply } => self.defer_reply(record, waiter, accepted(reply)),
             RequestOutcome::Answered { after, reply } => {
                 let chunk = self.chunk_of(&request);
@@ -96,8 +132,9 @@ impl<S: Storage> Shard<S> {
             | RequestOutcome::Reading(_)
             | RequestOutcome::Asking
             | RequestOutcome::BehindOrders => {
+                let owner = self.settings.me;
                 self.start_flight(owner, &request, waiter);
-                self.conclude(ctx, owner, request, verdict);
+                self.conclude(ctx, owner, request, outcome);
             }
         }
     }
@@ -162,9 +199,50 @@ impl<S: Storage> Shard<S> {
         request: &mut ConversationRequest,
         origin: Option<SessionId>,
     ) -> RequestOutcome {
-        match self.expect_known(request) {
-            Some(verdict) => verdict,
-            None => self.commit_known(ctx, request, origin),
+        match &mut request.ask {
+            RequestKind::Send(message, authority) => {
+                let keys = (request.conversation_key, Some(request.key));
+                self.commit_send_request(ctx, keys, message, *authority, origin)
+            }
+            _ => self.commit_known(ctx, request, origin),
+        }
+    }
+
+    /// The same for a send, of which the conversation's owner may have to ask first whether its recipient exists.
+    fn commit_send_request(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        keys: MessageKeys,
+        message: &mut UnsequencedMessage,
+        authority: Authority,
+        origin: Option<SessionId>,
+    ) -> RequestOutcome {
+        match self.expect_known(keys.0, message) {
+            Some(outcome) => outcome,
+            None => self.commit_known_send(ctx, keys, message, authority, origin),
+        }
+    }
+
+    fn commit_known_send(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        keys: MessageKeys,
+        message: &mut UnsequencedMessage,
+        authority: Authority,
+        origin: Option<SessionId>,
+    ) -> RequestOutcome {
+        let (conversation_key, _) = keys;
+        if let Err(refusal) = self.may_send(ctx.now, message, conversation_key, authority) {
+            return RequestOutcome::refused(refusal);
+        }
+        if message.header().no_persist {
+            return self.forward_transient(ctx, conversation_key, message, origin);
+        }
+        match self.commit_send(ctx.now, keys, message, origin) {
+            Ok((record, author_seq)) => {
+                RequestOutcome::Taken { record, reply: author_seq.map(|seq| sent(message, seq)) }
+            }
+            Err(hindrance) => hindrance.into(),
         }
     }
 
@@ -177,18 +255,7 @@ impl<S: Storage> Shard<S> {
     ) -> RequestOutcome {
         match ask {
             RequestKind::Send(message, authority) => {
-                if let Err(refusal) = self.may_send(ctx.now, message, *conversation_key, *authority) {
-                    return RequestOutcome::refused(refusal);
-                }
-                if message.header().no_persist {
-                    return self.forward_transient(ctx, *conversation_key, message, origin);
-                }
-                match self.commit_send(ctx.now, (*conversation_key, *key), message, origin) {
-                    Ok((record, author_seq)) => {
-                        RequestOutcome::Taken { record, reply: author_seq.map(|seq| sent(message, seq)) }
-                    }
-                    Err(hindrance) => hindrance.into(),
-                }
+                self.commit_known_send(ctx, (*conversation_key, Some(*key)), message, *authority, origin)
             }
             RequestKind::Revoke(asker, message) => {
                 self.commit_revocation(ctx.now, *conversation_key, asker, *message, None)

@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::authored_send::{AskedSend, AuthoredSend};
-use crate::shard::peers::message::{ConversationRequest, RequestKind, UserStatus};
+use crate::shard::peers::message::UserStatus;
 use crate::shard::peers::pending_requests::Requester;
 use crate::shard::peers::stalled::Stalled;
 use crate::shard::query::fetch::ColdRead;
@@ -90,8 +90,8 @@ impl<S: Storage> Shard<S> {
         {
             return self.refuse_requester(waiter, refusal, ctx.effects);
         }
-        let ask = RequestKind::Send(self.spares.hold(sent.author, conversation, sent.send), sent.authority);
-        self.start_request(ctx, owner, ConversationRequest { conversation_key, key, ask }, waiter);
+        let message = self.spares.hold(sent.author, conversation, sent.send);
+        self.start_send(ctx, (conversation_key, Some(key)), message, sent.authority, waiter);
     }
 
     /// Continues orders that have waited for an earlier one of their author.
