@@ -2,8 +2,8 @@
 
 use crate::log::{Delivery, ReadMode, RecordRef, Side, Storage, Tail, ThreadLink, ThreadLinks};
 use crate::model::{
-    Authority, Conversation, ConversationSeq, Fact, GroupChange, Message, Millis, Moment, Position, Refusal,
-    Refused, Role, Seq, SessionId, ShardId, UnsequencedMessage, UserId,
+    Authority, Conversation, ConversationSeq, Fact, GroupChange, Message, Millis, Moment, Position, Refusal, Refused,
+    Role, Seq, SessionId, ShardId, UnsequencedMessage, UserId,
 };
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::peers::held_requests::Blocker;
@@ -163,7 +163,8 @@ impl<S: Storage> Shard<S> {
     fn deliveries_to(&mut self, targets: &[ShardId]) -> SmallVec<[Delivery; 2]> {
         let mut deliveries = SmallVec::new();
         for target in targets {
-            deliveries.push(Delivery { target: *target, number: self.state.peers.outbound.peer(*target).next_number() });
+            deliveries
+                .push(Delivery { target: *target, number: self.state.peers.outbound.peer(*target).next_number() });
         }
         deliveries
     }

@@ -4,9 +4,7 @@
 //! bounded by their window; a request that waits is carried out in its conversation's order.
 
 use crate::log::{Storage, Unread};
-use crate::model::{
-    Authority, Position, Refusal, Refused, Reply, SessionId, ShardId, UnsequencedMessage,
-};
+use crate::model::{Authority, Position, Refusal, Refused, Reply, SessionId, ShardId, UnsequencedMessage};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::core::waiting_orders::WaitingWork;

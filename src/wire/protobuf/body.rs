@@ -4,7 +4,7 @@
 //! the types of proto/im.proto encode to.
 
 use crate::model::{Conversation, ConversationName, Entry, Message, MessageId, Millis, Seq, UserId};
-use crate::wire::json::text::Digits;
+use crate::wire::json::text::{Digits, decimal};
 use crate::wire::protobuf::fact;
 use crate::wire::protobuf::fields::{
     bytes_bytes, long_key, message_bytes, number_bytes, pair_bytes, put_bytes, put_number, put_pair, put_text,
@@ -30,29 +30,14 @@ impl<M: prost::Message> EnvelopeBody for M {
     }
 }
 
-/// `im::SendMessageResponse` of a success.
-pub(in crate::wire) struct SentBody {
-    id: Digits,
-    seq: Seq,
-    server_time: Millis,
-}
-
-impl SentBody {
-    pub fn new(message: MessageId, seq: Seq, server_time: Millis) -> Self {
-        Self { id: Digits::of(message.0), seq, server_time }
-    }
-}
-
-impl EnvelopeBody for SentBody {
-    fn bytes(&self) -> usize {
-        bytes_bytes(self.id.as_bytes()) + number_bytes(self.seq.0) + number_bytes(self.server_time.0)
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        put_bytes(out, long_key(3), self.id.as_bytes());
-        put_number(out, varint_key(4), self.seq.0);
-        put_number(out, varint_key(5), self.server_time.0);
-    }
+/// Appends `im::SendMessageResponse` of a success: three numbers, at most 44 bytes.
+pub(in crate::wire) fn put_sent(out: &mut Vec<u8>, message: MessageId, seq: Seq, server_time: Millis) {
+    out.extend_from_slice(&[long_key(3), 0]);
+    let start = out.len();
+    decimal(out, message.0);
+    out[start - 1] = (out.len() - start) as u8;
+    put_number(out, varint_key(4), seq.0);
+    put_number(out, varint_key(5), server_time.0);
 }
 
 /// `im::PushMessage`: a message as one user sees it.

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::model::testing::{client_message_id, group, plain_message, user};
-use crate::model::{ConversationSeq, Extra, Fact};
-use crate::wire::protobuf::encode::push_message;
-use crate::wire::protobuf::im;
+use crate::model::{ConversationSeq, Extra, Fact, Limits, Reply, Verb};
+use crate::wire::common::incoming::Context;
+use crate::wire::json::message_key::ServerKey;
+use crate::wire::protobuf::encode::{AnsweredRequest, push_message, push_reply};
+use crate::wire::protobuf::im::{self, CommandType};
+use crate::wire::websocket::policy::HandshakePolicy;
 use prost::Message as _;
 use std::sync::Arc;
 
@@ -31,6 +34,11 @@ fn entries() -> Vec<Entry> {
         entries.push(Entry { seq: Seq(u64::MAX), message, name: name.clone() });
     }
     entries
+}
+
+fn context() -> Context {
+    let (handshake, server_key) = (HandshakePolicy::default(), ServerKey::of([7; 32]));
+    Context { limits: Limits::default(), handshake, server_version: "", server_key, node_id: 1, inbox_epoch: 1 }
 }
 
 fn put(body: &impl EnvelopeBody) -> Vec<u8> {
@@ -68,7 +76,33 @@ fn a_page_and_an_answer_are_written_as_prost_writes_them() {
     for (id, seq, time) in [(0, 0, 0), (u64::MAX, 1, 1_700_000_000_000)] {
         let (message_id, server_time) = (id.to_string(), time);
         let body = im::SendMessageResponse { message_id, seq, server_time, ..Default::default() };
-        let sent = SentBody::new(MessageId(id), Seq(seq.cast_unsigned()), Millis(time.cast_unsigned()));
-        assert_eq!(put(&sent), body.encode_to_vec());
+        let mut sent = Vec::new();
+        put_sent(&mut sent, MessageId(id), Seq(seq.cast_unsigned()), Millis(time.cast_unsigned()));
+        assert_eq!(sent, body.encode_to_vec());
+    }
+}
+
+#[test]
+fn the_answer_to_a_send_is_framed_as_prost_writes_its_envelope() {
+    let viewer = user("alice");
+    for (sequence, id, seq, now) in
+        [(0, 0, 0, 0), (1, 7, 1, 1_700_000_000_000), (u32::MAX, u64::MAX, u64::MAX, u64::MAX)]
+    {
+        let (message_id, server_time) = (MessageId(id), Millis(now));
+        let reply = Reply::Sent { message_id, seq: Seq(seq), conversation_seq: ConversationSeq(1), server_time };
+        let mut frame = Vec::new();
+        push_reply(
+            &mut frame,
+            Millis(now),
+            AnsweredRequest { sequence, verb: Verb::Send, viewer: &viewer },
+            &reply,
+            &context(),
+        );
+        let (message_id, seq, server_time) = (id.to_string(), seq.cast_signed(), now.cast_signed());
+        let body =
+            im::SendMessageResponse { message_id, seq, server_time, ..Default::default() }.encode_to_vec().into();
+        let command = CommandType::CmdSendMsgRsp.into();
+        let envelope = im::WebSocketMessage { command, sequence, body, timestamp: now.cast_signed() }.encode_to_vec();
+        assert_eq!(frame, [&[0x82, envelope.len() as u8], &envelope[..]].concat());
     }
 }

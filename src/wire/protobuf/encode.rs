@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::wire::base::frame::{FrameKind, push_header};
 use crate::wire::common::incoming::Context;
-use crate::wire::protobuf::body::{EnvelopeBody, MessageBody, SentBody, SyncedBody};
+use crate::wire::protobuf::body::{EnvelopeBody, MessageBody, SyncedBody, put_sent};
 use crate::wire::protobuf::fact;
 use crate::wire::protobuf::fields::{long_key, message_bytes, number_bytes, put_number, put_varint, varint_key};
 use crate::wire::protobuf::im::{self, CommandType, ErrorCode};
@@ -42,6 +42,29 @@ pub(in crate::wire) fn push_envelope(
         body.put(out);
     }
     put_number(out, TIMESTAMP_KEY, now.0);
+}
+
+/// As `push_envelope`, for a body that `put` appends and that is so short that each length has one byte. The lengths are
+/// set afterwards, so that nothing is measured first.
+fn push_short_envelope(
+    out: &mut Vec<u8>,
+    now: Millis,
+    command: CommandType,
+    sequence: u32,
+    put: impl FnOnce(&mut Vec<u8>),
+) {
+    push_header(out, FrameKind::Binary, 0);
+    let start = out.len();
+    put_number(out, COMMAND_KEY, u64::from((command as i32).cast_unsigned()));
+    put_number(out, SEQUENCE_KEY, sequence.into());
+    out.extend_from_slice(&[BODY_KEY, 0]);
+    let body_start = out.len();
+    put(out);
+    out[body_start - 1] = (out.len() - body_start) as u8;
+    put_number(out, TIMESTAMP_KEY, now.0);
+    let length = out.len() - start;
+    assert!(length < 126 && out[body_start - 1] > 0, "a short body is short, and not empty");
+    out[start - 1] = length as u8;
 }
 
 /// The command code of the response to a verb. A verb without a response is answered with the unknown command, and only
@@ -118,7 +141,7 @@ pub(in crate::wire) fn push_reply(
             push_envelope(out, now, response, sequence, &body);
         }
         Reply::Sent { message_id, seq, server_time, conversation_seq: _ } => {
-            push_envelope(out, now, response, sequence, &SentBody::new(*message_id, *seq, *server_time));
+            push_short_envelope(out, now, response, sequence, |out| put_sent(out, *message_id, *seq, *server_time));
         }
         Reply::Synced { entries, server_max_seq, has_more } => {
             let body = SyncedBody::new(viewer, entries, *server_max_seq, *has_more);
