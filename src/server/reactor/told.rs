@@ -45,7 +45,7 @@ impl Reactor {
         }
         let Some(ended) = self.turn.ended(key) else { return };
         let address = self.turn.client(key);
-        let lasted_ms = ended.opened.map(|opened| now.wall.0.saturating_sub(opened.0));
+        let lasted_ms = ended.lasted_ms(now);
         tracing::debug!(
             shard = self.me.0,
             session = ended.session.0,

@@ -120,7 +120,7 @@ impl<S: Storage> Turn<S> {
             self.traffic.opened[encoding.index()] += 1;
         }
         link.stage = LinkStage::Open;
-        link.opened = now.wall;
+        link.opened = Some(now);
         let session = link.session;
         if self.traced.is_some() {
             self.trace_opened(now, key, &device);

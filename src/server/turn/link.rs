@@ -1,6 +1,6 @@
 //! A link: a connection with its key on this core and the state that the turn keeps for it.
 
-use crate::model::{DeviceKey, Millis, RequestTag, SessionId, Steady, UserId};
+use crate::model::{DeviceKey, Millis, Moment, RequestTag, SessionId, Steady, UserId};
 use crate::server::peer::client::ClientAddress;
 use crate::server::peer::proxy_header::HeaderReader;
 use crate::server::tls::record_layer::RecordLayer;
@@ -79,8 +79,8 @@ pub(in crate::server) struct Link {
     pub in_flight_bytes: usize,
     /// The earliest entry of this link among the deadlines.
     pub scheduled: Steady,
-    /// The wall-clock time at which its session was opened.
-    pub opened: Millis,
+    /// When its session was opened, if one was.
+    pub opened: Option<Moment>,
 }
 
 /// All links of a core.
@@ -155,7 +155,7 @@ impl Link {
             is_dirty: false,
             in_flight_bytes: 0,
             scheduled: Steady::NEVER,
-            opened: Millis(0),
+            opened: None,
         }
     }
 

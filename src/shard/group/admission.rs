@@ -14,7 +14,7 @@ use crate::shard::core::waiting_orders::{OrderTask, WaitingOrder, WaitingWork};
 use crate::shard::group::rights::{GroupDeed, expect_right};
 use crate::shard::peers::message::{Asker, RequestKind, UserStatus};
 use crate::shard::table::fingerprint::Fingerprint;
-use crate::shard::work::admissions::AdmissionStage;
+use crate::shard::work::admissions::{AdmissionStage, UsersToAsk};
 use crate::shard::{Effect, Shard, ShardMessage};
 
 /// The most users of one question.
@@ -88,18 +88,13 @@ impl<S: Storage> Shard<S> {
             AdmissionStage::Judged(refusal) => return Some(refusal.map_or(Ok(()), Err)),
             AdmissionStage::Asking(left) => left,
             AdmissionStage::Awaiting(_) => unreachable!("a change goes on when the answer is here"),
-            AdmissionStage::NotBegun => {
-                let (mut users, placement) = (self.added_by_first(ctx.now, first), self.settings.placement);
-                users.sort_by_cached_key(|user| placement.owner_of(user));
-                users
-            }
+            AdmissionStage::NotBegun => UsersToAsk::of(self.added_by_first(ctx.now, first)),
         };
-        let Some(last) = left.last() else { return Some(Ok(())) };
-        let to = self.settings.placement.owner_of(last);
-        let is_there = |user: &UserId| self.settings.placement.owner_of(user) == to;
-        let count = left.iter().rev().take(ASKED_AT_ONCE_MAX).take_while(|user| is_there(user)).count();
+        let placement = self.settings.placement;
+        self.state.rows_visited.count(left.sort_some(placement));
+        let Some((to, users)) = left.take(placement, ASKED_AT_ONCE_MAX) else { return Some(Ok(())) };
         let group = self.group_of(first);
-        let users = self.without_members(group, left.split_off(left.len() - count));
+        let users = self.without_members(group, users);
         let admissions = &mut self.state.peers.admissions;
         if to == self.settings.me || users.is_empty() {
             admissions.stage = AdmissionStage::Asking(left);

@@ -50,6 +50,23 @@ fn an_input_costs_the_records_and_rows_that_it_looks_at() {
     assert_eq!(highest_cost.max(sent), highest_cost, "the dearest is remembered");
 }
 
+#[test]
+fn the_users_of_a_change_are_sorted_by_their_shards_a_part_at_a_time_and_counted() {
+    let mut cluster = Cluster::new(2, Windows::default());
+    cluster.settle();
+    let names: Vec<String> = (0..4_000).map(member).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let order = fixtures::create("crowd", all[0], &all[1..]);
+    let home = usize::from(!cluster.shards[0].is_addressee(&order));
+    cluster.input(home, Input::Ordered { ticket: Ticket(1), order });
+    let mut costs = vec![cluster.shards[home].cost().rows];
+    while cluster.shards[home].has_more() {
+        cluster.input(home, Input::Continued);
+        costs.push(cluster.shards[home].cost().rows);
+    }
+    assert!(costs[0] >= 1_024 && costs.iter().all(|rows| *rows < 2_048), "{costs:?}");
+}
+
 /// Without any waiting: a flood is to be refused for what is on its way, and not for its speed.
 fn fast() -> Limits {
     Limits { sends_per_second: 1_000_000, sends_burst: 1_000_000, ..Limits::default() }

@@ -212,7 +212,8 @@ impl State {
         self.apply_name(at, message, links);
         match message.fact.as_deref() {
             Some(Fact::Revoked { message }) => self.tables.revoked.insert(*message, position),
-            Some(Fact::Cleared { through, extent, .. }) => {
+            // Of an erased user nothing is kept. Its request may have come from another shard before that.
+            Some(Fact::Cleared { through, extent, .. }) if !self.tables.erased.contains(&message.author) => {
                 let cleared = ClearedHistory { through: *through, extent: *extent };
                 let user = told.author.into_iter();
                 user.for_each(|user_index| self.tables.cleared.set(user_index, at, cleared, position));

@@ -6,6 +6,7 @@
 
 use crate::log::{Record, Storage};
 use crate::model::{Millis, Moment};
+use crate::shard::core::state::RowTables;
 use crate::shard::rows::conversation::ConversationTable;
 use crate::shard::{Shard, State};
 
@@ -109,14 +110,16 @@ impl State {
         self.tables.consumed.forget_before(oldest);
     }
 
-    /// Whether marks are left of messages that are in no log any more.
+    /// Whether marks are left of messages that are in no log any more, or rows of what erased users have cleared.
     pub(in crate::shard) fn has_forgotten(&self) -> bool {
-        self.tables.revoked.has_forgotten() || self.tables.consumed.has_forgotten()
+        let RowTables { revoked, consumed, cleared, .. } = &self.tables;
+        revoked.has_forgotten() || consumed.has_forgotten() || cleared.has_forgotten()
     }
 
-    /// Removes some of these marks.
+    /// Removes some of them.
     pub(in crate::shard) fn forget_some(&mut self) {
-        let visited = self.tables.revoked.forget_some() + self.tables.consumed.forget_some();
+        let RowTables { revoked, consumed, cleared, .. } = &mut self.tables;
+        let visited = revoked.forget_some() + consumed.forget_some() + cleared.forget_some();
         self.rows_visited.count(visited);
     }
 

@@ -2,13 +2,14 @@
 //! the conversation in their list.
 //!
 //! Invariants: follows from records; a user has one row for each conversation that it has cleared, and the row never goes
-//! back; where nobody has cleared anything, a reader pays for one look at an empty table.
+//! back; rows of an erased user are hidden at once and removed in parts, and no row is added to them; where nobody has cleared anything, a reader pays for one look at an empty table.
 
 use crate::log::record::bytes::{Put, Reader};
 use crate::log::record::fact::{put_extent, read_extent};
 use crate::model::{ClearExtent, ConversationSeq, Position};
 use crate::shard::rows::index::{ConversationIndex, UserIndex};
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one user does not see any more of one conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,9 +22,14 @@ pub(in crate::shard) struct ClearedHistory {
 #[derive(Debug, Default)]
 pub(in crate::shard) struct ClearedTable {
     rows: BTreeMap<(UserIndex, ConversationIndex), ClearedHistory>,
+    /// Erased users whose rows are still to be removed.
+    erased: BTreeSet<UserIndex>,
     /// The record that changed a row last.
     newest_record: Position,
 }
+
+/// The most rows that are removed at once.
+const REMOVED_AT_ONCE_MAX: usize = 1_024;
 
 /// Bytes of a row in a checkpoint.
 const ROW_BYTES: u64 = 17;
@@ -43,13 +49,17 @@ impl ClearedTable {
 
     #[inline]
     pub fn find(&self, user: UserIndex, at: ConversationIndex) -> Option<ClearedHistory> {
-        if self.rows.is_empty() { None } else { self.rows.get(&(user, at)).copied() }
+        if self.rows.is_empty() { None } else { self.rows.get(&(user, at)).copied().filter(|_| !self.is_erased(user)) }
     }
 
     /// Whether the user has cleared any conversation.
     #[inline]
     pub fn has(&self, user: UserIndex) -> bool {
-        !self.rows.is_empty() && self.rows_of(user).next().is_some()
+        !self.rows.is_empty() && self.rows_of(user).next().is_some() && !self.is_erased(user)
+    }
+
+    fn is_erased(&self, user: UserIndex) -> bool {
+        self.erased.contains(&user)
     }
 
     fn rows_of(&self, user: UserIndex) -> impl Iterator<Item = (UserIndex, ConversationIndex)> + '_ {
@@ -57,25 +67,48 @@ impl ClearedTable {
         self.rows.range(bounds).map(|(key, _)| *key)
     }
 
-    /// The user is erased.
+    /// The user is erased. `forget_some` removes the rows.
     pub fn forget(&mut self, user: UserIndex) {
-        let keys: Vec<_> = self.rows_of(user).collect();
-        for key in keys {
-            self.rows.remove(&key);
+        if self.has(user) {
+            self.erased.insert(user);
         }
     }
 
-    pub fn all(&self) -> impl Iterator<Item = (UserIndex, ConversationIndex, ClearedHistory)> + '_ {
-        self.rows.iter().map(|((user, at), cleared)| (*user, *at, *cleared))
+    /// Whether rows of erased users are left.
+    pub fn has_forgotten(&self) -> bool {
+        !self.erased.is_empty()
     }
 
-    /// Bytes in a checkpoint.
+    /// Removes a bounded number of these rows. Returns how many.
+    pub fn forget_some(&mut self) -> usize {
+        let mut removed = 0;
+        while let Some(user) = self.erased.first().copied() {
+            let keys: SmallVec<[_; 64]> = self.rows_of(user).take(REMOVED_AT_ONCE_MAX - removed).collect();
+            for key in &keys {
+                self.rows.remove(key);
+            }
+            removed += keys.len();
+            if removed == REMOVED_AT_ONCE_MAX {
+                break;
+            }
+            self.erased.remove(&user);
+        }
+        removed
+    }
+
+    /// The rows of users who are not erased.
+    pub fn all(&self) -> impl Iterator<Item = (UserIndex, ConversationIndex, ClearedHistory)> + '_ {
+        let rows = self.rows.iter().filter(|((user, _), _)| !self.is_erased(*user));
+        rows.map(|((user, at), cleared)| (*user, *at, *cleared))
+    }
+
+    /// Bytes in a checkpoint, at most.
     pub fn bytes(&self) -> u64 {
         8 + self.rows.len() as u64 * ROW_BYTES
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
-        out.put_u64(self.rows.len() as u64);
+        out.put_u64(self.all().count() as u64);
         for (user, at, ClearedHistory { through, extent }) in self.all() {
             out.put_u32(user.0);
             out.put_u32(at.0);
@@ -125,6 +158,32 @@ mod tests {
         cleared.set(ben, at, history(1, History), Position(12));
         cleared.forget(ann);
         assert!(!cleared.has(ann) && cleared.has(ben));
+    }
+
+    #[test]
+    fn the_rows_of_erased_users_are_hidden_at_once_and_removed_a_part_at_a_time() {
+        let [ann, ben, eve] = [UserIndex(1), UserIndex(2), UserIndex(3)];
+        let mut cleared = ClearedTable::default();
+        let many = 3 * REMOVED_AT_ONCE_MAX as u32;
+        for user in [ann, ben, eve] {
+            for at in 0..many {
+                cleared.set(user, ConversationIndex(at), history(1, ClearExtent::History), Position(8));
+            }
+        }
+        cleared.forget(eve);
+        cleared.forget(ann);
+        let at = ConversationIndex(many - 1);
+        for user in [ann, eve] {
+            assert!(!cleared.has(user) && cleared.find(user, at).is_none());
+        }
+        let mut parts = 0;
+        while cleared.has_forgotten() {
+            assert!(cleared.forget_some() <= REMOVED_AT_ONCE_MAX);
+            parts += 1;
+        }
+        assert!((6..=7).contains(&parts), "{parts} parts");
+        assert!(cleared.find(ben, at).is_some() && cleared.all().count() == many as usize);
+        assert_eq!(cleared.forget_some(), 0);
     }
 
     #[test]

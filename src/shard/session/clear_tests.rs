@@ -152,6 +152,7 @@ fn a_checkpoint_keeps_what_is_cleared_and_an_erased_users_is_forgotten() {
         }
         cluster.settle();
         assert_eq!(tables(&cluster), 0);
+        assert!(!cluster.shards[home].state.tables.cleared.has_forgotten(), "and removed");
     }
 }
 

@@ -5,8 +5,9 @@
 //! nothing overtakes it, and one question is under way; a user who is admitted to a group counts as its member until
 //! the seat is there, or for `GRANTED_MS`.
 
-use crate::model::{Refusal, Steady, UserId};
+use crate::model::{Refusal, ShardId, Steady, UserId};
 use crate::shard::table::fingerprint::Fingerprint;
+use crate::shard::table::placement::Placement;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,12 +21,46 @@ pub(in crate::shard) enum AdmissionStage {
     /// Nobody was asked for it.
     #[default]
     NotBegun,
-    /// These users are still to be asked for, sorted by their shards.
-    Asking(Vec<UserId>),
+    /// These users are still to be asked for.
+    Asking(UsersToAsk),
     /// Another shard is asked; these users follow.
-    Awaiting(Vec<UserId>),
+    Awaiting(UsersToAsk),
     /// All have agreed, or one shard has refused.
     Judged(Option<Refusal>),
+}
+
+/// Users who are still to be asked for. A change may name thousands: they are sorted by their shards a part at a time.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct UsersToAsk {
+    sorted: Vec<UserId>,
+    others: Vec<UserId>,
+}
+
+/// The most users that are sorted at once.
+const SORTED_AT_ONCE_MAX: usize = 1_024;
+
+impl UsersToAsk {
+    pub fn of(users: Vec<UserId>) -> Self {
+        Self { sorted: Vec::new(), others: users }
+    }
+
+    /// Sorts the next users, if no sorted one is left. Returns how many.
+    pub fn sort_some(&mut self, placement: Placement) -> usize {
+        if !self.sorted.is_empty() {
+            return 0;
+        }
+        self.sorted = self.others.split_off(self.others.len().saturating_sub(SORTED_AT_ONCE_MAX));
+        self.sorted.sort_by_cached_key(|user| placement.owner_of(user));
+        self.sorted.len()
+    }
+
+    /// Takes up to `count` of the sorted users, all of one shard. `None`: there is none.
+    pub fn take(&mut self, placement: Placement, count: usize) -> Option<(ShardId, Vec<UserId>)> {
+        let shard = placement.owner_of(self.sorted.last()?);
+        let is_there = |user: &&UserId| placement.owner_of(user) == shard;
+        let count = self.sorted.iter().rev().take(count).take_while(is_there).count();
+        Some((shard, self.sorted.split_off(self.sorted.len() - count)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +129,25 @@ impl GrantedSeats {
 mod tests {
     use super::*;
     use crate::model::testing::user;
+
+    #[test]
+    fn every_user_is_asked_for_once_in_questions_to_one_shard_each_and_few_are_sorted_at_once() {
+        let placement = Placement::new(3);
+        let all: Vec<UserId> = (0..3_000).map(|number| user(&format!("user-{number}"))).collect();
+        let (mut left, mut asked, mut sorted) = (UsersToAsk::of(all.clone()), Vec::new(), Vec::new());
+        loop {
+            sorted.extend(Some(left.sort_some(placement)).filter(|count| *count > 0));
+            let Some((shard, users)) = left.take(placement, 100) else { break };
+            assert!((1..=100).contains(&users.len()) && users.iter().all(|user| placement.owner_of(user) == shard));
+            asked.push(users);
+        }
+        assert_eq!(sorted, [SORTED_AT_ONCE_MAX, SORTED_AT_ONCE_MAX, 3_000 - 2 * SORTED_AT_ONCE_MAX]);
+        assert!(asked.len() <= 30 + 3 * 3, "{} questions", asked.len());
+        let (mut asked, mut all) = (asked.concat(), all);
+        asked.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(asked, all);
+    }
 
     #[test]
     fn what_is_granted_counts_once_for_each_group_and_not_for_ever() {
