@@ -145,6 +145,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Scans an object that is only passed on: escapes and wide integers in it do not matter.
+    #[inline]
     pub fn verbatim_object(
         &mut self,
         depth: usize,
@@ -157,7 +158,9 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Scans an object; `member` scans each value and gets its key as it is written.
+    /// Scans an object; `member` scans each value and gets its key as it is written. Inlined, because each use is in one
+    /// place: whether the compiler does so by itself depends on unrelated code.
+    #[inline]
     pub fn object(&mut self, depth: usize, mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.open(depth)?;
         if self.expect(b'}').is_some() {

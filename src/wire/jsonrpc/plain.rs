@@ -35,6 +35,7 @@ impl<'i> PlainPayload<'i> {
     }
 
     /// Scans the object at `scanner`.
+    #[inline]
     fn walk(text: &'i str, scanner: &mut Scanner<'i>, depth: usize) -> Option<Self> {
         let (start, mut kind) = (scanner.at(), None);
         scanner.verbatim_object(depth, |scanner, key| {
@@ -63,6 +64,7 @@ impl<'i> Plain<'i> {
         scanner.is_plain().then_some(())
     }
 
+    #[inline]
     fn top_member(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: &'i [u8]) -> Option<()> {
         let start = scanner.at();
         if key == b"params" {
@@ -93,6 +95,7 @@ impl<'i> Plain<'i> {
         self.payload.is_none().then_some(())
     }
 
+    #[inline]
     fn param(&mut self, text: &'i str, scanner: &mut Scanner<'i>, key: &'i [u8]) -> Option<()> {
         if !scanner.is_plain() {
             return None;
