@@ -43,6 +43,7 @@ pub use data::directory::{AUDIT_DIRECTORY, Archive, WEBHOOKS_DIRECTORY, make_dir
 pub use data::manifest::Manifest;
 pub use data::runs::{Misfit, Runs};
 pub use disk::ArchivedLog;
+pub use disk::space::DiskRoom;
 pub use hook::meters::{HookFault, HookMeters, HookNumbers, LATENCY_BOUNDS_MS};
 pub use host::clock::is_synchronised as clock_is_synchronised;
 pub use host::cores::choose as choose_cores;

@@ -3,6 +3,7 @@
 use crate::admin::api::Api;
 use crate::admin::base::answer::Answered;
 use crate::admin::base::error::ApiError;
+use crate::admin::watch::status::ShownCounts;
 use crate::server::event::schema::MillisSchema;
 use crate::server::{ServerPhase, Snapshot};
 use axum::extract::State;
@@ -62,13 +63,8 @@ pub struct ShownStats {
     #[schemars(with = "MillisSchema")]
     started: u64,
     shards: u16,
-    connections: u64,
-    sessions: u64,
-    users: u64,
-    conversations: u64,
-    groups: u64,
-    messages_committed: u64,
-    events_pushed: u64,
+    #[serde(flatten)]
+    counts: ShownCounts,
     log_segments: u64,
     log_bytes: u64,
     storage_full: bool,
@@ -83,13 +79,7 @@ pub async fn stats(State(api): State<Arc<Api>>) -> Result<Answered<ShownStats>, 
         ready: api.orders.lanes.phase() == ServerPhase::Ready,
         started: api.began.0,
         shards: api.orders.lanes.shards(),
-        connections: sum(|it| it.connections),
-        sessions: sum(|it| it.stats.sessions),
-        users: sum(|it| it.stats.users),
-        conversations: sum(|it| it.stats.conversations),
-        groups: sum(|it| it.stats.groups),
-        messages_committed: sum(|it| it.stats.committed),
-        events_pushed: sum(|it| it.stats.pushed),
+        counts: ShownCounts::of(shown.iter().map(|it| &**it)),
         log_segments: sum(|it| it.log.segments),
         log_bytes: sum(|it| it.log.bytes),
         storage_full: shown.iter().any(|it| it.log.is_full),

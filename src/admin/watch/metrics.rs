@@ -150,12 +150,14 @@ struct Scrape {
 
 impl Scrape {
     fn of(api: &Api) -> Self {
-        let shown = api.orders.lanes.snapshots().into_iter().enumerate();
+        let shown = api.orders.lanes.snapshots();
+        let numbers = ServerNumbers::of(api, &shown);
         let answered = api.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let messages = api.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let shards: Vec<_> = shown.filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect();
+        let shards: Vec<_> =
+            shown.into_iter().enumerate().filter_map(|(shard, shown)| Some((shard.to_string(), shown?))).collect();
         Self {
-            numbers: ServerNumbers::of(api, &shards),
+            numbers,
             requests_us: *api.requests_us.lock().unwrap_or_else(PoisonError::into_inner),
             shards,
             durability: api.options.durability,

@@ -20,17 +20,14 @@ pub struct ServerNumbers {
 }
 
 impl ServerNumbers {
-    pub fn of(api: &Api, shards: &[(String, Arc<Snapshot>)]) -> Self {
-        let oldest = api.places.oldest();
-        let ends = api.orders.lanes.log_ends();
-        let lags = shards.iter().zip(oldest.iter().zip(&ends)).map(|((_, shown), (place, end))| {
-            let segment_bytes = shown.log.bytes.checked_div(shown.log.segments).unwrap_or_default();
-            lag_bytes(*place, end.acknowledged, segment_bytes)
-        });
+    /// `shards` are what all shards show, in order; `None` for one that does not run yet.
+    pub fn of(api: &Api, shards: &[Option<Arc<Snapshot>>]) -> Self {
+        let ends: Vec<Position> = api.orders.lanes.log_ends().into_iter().map(|end| end.acknowledged).collect();
+        let segments: Vec<Option<u64>> = shards.iter().map(|shown| segment_bytes(shown.as_deref()?)).collect();
         Self {
             certificates: api.certificates.iter().filter_map(|(name, it)| Some((*name, it.expires()?))).collect(),
             backed_up: last_backup::read(&api.options.data_dir),
-            stream_lag_bytes: lags.max().unwrap_or_default(),
+            stream_lag_bytes: longest_lag_bytes(&segments, &api.places.oldest(), &ends),
             is_draining: api.orders.lanes.is_draining(),
         }
     }
@@ -63,6 +60,19 @@ impl ServerNumbers {
     }
 }
 
+/// About the size of a segment of the shard's log, if it has one.
+fn segment_bytes(shown: &Snapshot) -> Option<u64> {
+    shown.log.bytes.checked_div(shown.log.segments)
+}
+
+/// The longest way from a place to the end of the same shard's log. All three are of all shards, in order; a shard that
+/// has not said how large its segments are is passed over, and `places` are empty without a stream.
+fn longest_lag_bytes(segment_bytes: &[Option<u64>], places: &[Position], ends: &[Position]) -> u64 {
+    let shards = segment_bytes.iter().zip(places).zip(ends);
+    let lags = shards.filter_map(|((segment_bytes, place), end)| Some(lag_bytes(*place, *end, (*segment_bytes)?)));
+    lags.max().unwrap_or_default()
+}
+
 /// Bytes from one position to another one, over whole segments.
 fn lag_bytes(place: Position, end: Position, segment_bytes: u64) -> u64 {
     let offset = |at: Position| u64::from(at.segment()) * segment_bytes + u64::from(at.offset());
@@ -78,5 +88,15 @@ mod tests {
         let (early, late) = (Position::new(2, 900), Position::new(4, 100));
         assert_eq!(lag_bytes(early, late, 1_000), 1_200);
         assert_eq!(lag_bytes(late, early, 1_000), 0);
+    }
+
+    #[test]
+    fn a_shard_that_does_not_run_yet_shifts_no_lag_to_another_one() {
+        let at = |offset| Position::new(1, offset);
+        let (places, ends) = ([at(900), at(100), at(700)], [at(900), at(110), at(705)]);
+        assert_eq!(longest_lag_bytes(&[Some(1_000); 3], &places, &ends), 10);
+        assert_eq!(longest_lag_bytes(&[None, Some(1_000), Some(1_000)], &places, &ends), 10);
+        assert_eq!(longest_lag_bytes(&[Some(1_000), None, Some(1_000)], &places, &ends), 5);
+        assert_eq!(longest_lag_bytes(&[Some(1_000); 3], &[], &ends), 0, "nobody reads");
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel's numbers of this process and of the disk, under Prometheus' usual names.
 
+use crate::server::DiskRoom;
 use crate::server::base::console;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -28,12 +29,12 @@ impl Process {
     pub fn look(data_dir: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let disk = rustix::fs::statvfs(data_dir).ok();
+        let disk = DiskRoom::of(data_dir).ok();
         Self {
             open_files: std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64),
             files_max: files.unwrap_or(u64::MAX),
-            disk_bytes: disk.as_ref().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
-            disk_free_bytes: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            disk_bytes: disk.map(|disk| disk.total_bytes),
+            disk_free_bytes: disk.map(|disk| disk.free_bytes),
             ..Self::parse(&read("/proc/self/stat"), &read("/proc/self/status"), &read("/proc/stat"))
         }
     }

@@ -7,7 +7,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::webhooks::handlers::lag_ms;
 use crate::model::Histogram;
-use crate::server::{Snapshot, wall_now};
+use crate::server::{DiskRoom, ServerPhase, Snapshot, wall_now};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,14 +54,9 @@ struct ShardStatus {
     ready: bool,
     /// The age of these numbers.
     age_ms: u64,
-    connections: u64,
     connections_max: u64,
-    sessions: u64,
-    users: u64,
-    conversations: u64,
-    groups: u64,
-    messages_committed: u64,
-    events_pushed: u64,
+    #[serde(flatten)]
+    counts: ShownCounts,
     requests_refused: u64,
     logins_refused: u64,
     connections_turned_away: u64,
@@ -99,17 +94,11 @@ impl From<&Histogram> for Quantiles {
 }
 
 pub async fn show(State(api): State<Arc<Api>>) -> Result<Answered<ServerStatus>, ApiError> {
-    let snapshots: Vec<(usize, Arc<Snapshot>)> = api
-        .orders
-        .lanes
-        .snapshots()
-        .into_iter()
-        .enumerate()
-        .filter_map(|(shard, shown)| Some((shard, shown?)))
-        .collect();
-    let named: Vec<_> = snapshots.iter().map(|(shard, shown)| (shard.to_string(), shown.clone())).collect();
-    let numbers = ServerNumbers::of(&api, &named);
-    let disk = rustix::fs::statvfs(&api.options.data_dir).ok();
+    let all = api.orders.lanes.snapshots();
+    let numbers = ServerNumbers::of(&api, &all);
+    let snapshots: Vec<(usize, Arc<Snapshot>)> =
+        all.into_iter().enumerate().filter_map(|(shard, shown)| Some((shard, shown?))).collect();
+    let disk = DiskRoom::of(&api.options.data_dir).ok();
     let now = wall_now();
     let status = ServerStatus {
         version: env!("CARGO_PKG_VERSION"),
@@ -119,8 +108,8 @@ pub async fn show(State(api): State<Arc<Api>>) -> Result<Answered<ServerStatus>,
         started: api.began.0,
         durability: api.options.durability.name(),
         disk: DiskStatus {
-            free_bytes: disk.as_ref().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-            total_bytes: disk.as_ref().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
+            free_bytes: disk.map(|disk| disk.free_bytes),
+            total_bytes: disk.map(|disk| disk.total_bytes),
             reserve_bytes: api.options.reserve_bytes,
             full: snapshots.iter().any(|(_, shown)| shown.log.is_full),
         },
@@ -141,6 +130,35 @@ pub async fn show(State(api): State<Arc<Api>>) -> Result<Answered<ServerStatus>,
     Ok(Answered::of(&status))
 }
 
+// What a shard, or all shards together, have and have done. A comment and no documentation: that would become the
+// description of the schema around it.
+#[derive(Default, JsonSchema, Serialize)]
+pub struct ShownCounts {
+    connections: u64,
+    sessions: u64,
+    users: u64,
+    conversations: u64,
+    groups: u64,
+    messages_committed: u64,
+    events_pushed: u64,
+}
+
+impl ShownCounts {
+    pub fn of<'a>(shards: impl IntoIterator<Item = &'a Snapshot>) -> Self {
+        let mut counts = Self::default();
+        for Snapshot { connections, stats, .. } in shards {
+            counts.connections += connections;
+            counts.sessions += stats.sessions;
+            counts.users += stats.users;
+            counts.conversations += stats.conversations;
+            counts.groups += stats.groups;
+            counts.messages_committed += stats.committed;
+            counts.events_pushed += stats.pushed;
+        }
+        counts
+    }
+}
+
 fn shard_status(shard: usize, shown: &Snapshot) -> ShardStatus {
     let Snapshot { counters, stats, log, lanes, .. } = shown;
     let histograms = &counters.histograms;
@@ -148,14 +166,8 @@ fn shard_status(shard: usize, shown: &Snapshot) -> ShardStatus {
         shard,
         ready: shown.is_ready,
         age_ms: shown.taken.elapsed().as_millis() as u64,
-        connections: shown.connections,
         connections_max: shown.connections_max,
-        sessions: stats.sessions,
-        users: stats.users,
-        conversations: stats.conversations,
-        groups: stats.groups,
-        messages_committed: stats.committed,
-        events_pushed: stats.pushed,
+        counts: ShownCounts::of([shown]),
         requests_refused: counters.refused.sum() + counters.refused.malformed(),
         logins_refused: counters.logins_refused.sum(),
         connections_turned_away: counters.turned_away().map(|(_, count)| count).sum(),

@@ -6,7 +6,7 @@ use crate::cli::care::status::bytes;
 use crate::cli::tune::report::FindingRow;
 use crate::cli::tune::scope::HostFlags;
 use crate::server::config::Config;
-use crate::server::{Identities, Options, PublicKeys, clock_is_synchronised, is_open_to_others, last_backup};
+use crate::server::{DiskRoom, Identities, Options, PublicKeys, clock_is_synchronised, is_open_to_others, last_backup};
 use crate::terminal::admin_client::{ApiFlags, Call};
 use crate::terminal::date::{now, of_millis};
 use crate::terminal::failure::Failure;
@@ -112,14 +112,13 @@ fn disk(options: &Options) -> ExaminedPart {
     let directory = &options.data_dir;
     // The directory may be made by the first start.
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("."));
-    let Ok(disk) = rustix::fs::statvfs(existing) else {
+    let Ok(DiskRoom { free_bytes: free, total_bytes: total }) = DiskRoom::of(existing) else {
         return ExaminedPart::bad(
             "disk",
             format!("{} cannot be read", existing.display()),
             "see whether it is mounted",
         );
     };
-    let (free, total) = (disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize));
     let found = format!("{} of {} free at {}", bytes(free), bytes(total), existing.display());
     let needed = options.reserve_bytes.saturating_add(2 * u64::from(options.segment_bytes));
     let advice = "give it room, or limit history with log.retention_ms or log.retention_bytes (OPERATIONS.md, MushanDiskFillsUp)";

@@ -152,9 +152,28 @@ impl SpaceClaims {
     }
 }
 
+/// The size of a file system, and what is free there for an ordinary user.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskRoom {
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
+impl DiskRoom {
+    /// Of the file system of this file or directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statvfs`.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Self { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) })
+    }
+}
+
 fn free_bytes(directory: &Path) -> io::Result<u64> {
-    let found = rustix::fs::statvfs(directory)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    Ok(DiskRoom::of(directory)?.free_bytes)
 }
 
 #[cfg(test)]

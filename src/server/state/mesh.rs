@@ -44,8 +44,9 @@ pub struct Mesh {
     hops_us: Histogram,
 }
 
-/// The messages of one turn for one shard, and when that turn began.
+/// Messages of one turn for one shard, and of earlier turns that found the lane full.
 struct LaneBatch {
+    /// When the turn of the first of them began.
     sent: Duration,
     messages: Vec<ShardMessage>,
 }
@@ -55,6 +56,8 @@ struct Outgoing {
     handovers: Sender<Handover>,
     /// Messages of this turn for the other shard, and those of earlier turns that found the lane full.
     batch: Vec<ShardMessage>,
+    /// When the turn began from which on messages of the batch have found the lane full.
+    waiting_since: Option<Duration>,
     waiting: VecDeque<Handover>,
 }
 
@@ -99,6 +102,7 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
                 messages: messages_in,
                 handovers: handovers_in,
                 batch: Vec::new(),
+                waiting_since: None,
                 waiting: VecDeque::new(),
             });
             let from = meshes[from].me;
@@ -116,7 +120,8 @@ impl Mesh {
         self.turn_began = at;
     }
 
-    /// From the turn that sent a batch to the one that took it, in microseconds.
+    /// From the turn that made a batch's first message to the one that took it, waiting on a full lane included, in
+    /// microseconds.
     pub fn hops_us(&self) -> &Histogram {
         &self.hops_us
     }
@@ -220,15 +225,17 @@ impl IncomingLanes {
 }
 
 impl Outgoing {
-    fn send_messages(&mut self, sent: Duration) -> bool {
+    fn send_messages(&mut self, turn_began: Duration) -> bool {
         if self.batch.is_empty() {
             return false;
         }
+        let sent = self.waiting_since.take().unwrap_or(turn_began);
         match self.messages.try_send(LaneBatch { sent, messages: std::mem::take(&mut self.batch) }) {
             Ok(()) => true,
             // The other shard has stopped: no deliveries between the two are unfinished, or its deadline has passed.
             Err(TrySendError::Disconnected(_)) => false,
             Err(TrySendError::Full(batch)) => {
+                self.waiting_since = Some(sent);
                 self.batch = batch.messages;
                 false
             }
@@ -304,6 +311,36 @@ mod tests {
         assert_eq!(received(&mut meshes[1], 1).len(), 1);
         let hops = meshes[1].hops_us();
         assert_eq!((hops.count(), hops.sum()), (1, 7), "one batch, however many turns take its messages");
+    }
+
+    #[test]
+    fn waiting_on_a_full_lane_is_part_of_a_batchs_way() {
+        let mut meshes = meshes(2);
+        let at = |us: u64| Duration::from_micros(1_000 + us);
+        for _batch in 0..BATCHES_MAX {
+            meshes[0].begin_turn(at(0));
+            meshes[0].forward(ShardId(1), ShardMessage::Replayed);
+            meshes[0].flush();
+        }
+        // Two turns find the lane full; their messages leave as one batch.
+        for us in [10, 20] {
+            meshes[0].begin_turn(at(us));
+            meshes[0].forward(ShardId(1), ShardMessage::Replayed);
+            meshes[0].flush();
+        }
+        meshes[1].begin_turn(at(0));
+        assert_eq!(received(&mut meshes[1], usize::MAX).len(), BATCHES_MAX);
+        meshes[0].begin_turn(at(500));
+        meshes[0].flush();
+        meshes[1].begin_turn(at(510));
+        assert_eq!(received(&mut meshes[1], usize::MAX).len(), 2);
+        assert_eq!(meshes[1].hops_us().sum(), 500, "from the turn of the first of them");
+        // The next batch has waited for nothing.
+        meshes[0].begin_turn(at(600));
+        meshes[0].forward(ShardId(1), ShardMessage::Replayed);
+        meshes[0].flush();
+        meshes[1].begin_turn(at(603));
+        assert_eq!((received(&mut meshes[1], usize::MAX).len(), meshes[1].hops_us().sum()), (1, 503));
     }
 
     #[test]
