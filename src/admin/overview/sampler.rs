@@ -6,7 +6,7 @@ use crate::admin::overview::live::LiveOverview;
 use crate::admin::overview::point::{HostNumbers, OverviewPoint};
 use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::webhooks::handlers::lag_ms;
-use crate::server::{Snapshot, wall_now};
+use crate::server::{DiskRoom, wall_now};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -39,30 +39,28 @@ pub async fn run(api: Arc<Api>, mut is_stopping: watch::Receiver<bool>) {
 
 impl Sampler {
     fn look(&mut self, api: &Api) {
-        let snapshots: Vec<Arc<Snapshot>> = api.orders.lanes.snapshots().into_iter().flatten().collect();
-        if snapshots.len() != usize::from(api.orders.lanes.shards()) {
+        let snapshots = api.orders.lanes.snapshots();
+        if snapshots.iter().any(Option::is_none) {
             return;
         }
-        for (index, shown) in snapshots.iter().enumerate() {
+        for (index, shown) in snapshots.iter().flatten().enumerate() {
             match self.shards.get_mut(index) {
                 Some(interval) => interval.advance(shown.clone()),
                 None => self.shards.push(ShardInterval::of(shown.clone())),
             }
         }
-        let named: Vec<_> =
-            snapshots.into_iter().enumerate().map(|(shard, shown)| (shard.to_string(), shown)).collect();
-        let numbers = ServerNumbers::of(api, &named);
+        let numbers = ServerNumbers::of(api, &snapshots);
         let now = wall_now();
-        let disk = rustix::fs::statvfs(&api.options.data_dir).ok();
+        let disk = DiskRoom::of(&api.options.data_dir).ok();
         let host = HostNumbers {
             cpu_cores: self.cpu_cores(),
             memory_bytes: memory_bytes(),
-            disk_free_bytes: disk.as_ref().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            disk_free_bytes: disk.map(|disk| disk.free_bytes),
             stream_lag_bytes: numbers.stream_lag_bytes,
             webhook_lag_ms: api.webhooks.iter().map(|webhook| lag_ms(&webhook.state(), now)).max().unwrap_or_default(),
         };
         let point = OverviewPoint::of(now.0, &self.shards, &host);
-        let disk_bytes = disk.map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+        let disk_bytes = disk.map(|disk| disk.total_bytes);
         let live = LiveOverview::of(api, &self.shards, &point, disk_bytes);
         api.overview.live.send_replace(live.written().into());
         api.overview.rings().push(point);

@@ -7,7 +7,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::webhooks::handlers::lag_ms;
 use crate::model::Histogram;
-use crate::server::{DiskRoom, ServerPhase, Snapshot, wall_now};
+use crate::server::{DiskRoom, Snapshot, wall_now};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
