@@ -92,6 +92,7 @@ kinds!(kind_of_order, ORDERS, Order, {
     Order::ShowConversations { .. } => "order ShowConversations",
     Order::ShowHistory { .. } => "order ShowHistory",
     Order::ShowSessions { .. } => "order ShowSessions",
+    Order::ListSessions { .. } => "order ListSessions",
     Order::EndSessions { .. } => "order EndSessions",
     Order::ShowPresence { .. } => "order ShowPresence",
     Order::ListUsers { .. } => "order ListUsers",

@@ -26,6 +26,5 @@ mod webhooks;
 mod thread_tests;
 
 pub use base::token::{Address, AddressFile, AdminToken};
-pub use console::pages::CONSOLE_PATH;
 pub use thread::serve;
 pub use webhooks::backoff::pause_after;

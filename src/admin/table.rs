@@ -5,7 +5,7 @@ use crate::admin::console::{login, trail_page};
 use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
 use crate::admin::overview::{history, live};
-use crate::admin::people::{devices, erasure, export, groups, profiles, sessions, users};
+use crate::admin::people::{all_sessions, devices, erasure, export, groups, profiles, sessions, users};
 use crate::admin::watch::{configuration, description, drain, health, log_level, metrics, status, storage, trace};
 use crate::admin::webhooks::handlers as webhooks;
 
@@ -260,6 +260,12 @@ pub static ROUTES: &[Route] = &[
         summary: "The same of a group: all of it, whoever may see which part, and also when it is dissolved.",
         details: "",
         answer: "The page, ascending." },
+    Route { method: "GET", path: "/v1/sessions", access: Access::Token, handler: |it| served(it, all_sessions::list),
+        id: "listSessions", refusals: &[410, 500, 503, 504],
+        summary: "The open sessions of all users, in no order that means anything. Those that open while pages are read \
+            may be missing.",
+        details: "",
+        answer: "A page; it may be empty although another follows." },
     Route { method: "GET", path: "/v1/users/{user}/sessions", access: Access::Token, handler: |it| served(it, sessions::list),
         id: "showSessions", refusals: &[500, 503, 504],
         summary: "A user's open sessions, the oldest first.",

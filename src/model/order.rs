@@ -200,6 +200,15 @@ pub enum Order {
         /// The user.
         user: UserId,
     },
+    /// Lists the sessions of a shard, by the rows of their users.
+    ListSessions {
+        /// The shard.
+        shard: ShardId,
+        /// The row at which the list begins. A row keeps its number while the server runs.
+        from: u32,
+        /// The most users whose sessions are listed, at most `Order::USERS_WITH_SESSIONS_MAX`.
+        limit: usize,
+    },
     /// Ends a user's sessions. Its devices may log in again.
     EndSessions {
         /// The user.
@@ -277,6 +286,8 @@ impl Order {
     pub const SHOWN_MEMBERS_MAX: usize = 2_000;
     /// The most users or groups of one page, and of one question about presence.
     pub const LISTED_MAX: usize = 1_000;
+    /// The most users whose sessions are on one page: each may have several.
+    pub const USERS_WITH_SESSIONS_MAX: usize = 200;
 
     /// The user or the conversation whose owner shard executes the order.
     pub fn addressee(&self) -> Addressee {
@@ -291,6 +302,7 @@ impl Order {
             | Self::ShowGroup { group, .. } => Addressee::Conversation(Conversation::Group(group.clone())),
             Self::ShowHistory { conversation, .. } => Addressee::Conversation(conversation.clone()),
             Self::ShowPresence { shard, .. }
+            | Self::ListSessions { shard, .. }
             | Self::ListUsers { shard, .. }
             | Self::ListGroups { shard, .. }
             | Self::EraseUser { shard, .. }
@@ -358,6 +370,8 @@ pub enum Answer {
     Page(Box<Reply>),
     /// The user's sessions, oldest first.
     Sessions(Vec<SessionState>),
+    /// Sessions of the shard, user by user.
+    AllSessions(Listed<SessionState>),
     /// Users of the shard.
     Users(Listed<ListedUser>),
     /// Groups of the shard.
@@ -368,6 +382,16 @@ pub enum Answer {
     Refused(Refused),
     /// The operator's hook has denied the message.
     Denied(Box<Denial>),
+}
+
+impl Answer {
+    /// The sessions of the answer, to which the core that holds their connections adds what it knows.
+    pub fn sessions_mut(&mut self) -> Option<&mut Vec<SessionState>> {
+        match self {
+            Self::Sessions(sessions) | Self::AllSessions(Listed { rows: sessions, .. }) => Some(sessions),
+            _ => None,
+        }
+    }
 }
 
 /// A message that an order has sent.
@@ -407,6 +431,8 @@ pub struct UserState {
 /// One session of a user. The shard knows the device; the core that holds the connection adds the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionState {
+    /// The user.
+    pub user: UserId,
     /// The session.
     pub id: SessionId,
     /// The device.

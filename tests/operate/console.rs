@@ -202,3 +202,33 @@ fn storage_and_configuration_are_shown_as_they_are() {
     assert_eq!(rate["value"], "77");
     assert!(rate["source"].as_str().is_some_and(|source| source.starts_with("file ")), "{rate}");
 }
+
+#[tokio::test]
+async fn the_sessions_of_everybody_are_listed_and_filtered() {
+    let home = Home::new().with_shards(2);
+    let (server, api) = home.start_with_api();
+    let _clients = (server.binary("alice").await, server.binary("alan").await, server.binary("bob").await);
+    let page = |query: &str| api.get(&format!("/v1/sessions?{query}")).expect(200);
+    let users = |page: &serde_json::Value| {
+        let rows = page["sessions"].as_array().expect("sessions");
+        let mut users: Vec<String> = rows.iter().map(|row| row["user"].as_str().expect("a user").to_owned()).collect();
+        users.sort();
+        users
+    };
+    let all = page("");
+    assert_eq!(users(&all), ["alan", "alice", "bob"]);
+    let row = &all["sessions"][0];
+    assert!(row["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")), "{row}");
+    assert_eq!((&row["protocol"], &row["queued_bytes"]), (&json!("binary"), &json!(0)), "{row}");
+    assert_eq!(users(&page("user=al")), ["alan", "alice"]);
+    assert_eq!(users(&page("queued_bytes_min=1")), [""; 0]);
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let next = page(&format!("limit=1{after}"));
+        found.extend(users(&next));
+        let Some(cursor) = next["next"].as_str() else { break };
+        after = format!("&after={cursor}");
+    }
+    found.sort();
+    assert_eq!(found, ["alan", "alice", "bob"]);
+}

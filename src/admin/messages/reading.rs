@@ -93,10 +93,10 @@ async fn history(
     Ok(Answered::of(&ShownHistory { messages, newest_seq: newest_seq.0, next }))
 }
 
-/// A list of rows that every shard has some of: the order that asks one shard, and the rows of its answer.
-struct RowList<T> {
-    order: fn(ShardId, u32, usize) -> Order,
-    rows: fn(Answer) -> Option<Listed<T>>,
+/// A list of rows that every shard has some of: the order that asks one shard, and the rows of its answer that are wanted.
+pub struct RowList<'a, T> {
+    pub order: fn(ShardId, u32, usize) -> Order,
+    pub rows: &'a (dyn Fn(Answer) -> Option<Listed<T>> + std::marker::Sync),
 }
 
 pub async fn list_users(
@@ -105,7 +105,7 @@ pub async fn list_users(
 ) -> Result<Answered<ShownUsers>, ApiError> {
     let list = RowList {
         order: |shard, from, limit| Order::ListUsers { shard, from, limit },
-        rows: |answer| if let Answer::Users(listed) = answer { Some(listed) } else { None },
+        rows: &|answer| if let Answer::Users(listed) = answer { Some(listed) } else { None },
     };
     let (users, next) = list.page(&api, range).await?;
     Ok(Answered::of(&ShownUsers { users: users.iter().map(ShownUserRow::of).collect(), next }))
@@ -117,14 +117,15 @@ pub async fn list_groups(
 ) -> Result<Answered<ShownGroups>, ApiError> {
     let list = RowList {
         order: |shard, from, limit| Order::ListGroups { shard, from, limit },
-        rows: |answer| if let Answer::Groups(listed) = answer { Some(listed) } else { None },
+        rows: &|answer| if let Answer::Groups(listed) = answer { Some(listed) } else { None },
     };
     let (groups, next) = list.page(&api, range).await?;
     Ok(Answered::of(&ShownGroups { groups: groups.iter().map(ShownGroupRow::of).collect(), next }))
 }
 
-impl<T> RowList<T> {
-    async fn page(
+impl<T> RowList<'_, T> {
+    /// A page. It has fewer rows than asked for where orders found few, and more where one order finds several at once.
+    pub async fn page(
         &self,
         api: &Api,
         ListRange { after, limit }: ListRange,
@@ -143,7 +144,7 @@ impl<T> RowList<T> {
     ) -> Result<(Vec<T>, Option<RowPlace>), ApiError> {
         let mut rows = Vec::new();
         for _order in 0..ORDERS_PER_PAGE_MAX {
-            let order = (self.order)(ShardId(place.shard), place.row, limit - rows.len());
+            let order = (self.order)(ShardId(place.shard), place.row, limit.saturating_sub(rows.len()));
             let listed = (self.rows)(api.orders.ask(order).await?).ok_or(ApiError::Internal)?;
             rows.extend(listed.rows);
             place = match listed.next {
@@ -171,9 +172,9 @@ const ORDERS_PER_PAGE_MAX: usize = 16;
 pub struct ListRange {
     /// The `next` of the page before.
     #[schemars(extend("pattern" = "^[0-9]+\\.[0-9]+\\.[0-9]+$"))]
-    after: Option<String>,
+    pub after: Option<String>,
     #[schemars(range(min = 1, max = PAGE_MAX), extend("default" = PAGE_DEFAULT))]
-    limit: Option<u32>,
+    pub limit: Option<u32>,
 }
 
 #[derive(Deserialize, JsonSchema)]

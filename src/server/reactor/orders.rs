@@ -21,11 +21,9 @@ impl Reactor {
     }
 
     pub(in crate::server) fn answer(&mut self, ticket: Ticket, mut answer: Answer) {
-        if let Answer::Sessions(sessions) = &mut answer {
-            for session in sessions {
-                let address = self.turn.open_link(session.id).and_then(|key| self.turn.client(key));
-                session.address = address.map(|address| address.to_compact_string()).unwrap_or_default();
-            }
+        for session in answer.sessions_mut().into_iter().flatten() {
+            let address = self.turn.open_link(session.id).and_then(|key| self.turn.client(key));
+            session.address = address.map(|address| address.to_compact_string()).unwrap_or_default();
         }
         self.endpoint.answer(ticket, answer);
     }

@@ -1,7 +1,7 @@
 //! Applies a shard's effects to their links, and updates a link after a change.
 
 use crate::log::Storage;
-use crate::model::{Answer, Closing, Event, Moment, Refused, Reply, SessionId, UserId};
+use crate::model::{Closing, Event, Moment, Refused, Reply, SessionId, UserId};
 use crate::server::turn::deadlines::Due;
 use crate::server::turn::link::{LinkKey, LinkStage};
 use crate::server::turn::{Action, Turn};
@@ -42,7 +42,9 @@ impl<S: Storage> Turn<S> {
                     self.shard.recycle_event(event);
                 }
                 Effect::External(mut external) => {
-                    if let ExternalEffect::Answer { answer: Answer::Sessions(sessions), .. } = &mut external {
+                    if let ExternalEffect::Answer { answer, .. } = &mut external
+                        && let Some(sessions) = answer.sessions_mut()
+                    {
                         self.complete_sessions(sessions);
                     }
                     self.actions.push(Action::External(external));

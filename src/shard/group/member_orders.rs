@@ -49,6 +49,7 @@ pub(in crate::shard) fn is_of_group(order: &Order) -> bool {
         | Order::ShowConversations { .. }
         | Order::ShowHistory { .. }
         | Order::ShowSessions { .. }
+        | Order::ListSessions { .. }
         | Order::EndSessions { .. }
         | Order::ShowPresence { .. }
         | Order::ListUsers { .. }

@@ -137,6 +137,7 @@ impl<S: Storage> Shard<S> {
                 return None;
             }
             Order::ShowSessions { user } => Ok(self.show_sessions(&user)),
+            Order::ListSessions { from, limit, .. } => Ok(self.list_sessions(from, limit)),
             Order::EndSessions { user, only } => Ok(self.end_sessions(ctx, &user, only)),
             Order::ShowPresence { users, .. } => Ok(self.answer_presence(users)),
             Order::ListUsers { from, limit, .. } => Ok(self.list_users(from, limit)),

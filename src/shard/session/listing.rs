@@ -22,12 +22,27 @@ impl<S: Storage> Shard<S> {
 
     /// What the shard knows of a user's sessions.
     pub(in crate::shard) fn show_sessions(&self, user: &UserId) -> Answer {
+        Answer::Sessions(self.sessions_shown(user))
+    }
+
+    fn sessions_shown(&self, user: &UserId) -> Vec<SessionState> {
         let sessions = self.state.sessions_of(user).iter().filter_map(|id| {
             let session = self.state.live.sessions.find(*id)?;
-            let (device, address) = (session.device.clone(), Default::default());
-            Some(SessionState { id: *id, device, protocol: "", address, since: Millis(0), queued_bytes: 0 })
+            let (user, device, address) = (user.clone(), session.device.clone(), Default::default());
+            Some(SessionState { user, id: *id, device, protocol: "", address, since: Millis(0), queued_bytes: 0 })
         });
-        Answer::Sessions(sessions.collect())
+        sessions.collect()
+    }
+
+    /// The sessions of all users from a row on.
+    pub(in crate::shard) fn list_sessions(&self, from: u32, limit: usize) -> Answer {
+        let inboxes = &self.state.tables.inboxes;
+        let row = |user_index: UserIndex| {
+            inboxes.is_online(user_index).then(|| self.sessions_shown(inboxes.user_at(user_index)))
+        };
+        let limit = limit.min(Order::USERS_WITH_SESSIONS_MAX);
+        let Listed { rows, next } = self.listed((from, inboxes.len() as u32), limit, |number| row(UserIndex(number)));
+        Answer::AllSessions(Listed { rows: rows.into_iter().flatten().collect(), next })
     }
 
     pub(in crate::shard) fn end_sessions(
@@ -197,6 +212,27 @@ mod tests {
         assert_eq!(groups, ["group-0", "group-1", "group-3", "group-4"]);
         let beyond = Order::ListUsers { shard: ShardId(0), from: 4_000_000_000, limit: 2 };
         assert_eq!(cluster.order(beyond), Answer::Users(Listed { rows: Vec::new(), next: None }));
+    }
+
+    #[test]
+    fn sessions_are_listed_user_by_user_and_only_of_those_who_are_here() {
+        let mut cluster = Cluster::new(1, Windows::default());
+        for number in 0..5 {
+            cluster.order(Order::KnowUser { user: user(&format!("user-{number}")) });
+        }
+        for (session, name) in [(1, "user-1"), (2, "user-3"), (3, "user-3"), (4, "user-4")] {
+            cluster.connect(session, name);
+        }
+        let (mut seen, mut pages, mut from) = (Vec::new(), 0, Some(0));
+        while let Some(row) = from {
+            let order = Order::ListSessions { shard: ShardId(0), from: row, limit: 2 };
+            let Answer::AllSessions(listed) = cluster.order(order) else { panic!("sessions") };
+            seen.extend(listed.rows.into_iter().map(|row| (row.user.to_string(), row.id.0)));
+            (from, pages) = (listed.next, pages + 1);
+        }
+        let expected = [("user-1", 1), ("user-3", 2), ("user-3", 3), ("user-4", 4)];
+        assert_eq!(seen, expected.map(|(name, session)| (name.to_owned(), session)));
+        assert_eq!(pages, 2, "a page has two users, however many sessions they have");
     }
 
     #[test]

@@ -55,8 +55,14 @@ export function App({ login, onLogout }: { login: Login; onLogout: () => void })
   const feed = useMemo(() => new LiveFeed(), []);
   const main = useRef<HTMLElement>(null);
   useEffect(() => {
-    feed.start();
-    return () => feed.stop();
+    // A browser has few connections to one server: windows that nobody sees leave theirs to others.
+    const follow = () => (document.hidden ? feed.stop() : feed.start());
+    follow();
+    document.addEventListener('visibilitychange', follow);
+    return () => {
+      document.removeEventListener('visibilitychange', follow);
+      feed.stop();
+    };
   }, [feed]);
   useEffect(() => {
     document.title = `mushan · ${place.title}`;

@@ -45,12 +45,12 @@ function options(width: number, lines: readonly Line[], show: ChartProps['show']
   return {
     width,
     height: HEIGHT,
-    padding: [8, 18, 0, 0],
+    padding: [8, 30, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
     axes: [
-      { ...axis, size: 26, space: 70, values: (_, splits, __, ___, step) => splits.map((at) => clock(at, step)) },
+      { ...axis, size: 30, gap: 9, space: 70, values: (_, splits, __, ___, step) => splits.map((at) => clock(at, step)) },
       { ...axis, size: 62, space: 30, values: (_, splits) => splits.map((value) => show(value)), ...(show === bytes ? { incrs: BINARY } : {}) },
     ],
     series: [

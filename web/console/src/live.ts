@@ -72,7 +72,7 @@ export class LiveFeed {
   }
 
   start(): void {
-    this.open();
+    if (this.source === undefined) this.open();
   }
 
   stop(): void {
@@ -80,6 +80,7 @@ export class LiveFeed {
     window.clearTimeout(this.retry);
     window.clearTimeout(this.silence);
     this.source = undefined;
+    this.link = 'connecting';
   }
 
   /** Fetches a history unless it is there. */
@@ -128,9 +129,10 @@ export class LiveFeed {
     window.clearTimeout(this.retry);
     this.retry = window.setTimeout(() => {
       // Whether the login is still good; if not, the page asks for another one.
+      const whileStarted = (act: () => void) => this.source !== undefined && act();
       show<Login>(LOGIN).then(
-        (login) => (login.role === 'none' ? loggedOut() : this.open()),
-        () => this.source !== undefined && this.failed(),
+        (login) => whileStarted(() => (login.role === 'none' ? loggedOut() : this.open())),
+        () => whileStarted(() => this.failed()),
       );
     }, RETRY_MS);
   }

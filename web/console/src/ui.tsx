@@ -14,7 +14,7 @@ export function Panel({ title, tools, children, wide }: { title: string; tools?:
   );
 }
 
-export type Tone = 'good' | 'warn' | 'bad' | 'quiet';
+export type Tone = 'good' | 'warn' | 'bad' | 'quiet' | 'note';
 
 export function Badge({ tone, children }: { tone: Tone; children: ComponentChildren }) {
   return <span class={`badge ${tone}`}>{children}</span>;

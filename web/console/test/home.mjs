@@ -13,12 +13,16 @@ export const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core
 export const why = BINARY === undefined ? 'PAGE_SERVER is not set' : CHROMIUM === undefined ? 'there is no Chromium' : false;
 
 /** What a browser itself reports: a server that is gone, and refusals that a test has asked for. */
-const EXPECTED = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|status of 40[13]/;
+const EXPECTED = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|status of 40[134]/;
 
 export class ConsoleHome {
-  server = new TestServer(BINARY);
   #browser;
   #load;
+
+  /** `flags` of the server, beside those that every test has. */
+  constructor(flags = []) {
+    this.server = new TestServer(BINARY, flags);
+  }
 
   async start() {
     await this.server.start();
