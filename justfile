@@ -46,4 +46,5 @@ pictures:
 # A Debian package below target/debian: needs cargo-deb.
 deb:
     cargo build --locked --release
+    bash packaging/pages target/release/mushan target/package
     cargo deb --no-build

@@ -15,7 +15,7 @@ use crate::server::base::console;
 use crate::server::base::logging::LogFormat;
 use crate::terminal::failure::Failure;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// An instant-messaging server for one Linux machine.
@@ -59,6 +59,8 @@ enum CliCommand {
     Restore(commands::restore::Arguments),
     Reshard(commands::reshard::Arguments),
     Tune(tune::Arguments),
+    Completions(commands::completions::Arguments),
+    Man(commands::man::Arguments),
 }
 
 /// Parses the command line, runs the command, and returns the exit status.
@@ -94,6 +96,8 @@ pub fn run() -> ExitCode {
         CliCommand::Restore(arguments) => commands::restore::run(&arguments),
         CliCommand::Reshard(arguments) => commands::reshard::run(&arguments),
         CliCommand::Tune(arguments) => tune::run(&arguments),
+        CliCommand::Completions(arguments) => commands::completions::run(&arguments, Arguments::command()),
+        CliCommand::Man(arguments) => commands::man::run(&arguments, Arguments::command()),
     };
     let status = done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
     console::finish();
@@ -113,7 +117,6 @@ fn usage(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -165,6 +168,8 @@ mod tests {
             "mushan serve --auth-jwks-file keys.json",
             "mushan check --auth-jwks-file keys.json",
             "mushan tune check --profile latency --json --root r --data-dir d",
+            "mushan completions bash",
+            "mushan man target/man",
             "mushan tune list",
             "mushan tune help somaxconn",
             "mushan tune apply --dry-run --only thp --only irq",

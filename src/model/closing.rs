@@ -85,7 +85,7 @@ impl Closing {
             Refusal::TokenExpired => Self::TokenExpired,
             Refusal::TokenRevoked => Self::TokenRevoked,
             Refusal::AccountDisabled => Self::AccountDisabled,
-            Refusal::Busy => Self::Crowded,
+            Refusal::Busy | Refusal::LoginTooFast => Self::Crowded,
             _ => Self::AuthFailed,
         }
     }

@@ -23,6 +23,8 @@ pub enum Refusal {
     ConversationNotExist,
     /// Content, `extra` or annotations exceed their limits.
     MessageTooLarge,
+    /// More logins come from the client's address in a minute than may.
+    LoginTooFast,
     /// The user's token bucket is empty, or too many requests are unanswered.
     SendTooFast,
     /// Too many messages are on their way to the group's members.
@@ -57,7 +59,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal, in the order of the metrics.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidParam,
         Self::AuthFailed,
         Self::TokenExpired,
@@ -68,6 +70,7 @@ impl Refusal {
         Self::UserNotExist,
         Self::ConversationNotExist,
         Self::MessageTooLarge,
+        Self::LoginTooFast,
         Self::SendTooFast,
         Self::GroupTooBusy,
         Self::TooManyConversations,
@@ -102,7 +105,11 @@ impl Refusal {
             Self::PermissionDenied => 102,
             Self::UserNotExist => 103,
             Self::MessageTooLarge => 200,
-            Self::SendTooFast | Self::GroupTooBusy | Self::TooManyConversations | Self::DailyShareUsed => 201,
+            Self::LoginTooFast
+            | Self::SendTooFast
+            | Self::GroupTooBusy
+            | Self::TooManyConversations
+            | Self::DailyShareUsed => 201,
             Self::ConversationNotExist => 202,
         }
     }
@@ -123,7 +130,11 @@ impl Refusal {
             Self::ConversationNotExist => 1101,
             Self::PermissionDenied => 1102,
             Self::MessageTooLarge => 1103,
-            Self::SendTooFast | Self::GroupTooBusy | Self::TooManyConversations | Self::DailyShareUsed => 1104,
+            Self::LoginTooFast
+            | Self::SendTooFast
+            | Self::GroupTooBusy
+            | Self::TooManyConversations
+            | Self::DailyShareUsed => 1104,
             Self::ClientMessageIdReused => 1105,
             Self::MessageKeyWrong => 1106,
             Self::StorageFull | Self::StorageDamaged | Self::Busy | Self::HookFailed => 1500,
@@ -143,6 +154,7 @@ impl Refusal {
             Self::UserNotExist => "user_not_exist",
             Self::ConversationNotExist => "conversation_not_exist",
             Self::MessageTooLarge => "message_too_large",
+            Self::LoginTooFast => "login_too_fast",
             Self::SendTooFast => "send_too_fast",
             Self::GroupTooBusy => "group_too_busy",
             Self::TooManyConversations => "too_many_conversations",
@@ -174,6 +186,7 @@ impl Refusal {
             Self::UserNotExist => "user does not exist",
             Self::ConversationNotExist => "conversation does not exist",
             Self::MessageTooLarge => "message too large",
+            Self::LoginTooFast => "too many logins from this address, try again later",
             Self::SendTooFast => "sending too fast",
             Self::GroupTooBusy => "too many messages are on their way in this group, try again",
             Self::TooManyConversations => "too many new conversations, try again later",

@@ -47,7 +47,7 @@ pub use disk::space::DiskRoom;
 pub use hook::meters::{HookFault, HookMeters, HookNumbers, LATENCY_BOUNDS_MS};
 pub use host::clock::is_synchronised as clock_is_synchronised;
 pub use host::cores::choose as choose_cores;
-pub use host::{locked_bytes_of_shard, maps_of_logs};
+pub use host::{locked_bytes_of_shard, maps_of_logs, room_of_this_host};
 pub use offline::Offline;
 pub use offline::audit::{Audit, Audited};
 pub use offline::rebuild::{Rebuild, RebuildStep, Rebuilt};
@@ -67,6 +67,7 @@ pub use state::histograms::ShardHistograms;
 pub use state::listener::refused as refused_to_listen;
 pub use state::mesh;
 pub use state::mesh::LaneLoad;
+pub use state::pulse::ShardPulse;
 #[cfg(test)]
 pub use state::shared::Shared;
 pub use state::snapshot::{LogRecovery, LogShape, Snapshot};

@@ -26,6 +26,6 @@ pub use connection::shared_frames::SharedFrames;
 pub use connection::{Connection, SessionGrant};
 pub use json::message_key::ServerKey;
 pub use protobuf::im as proto;
-pub use websocket::handshake::SERVICE_UNAVAILABLE;
+pub use websocket::handshake::service_unavailable;
 pub use websocket::pages::{PageContent, PageHosts, PageSet};
 pub use websocket::policy::{AllowedOrigins, ForwardedHeader, HandshakePolicy};

@@ -71,6 +71,11 @@ impl Raw {
         raw
     }
 
+    /// The kernel takes little for this side, so that what is not read stays with the server.
+    pub fn shrink_receive_buffer(&self) {
+        socket2::SockRef::from(&self.stream).set_recv_buffer_size(4_096).expect("a socket");
+    }
+
     pub fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the server reads");
     }
@@ -82,6 +87,13 @@ impl Raw {
             head.push(self.read::<1>().unwrap_or_else(|| panic!("ended in {}", String::from_utf8_lossy(&head)))[0]);
         }
         String::from_utf8(head).expect("a head is ASCII")
+    }
+
+    /// The next bytes as they come: the body of an HTTP response.
+    pub fn read_bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).expect("so many bytes");
+        bytes
     }
 
     /// `None` at the end of the connection.

@@ -20,6 +20,7 @@ mod hook;
 mod log_tools;
 mod older_copy;
 mod ownership;
+mod packages;
 mod people;
 mod programs;
 mod reading;

@@ -19,6 +19,7 @@ mod epoch;
 mod examples;
 mod first_start;
 mod issuers;
+mod limits;
 mod proxies;
 mod sdk;
 mod server;

@@ -196,9 +196,11 @@ fn status_of(refusal: Refusal) -> StatusCode {
         Refusal::PermissionDenied | Refusal::AccountDisabled => StatusCode::FORBIDDEN,
         Refusal::UserNotExist | Refusal::ConversationNotExist => StatusCode::NOT_FOUND,
         Refusal::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::SendTooFast | Refusal::GroupTooBusy | Refusal::TooManyConversations | Refusal::DailyShareUsed => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        Refusal::LoginTooFast
+        | Refusal::SendTooFast
+        | Refusal::GroupTooBusy
+        | Refusal::TooManyConversations
+        | Refusal::DailyShareUsed => StatusCode::TOO_MANY_REQUESTS,
         Refusal::ClientMessageIdReused
         | Refusal::GroupExists
         | Refusal::GroupFull

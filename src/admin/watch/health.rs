@@ -10,10 +10,6 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A running shard publishes a snapshot each second; without one for this time it counts as stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 #[derive(JsonSchema, Serialize)]
 pub struct Health {
@@ -27,17 +23,11 @@ pub struct Health {
 
 /// Liveness: a server that answers 503 does not recover by itself. A long start is no fault.
 pub async fn live(State(api): State<Arc<Api>>) -> Result<Answered<Health>, ApiError> {
-    let ages = api.orders.lanes.snapshots().into_iter().map(|shown| shown.map(|shown| shown.taken.elapsed()));
-    let stuck = stuck(ages);
+    let stuck: Vec<String> = api.orders.lanes.pulse().stuck_shards().iter().map(usize::to_string).collect();
     if stuck.is_empty() {
         return Ok(Answered::of(&Health { status: "alive", storage: None }));
     }
     Err(ApiError::Stuck(stuck.join(", ")))
-}
-
-fn stuck(ages: impl Iterator<Item = Option<Duration>>) -> Vec<String> {
-    let is_stuck = |age: &Option<Duration>| age.is_some_and(|age| age > STUCK_AFTER);
-    ages.enumerate().filter(|(_, age)| is_stuck(age)).map(|(shard, _)| shard.to_string()).collect()
 }
 
 /// Readiness: whether the server accepts clients and orders.
@@ -85,15 +75,4 @@ pub async fn stats(State(api): State<Arc<Api>>) -> Result<Answered<ShownStats>, 
         storage_full: shown.iter().any(|it| it.log.is_full),
     };
     Ok(Answered::of(&body))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_is_stuck_when_it_ran_and_has_shown_nothing_for_long() {
-        let ages = [None, Some(Duration::from_secs(2)), Some(Duration::from_secs(31))];
-        assert_eq!(stuck(ages.into_iter()), ["2"]);
-    }
 }

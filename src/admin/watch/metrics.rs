@@ -87,6 +87,7 @@ static GAUGES: &[Series] = &[
     series("mushan_input_rows_max", "Most rows in memory that one input has scanned since the start", |it| it.stats.highest_cost.rows.into()),
     series("mushan_input_effects_max", "Most replies, pushes and shard messages that one input has caused since the start", |it| it.stats.highest_cost.effects.into()),
     series("mushan_outbox_bytes", "Bytes queued for connections, summed over 4 seconds", |it| it.outbox_bytes),
+    series("mushan_outbox_bytes_max", "Bytes that connections may have queued together; above that, sessions with the largest outboxes end", |it| it.outbox_bytes_max),
     series("mushan_lane_waiting", "Messages and connections that wait because the lane to another shard is full; normally 0", |it| it.lanes.waiting),
     series("mushan_lane_incoming", "Batches and connections from other shards that the shard has not taken yet: grows when its core is saturated", |it| it.lanes.incoming),
     series("mushan_connections_max", "Most connections that the shard accepts", |it| it.connections_max),

@@ -25,5 +25,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tokens = format!("# tokens {}", PublicKeys::configured(auth)?.summary(auth));
     let durability = config.options.durability;
     let promise = format!("# durability {}: {}", durability.name(), durability.promise());
-    print(&format!("# profile {}\n{promise}\n{tokens}\n{}", config.profile, lines.join("\n")))
+    let room = format!("# {}", crate::server::room_of_this_host(&config.options));
+    print(&format!("# profile {}\n{promise}\n{tokens}\n{room}\n{}", config.profile, lines.join("\n")))
 }

@@ -1,6 +1,7 @@
 //! `mushan serve --demo`: the flags, what they do to the options, and how loudly the server says what a demo is.
 
 use crate::server::base::console::{self, ConsoleStream};
+use crate::server::config::Config;
 use crate::server::{DEMO_GROUP, DEMO_PATH, DEMO_PEOPLE, DemoAccess, Options, Server};
 use crate::terminal::admin_client::{ApiFlags, Call};
 use hyper::Method;
@@ -20,14 +21,17 @@ pub struct DemoFlags {
 }
 
 impl DemoFlags {
-    /// The default address is one that others can reach: a demo takes loopback in its place.
-    pub fn applied_to(&self, mut options: Options) -> Options {
+    /// The default address is one that others can reach: a demo takes loopback in its place. One that somebody has chosen stays,
+    /// and is refused if others can reach it.
+    pub fn applied_to(&self, config: Config) -> Options {
+        let is_default_address = config.is_default("listen");
+        let mut options = config.options;
         options.demo = match (self.demo, self.demo_anybody) {
             (false, _) => DemoAccess::Off,
             (true, false) => DemoAccess::Loopback,
             (true, true) => DemoAccess::Anybody,
         };
-        if options.demo == DemoAccess::Loopback && options.listen == Options::default().listen {
+        if options.demo == DemoAccess::Loopback && is_default_address {
             options.listen.set_ip(Ipv4Addr::LOCALHOST.into());
         }
         options

@@ -1,6 +1,7 @@
 //! `mushan serve`: the configuration, the server, and the signals that stop it.
 
 use crate::admin::{self, AdminToken};
+use crate::cli::commands::manager;
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::base::logging::{self, LogFormat};
 use crate::server::config::Config;
@@ -43,10 +44,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::because("cannot watch for signals"))?;
     let default_data_dir = crate::server::Options::default().data_dir;
     let is_default_dir = config.options.data_dir == default_data_dir;
-    let server = serve_with_operator(arguments.demo.applied_to(config.options), admin::serve)?;
-    announce(&greeting(&server, config.profile, is_default_dir));
+    let (profile, stop_deadline_ms) = (config.profile, config.options.stop_deadline_ms);
+    let server = serve_with_operator(arguments.demo.applied_to(config), admin::serve)?;
+    announce(&greeting(&server, profile, is_default_dir));
     arguments.demo.announce(&server);
-    handle_signals(signals, server.stopper(), Reloaded { keys: server.keys(), identities: server.identities() });
+    manager::tell_ready(server.pulse());
+    let reloaded = Reloaded { keys: server.keys(), identities: server.identities() };
+    handle_signals(signals, server.stopper(), reloaded, stop_deadline_ms);
     let summary = server.wait()?;
     announce(&format!("stopped: {summary}"));
     Ok(())
@@ -138,7 +142,7 @@ fn quoted(path: &Path) -> String {
 
 /// SIGHUP reads keys and certificates again. The first SIGTERM or SIGINT drains the server, where it has time for that; the
 /// next stops it, and one more ends it at once.
-fn handle_signals(mut signals: Signals, stopper: Stopper, reloaded: Reloaded) {
+fn handle_signals(mut signals: Signals, stopper: Stopper, reloaded: Reloaded, stop_deadline_ms: u64) {
     std::thread::spawn(move || {
         let mut signal_count = 0;
         let mut begun = DrainStarted::Stopping;
@@ -152,8 +156,14 @@ fn handle_signals(mut signals: Signals, stopper: Stopper, reloaded: Reloaded) {
                 (1, _) => {
                     begun = stopper.drain();
                     match begun {
-                        DrainStarted::Stopping => tracing::info!("stopping"),
-                        DrainStarted::Draining { length_ms } => announce(&format!("draining: {length_ms} ms")),
+                        DrainStarted::Stopping => {
+                            manager::tell_stopping();
+                            tracing::info!("stopping");
+                        }
+                        DrainStarted::Draining { length_ms } => {
+                            manager::tell_draining(length_ms, stop_deadline_ms);
+                            announce(&format!("draining: {length_ms} ms"));
+                        }
                     }
                 }
                 (2, DrainStarted::Draining { .. }) => stopper.stop(),

@@ -40,6 +40,9 @@ const LOGIN_BESIDE_TOKEN: usize = 2 << 10;
 
 const ENVIRONMENT_PREFIX: &str = "MUSHAN_";
 
+/// The origin of a value that no source has.
+const DEFAULT_ORIGIN: &str = "default";
+
 /// Variables of the project's own build, tests and benchmarks; they configure no server.
 const NOT_OURS: [&str; 5] = ["bench_", "commit", "crash_", "sim_", "test_"];
 
@@ -115,6 +118,11 @@ impl Config {
         if problems.is_empty() { Ok(Self { profile, options, origins }) } else { Err(Problems(problems)) }
     }
 
+    /// Whether no source has this setting.
+    pub fn is_default(&self, key: &str) -> bool {
+        KNOBS.iter().zip(&self.origins).any(|(knob, origin)| knob.key == key && origin == DEFAULT_ORIGIN)
+    }
+
     /// As TOML: one line for each knob, its value and the source of that value; then the webhooks.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let knobs = KNOBS.iter().zip(&self.origins).map(|(knob, origin)| {
@@ -160,7 +168,7 @@ fn reason(key: &str) -> Option<String> {
 fn effective(figment: &Figment) -> (Options, Vec<String>) {
     let mut options = Options::default();
     let origins = KNOBS.iter().map(|knob| {
-        let Ok(value) = figment.find_value(knob.key) else { return "default".to_owned() };
+        let Ok(value) = figment.find_value(knob.key) else { return DEFAULT_ORIGIN.to_owned() };
         set(knob, &mut options, &value).expect("only sound entries are merged");
         figment.find_metadata(knob.key).map_or_else(String::new, |metadata| metadata.name.to_string())
     });

@@ -275,8 +275,23 @@ pub struct Options {
     pub subprotocols: Vec<String>,
     /// The most connections of one shard. The process's limit of open files may lower it.
     pub connections_max: usize,
+    /// The most connections of all shards together; 0: as many as the shards may have.
+    pub connections_total_max: usize,
+    /// The most connections of one address (IPv6: one /64) to the server; 0: no bound.
+    pub connections_per_address_max: u32,
+    /// The most connections that one shard accepts in a second, and the most logins; 0: no bound.
+    pub accepts_per_second: u64,
+    pub logins_per_second: u64,
+    /// The most connections that one shard accepts from one address in a minute, and the most logins; 0: no bound.
+    pub accepts_per_address_per_minute: u64,
+    pub logins_per_address_per_minute: u64,
+    /// The most bytes queued for sockets that do not take them, in all shards together; 0: a quarter of the memory that the
+    /// process may use.
+    pub outbox_bytes_total_max: u64,
     /// The most unauthenticated connections of one address (IPv6: one /64) to one shard.
     pub handshakes_per_address_max: usize,
+    /// The most connections of one proxy to one shard that owe their PROXY header.
+    pub unannounced_per_proxy_max: usize,
     /// Proxies that are believed.
     pub proxies: Proxies,
     /// Pages that may connect.
@@ -337,7 +352,15 @@ impl Default for Options {
             fetch_threads: 2,
             subprotocols: Vec::new(),
             connections_max: 65_536,
+            connections_total_max: 0,
+            connections_per_address_max: 0,
+            accepts_per_second: 0,
+            logins_per_second: 0,
+            accepts_per_address_per_minute: 0,
+            logins_per_address_per_minute: 0,
+            outbox_bytes_total_max: 0,
             handshakes_per_address_max: 64,
+            unannounced_per_proxy_max: 4_096,
             proxies: Proxies {
                 trusted: Networks::loopback(),
                 announcing: Networks::default(),
@@ -395,6 +418,7 @@ impl Options {
         expect((1..=1_000_000).contains(&self.connections_max), "server.connections_max must be between 1 and 1000000");
         expect(self.fetch_threads > 0, "log.fetch_threads must not be 0");
         expect(self.handshakes_per_address_max > 0, "server.handshakes_per_address_max must not be 0");
+        expect(self.unannounced_per_proxy_max > 0, "server.unannounced_per_proxy_max must not be 0");
         expect(
             !matches!(self.durability, Durability::Interval { interval_ms: 0 }),
             "durability.interval_ms must not be 0",

@@ -32,6 +32,16 @@ pub fn choose(available: &[usize], wanted: &[usize], left_free: usize) -> Result
     Ok(wanted.to_vec())
 }
 
+/// The cores to begin with, where a quota allows fewer shards than there are cores: containers of one host begin at
+/// different ones, by the name of each.
+pub fn spread(mut chosen: Vec<usize>, granted: usize, name: &[u8]) -> Vec<usize> {
+    if granted < chosen.len() {
+        let first = xxhash_rust::xxh3::xxh3_64(name) % chosen.len() as u64;
+        chosen.rotate_left(usize::try_from(first).expect("below the number of cores"));
+    }
+    chosen
+}
+
 /// Assigns cores to shards. If there are more shards than cores, shards share cores.
 pub fn assign(shards: u16, chosen: &[usize], available: &[usize]) -> Cores {
     let of_shards: Vec<usize> = chosen.iter().copied().cycle().take(usize::from(shards)).collect();
@@ -54,6 +64,15 @@ mod tests {
         let chosen = |left_free| choose(&[0, 1, 2], &[], left_free).expect("there are cores");
         assert_eq!((chosen(0), chosen(1), chosen(9)), (vec![0, 1, 2], vec![1, 2], vec![2]));
         assert_eq!(choose(&[0, 1, 2], &[0], 1).expect("it is there"), [0], "cores that are named are used");
+    }
+
+    #[test]
+    fn containers_with_a_quota_begin_at_cores_of_their_own() {
+        let spread_by = |granted, name: &str| spread(vec![0, 1, 2, 3, 4, 5, 6, 7], granted, name.as_bytes());
+        assert_eq!(spread_by(8, "a"), [0, 1, 2, 3, 4, 5, 6, 7], "all are used");
+        let firsts: std::collections::BTreeSet<usize> =
+            ["a", "b", "c", "d", "e"].map(|name| spread_by(2, name)[0]).into();
+        assert!(firsts.len() > 2, "{firsts:?}");
     }
 
     #[test]

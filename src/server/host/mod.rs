@@ -2,6 +2,7 @@
 //! server where that helps.
 
 pub mod clock;
+pub(super) mod container;
 pub(super) mod cores;
 pub(super) mod memory;
 
@@ -212,6 +213,42 @@ pub fn files_for_sockets_and_logs(options: &Options, shards: u16) -> usize {
 fn share_of_files(files: u64, of_admin: u64, shards: u16) -> usize {
     let beside = of_admin.saturating_add(FILES_BESIDE_SOCKETS * (u64::from(shards) + 1));
     usize::try_from(files.saturating_sub(beside)).unwrap_or(usize::MAX)
+}
+
+/// Says what this host and its control groups grant, and what the configuration makes of it, in one line.
+pub fn room_of_this_host(options: &Options) -> String {
+    const MIB: u64 = 1 << 20;
+    let limits = container::ContainerLimits::of_this_process();
+    let cpus = limits.cpu_millis.map_or_else(
+        || "no CPU quota".to_owned(),
+        |millis| format!("a CPU quota of {}.{:03}", millis / 1_000, millis % 1_000),
+    );
+    let whose = if limits.memory_bytes.is_some() { "control group's memory.max" } else { "host" };
+    let memory = container::memory_bytes();
+    let outboxes = outbox_bytes_max(options);
+    let warning = if outboxes > memory / 2 {
+        "; more than half of the memory: clients that do not read could use it up (server.outbox_bytes_total_max)"
+    } else {
+        ""
+    };
+    format!(
+        "room {cpus}, memory {} MiB ({whose}); outboxes together at most {} MiB{warning}",
+        memory / MIB,
+        outboxes / MIB
+    )
+}
+
+/// The connections of all shards together.
+pub fn connections_total_max(options: &Options) -> usize {
+    if options.connections_total_max == 0 { usize::MAX } else { options.connections_total_max }
+}
+
+/// The bytes that outboxes of all shards may hold together.
+pub fn outbox_bytes_max(options: &Options) -> u64 {
+    match options.outbox_bytes_total_max {
+        0 => container::memory_bytes() / 4,
+        bytes => bytes,
+    }
 }
 
 /// The connections that each shard may have. Warns if that is far below the configuration.

@@ -5,5 +5,7 @@
 
 pub(super) mod client;
 pub(super) mod forwarded;
+pub(super) mod places;
 pub(super) mod proxies;
 pub(super) mod proxy_header;
+pub(super) mod rates;

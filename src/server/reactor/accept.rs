@@ -3,9 +3,11 @@
 //! A connection without room is refused: 503 before the upgrade, close code 1013 after it.
 
 use crate::model::{Moment, Steady};
+use crate::server::base::descriptors::{Descriptor, Exhausted, SocketBound};
 use crate::server::peer::client::PeerAddress;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::ring::Next;
+use crate::server::state::accepting::Accepting;
 use crate::server::state::counters::ConnectionRefusal;
 use crate::server::state::listener::peer_of;
 use crate::server::state::socket::{PeerIdentity, Socket, SocketPhase};
@@ -13,7 +15,7 @@ use crate::server::tls::record_layer::RecordLayer;
 use crate::server::turn::LinkKey;
 use rustix::net::{SendFlags, Shutdown};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The time for which accepting pauses when descriptors have run out, in milliseconds.
 const BACK_OFF_MS: u64 = 100;
@@ -65,13 +67,22 @@ impl Reactor {
             return;
         }
         let Ok(peer) = peer_of(&descriptor) else { return };
-        let descriptor = match self.accepting.descriptors.count(descriptor) {
+        let mut descriptor = match self.accepting.descriptors.count(descriptor) {
             Ok(descriptor) => descriptor,
-            Err(uncounted) => {
-                self.complain(now.steady, ConnectionRefusal::FilesExhausted);
-                return self.turn_away_at_once(&uncounted.0);
+            Err(Exhausted { bound, socket }) => {
+                let reason = match bound {
+                    SocketBound::Files => ConnectionRefusal::FilesExhausted,
+                    SocketBound::Connections => ConnectionRefusal::ServerFull,
+                };
+                return self.turn_away_at_once(now, &socket, reason);
             }
         };
+        if self.outboxes_held.is_exceeded() {
+            return self.turn_away_at_once(now, &descriptor, ConnectionRefusal::MemoryShort);
+        }
+        if self.accepting.pace.as_mut().is_some_and(|pace| !pace.admit(now.steady)) {
+            return self.turn_away_at_once(now, &descriptor, ConnectionRefusal::TooFast);
+        }
         if self.is_full() {
             if self.accepting.tls.is_some() {
                 // An answer would cost a handshake: the socket closes without one.
@@ -82,25 +93,63 @@ impl Reactor {
             self.complain(now.steady, ConnectionRefusal::ShardFull);
             return self.touch(key);
         }
+        let origin = self.turn.counts_at_once(peer.ip()).then(|| PeerAddress::from(peer.ip()));
+        if let Some(origin) = origin
+            && let Err(reason) = claim(&mut self.accepting, now, origin, &mut descriptor)
+        {
+            return self.turn_away_at_once(now, &descriptor, reason);
+        }
         let Some(key) = self.enter(now) else { return };
         self.turn.note_peer(key, peer.into());
         self.sockets.insert(key, descriptor, PeerIdentity::Stranger(None));
         self.touch(key);
-        self.enter_half_open(now, key);
+        if let Some(origin) = origin {
+            self.enter_half_open(now, key, origin);
+        } else if self.turn.owes_header(key) {
+            self.enter_unannounced(now, key, peer.ip().into());
+        }
     }
 
-    /// Counts a connection among the unauthenticated ones of its client's address, once that is known. To be called
-    /// after whatever may tell the address.
-    pub(in crate::server) fn enter_half_open(&mut self, now: Moment, key: LinkKey) {
+    /// Counts a connection that proxies have announced, once its client's address is known. To be called after whatever
+    /// may tell the address.
+    pub(in crate::server) fn note_client(&mut self, now: Moment, key: LinkKey) {
+        if !self.turn.owes_header(key) {
+            self.leave_unannounced(key);
+        }
         let Some(origin) = self.turn.counted_address(key).map(PeerAddress::from) else { return };
         let Some(socket) = self.sockets.of(key) else { return };
         if socket.standing != PeerIdentity::Stranger(None) {
             return;
         }
+        let claimed = claim(&mut self.accepting, now, origin, &mut socket.descriptor);
+        if let Err(reason) = claimed {
+            self.turn.crowd_out(now, key);
+            return self.complain(now.steady, reason);
+        }
+        if !self.turn.is_authenticated(key) {
+            self.enter_half_open(now, key, origin);
+        }
+    }
+
+    /// Counts a connection among the unauthenticated ones of its client's address.
+    fn enter_half_open(&mut self, now: Moment, key: LinkKey, origin: PeerAddress) {
+        let Some(socket) = self.sockets.of(key) else { return };
         socket.standing = PeerIdentity::Stranger(Some(origin));
         if let Some(displaced) = self.accepting.half_open.enter(origin, key) {
             self.displace(now, displaced);
         }
+    }
+
+    /// Counts a connection among those of its proxy that owe a PROXY header.
+    fn enter_unannounced(&mut self, now: Moment, key: LinkKey, proxy: PeerAddress) {
+        let Some(socket) = self.sockets.of(key) else { return };
+        socket.standing = PeerIdentity::Unannounced(proxy);
+        let Some(displaced) = self.accepting.unannounced.enter(proxy, key) else { return };
+        if let Some(socket) = self.sockets.of(displaced) {
+            socket.standing = PeerIdentity::Stranger(None);
+        }
+        self.turn.crowd_out(now, displaced);
+        self.complain(now.steady, ConnectionRefusal::ProxyFull);
     }
 
     /// A new connection of the turn.
@@ -150,8 +199,18 @@ impl Reactor {
         }
     }
 
+    fn leave_unannounced(&mut self, key: LinkKey) {
+        if let Some(socket) = self.sockets.of(key)
+            && let PeerIdentity::Unannounced(proxy) = socket.standing
+        {
+            socket.standing = PeerIdentity::Stranger(None);
+            self.accepting.unannounced.leave(proxy, key);
+        }
+    }
+
     /// To be called once a link has authenticated or is gone.
     pub(in crate::server) fn leave_half_open(&mut self, key: LinkKey) {
+        self.leave_unannounced(key);
         if let Some(socket) = self.sockets.of(key)
             && let PeerIdentity::Stranger(origin @ Some(_)) = &mut socket.standing
             && let Some(origin) = origin.take()
@@ -188,18 +247,35 @@ impl Reactor {
     fn back_off(&mut self, now: Moment) {
         self.accepting.again_at = Some(now.steady.plus(BACK_OFF_MS));
         self.complain(now.steady, ConnectionRefusal::FilesExhausted);
-        let answer = self.accepting.answer_at_once();
+        let answer = self.accepting.answer_at_once(ConnectionRefusal::FilesExhausted);
         if let Some(listener) = self.accepting.listener.as_mut() {
-            listener.turn_one_away(answer);
+            listener.turn_one_away(answer.as_bytes());
         }
     }
 
     /// Refuses a connection that may not even linger: writes as much of the answer as the socket takes at once.
-    fn turn_away_at_once(&self, descriptor: &OwnedFd) {
-        let answer = self.accepting.answer_at_once();
-        let _ = rustix::net::send(descriptor, answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    fn turn_away_at_once(&mut self, now: Moment, descriptor: &impl AsFd, reason: ConnectionRefusal) {
+        self.complain(now.steady, reason);
+        let answer = self.accepting.answer_at_once(reason);
+        let _ = rustix::net::send(descriptor, answer.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         let _ = rustix::net::shutdown(descriptor, Shutdown::Write);
     }
+}
+
+/// Takes what a new connection of the address uses of its bounds; the socket gives its place back.
+fn claim(
+    accepting: &mut Accepting,
+    now: Moment,
+    origin: PeerAddress,
+    descriptor: &mut Descriptor,
+) -> Result<(), ConnectionRefusal> {
+    if accepting.address_rates.as_mut().is_some_and(|rates| !rates.admit(now.steady, origin)) {
+        return Err(ConnectionRefusal::AddressTooFast);
+    }
+    if let Some(places) = &accepting.places {
+        descriptor.hold(places.take(origin).ok_or(ConnectionRefusal::AddressCrowded)?);
+    }
+    Ok(())
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

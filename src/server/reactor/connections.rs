@@ -8,6 +8,7 @@ use crate::server::ring::SendInFlight;
 use crate::server::ring::operation::SocketIndex;
 use crate::server::state::counters::ConnectionRefusal;
 use crate::server::state::mesh::Handover;
+use crate::server::state::outboxes::NOTED_BYTES_MIN;
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::{PeerIdentity, Receiving, Socket, SocketEnd, SocketPhase};
 use crate::server::turn::LinkKey;
@@ -80,7 +81,8 @@ impl Reactor {
             return self.touch(key);
         }
         self.leave_half_open(key);
-        let socket = self.sockets.remove(key);
+        let mut socket = self.sockets.remove(key);
+        self.outboxes_held.note(&mut socket.noted_bytes, 0);
         let connection = self.turn.detach(key);
         self.mesh.hand_over(to, Handover { socket: socket.descriptor, connection });
     }
@@ -90,8 +92,13 @@ impl Reactor {
             let Some(handover) = self.mesh.next_handover() else { return };
             self.has_worked = true;
             self.work.handovers += 1;
-            let (key, standing) = if self.is_full() {
-                self.complain(now.steady, ConnectionRefusal::ShardFull);
+            let lack = match (self.is_full(), self.outboxes_held.is_exceeded()) {
+                (true, _) => Some(ConnectionRefusal::ShardFull),
+                (false, true) => Some(ConnectionRefusal::MemoryShort),
+                (false, false) => None,
+            };
+            let (key, standing) = if let Some(reason) = lack {
+                self.complain(now.steady, reason);
                 (self.turn.turn_away_migrating(now, handover.connection), PeerIdentity::Stranger(None))
             } else {
                 (self.turn.adopt(now, handover.connection), PeerIdentity::Known)
@@ -103,7 +110,7 @@ impl Reactor {
 
     pub(in crate::server) fn end(&mut self, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        let is_lingering = matches!(socket.standing, PeerIdentity::Stranger(_));
+        let is_lingering = socket.standing != PeerIdentity::Known;
         let is_new = !matches!(socket.phase, SocketPhase::Ending(_));
         if is_new {
             socket.phase = SocketPhase::Ending(SocketEnd { is_lingering, is_write_shut: false });
@@ -144,7 +151,8 @@ impl Reactor {
 
     fn close(&mut self, key: LinkKey) {
         self.leave_half_open(key);
-        let socket = self.sockets.remove(key);
+        let mut socket = self.sockets.remove(key);
+        self.outboxes_held.note(&mut socket.noted_bytes, 0);
         self.accepting.lingering_count -= usize::from(socket.is_lingering());
         drop(socket);
         self.turn.release(key);
@@ -152,12 +160,19 @@ impl Reactor {
 
     fn send_outbox(&mut self, now: Moment, key: LinkKey) {
         let Some(socket) = self.sockets.of(key) else { return };
-        if socket.sending.is_some() || socket.peer.is_gone() || self.turn.outbox_bytes(key) == 0 {
+        if socket.sending.is_some() {
+            self.outboxes_held.note(&mut socket.noted_bytes, self.turn.queued_bytes(key) as u64);
+            return;
+        }
+        if socket.peer.is_gone() || self.turn.outbox_bytes(key) == 0 {
             return;
         }
         let bytes = self.turn.drain_outbox(key, self.spares.pop().unwrap_or_default());
         socket.sending = Some(now.steady);
         self.counters.sends += 1;
+        if bytes.len() as u64 >= NOTED_BYTES_MIN {
+            self.outboxes_held.note(&mut socket.noted_bytes, bytes.len() as u64);
+        }
         self.ring.send(socket.place, socket.descriptor.as_fd(), SendInFlight { bytes, sent: 0 });
     }
 
@@ -175,6 +190,9 @@ impl Reactor {
                 self.counters.sent_bytes += bytes as u64;
                 socket.sending = Some(now.steady);
                 self.turn.wrote(now, place.key, bytes);
+                if socket.noted_bytes > 0 {
+                    self.outboxes_held.note(&mut socket.noted_bytes, self.turn.queued_bytes(place.key) as u64);
+                }
             }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
             Ok(_) | Err(_) => socket.peer.lose(),

@@ -22,6 +22,7 @@ use crate::server::state::group_commit::GroupCommit;
 use crate::server::state::histograms::UnacknowledgedTurns;
 use crate::server::state::judging::Judging;
 use crate::server::state::mesh::Mesh;
+use crate::server::state::outboxes::Outboxes;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::LogRecovery;
 use crate::server::state::socket::SWEEP_PARTS;
@@ -72,6 +73,7 @@ pub struct Reactor {
     pub(super) spares: Vec<Vec<u8>>,
     /// Bytes queued for the sockets of each sweep part, as of its last sweep.
     pub(super) outboxes: [u64; SWEEP_PARTS],
+    pub(super) outboxes_held: Outboxes,
     pub(super) complaints: Complaints,
     /// When the last checkpoint of this run was written.
     pub(super) checkpointed: Option<Instant>,
@@ -97,6 +99,7 @@ pub struct Parts {
     pub ring: Ring,
     pub mesh: Mesh,
     pub accepting: Accepting,
+    pub outboxes: Outboxes,
     pub clock: Clock,
     pub sleep: BufferedFile,
     pub jobs: Jobs,
@@ -135,6 +138,7 @@ impl Reactor {
             backlogged: Vec::new(),
             spares: Vec::new(),
             outboxes: [0; SWEEP_PARTS],
+            outboxes_held: parts.outboxes,
             complaints: Complaints::default(),
             checkpointed: None,
             received_before: 0,
@@ -195,6 +199,7 @@ impl Reactor {
         self.appended = (shard.journal().end(), shard.messages_written());
         self.commit(now);
         self.perform(now);
+        self.adapt_outboxes();
         self.publish();
         self.flush();
     }
@@ -279,6 +284,7 @@ impl Reactor {
             self.warn_of_jumps(now);
             self.show();
             self.shed(now);
+            self.relieve_outboxes(now);
         }
         if self.judging.may_judge(now.steady) {
             self.turn.judge(now);

@@ -9,6 +9,7 @@ pub(super) mod event_loop;
 mod group_commit;
 mod jobs;
 mod orders;
+mod outboxes;
 #[cfg(test)]
 mod poison_tests;
 mod receive;

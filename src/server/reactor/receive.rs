@@ -109,13 +109,12 @@ impl Reactor {
         if !is_stranger {
             return;
         }
+        self.note_client(now, key);
         if self.turn.is_authenticated(key) {
             self.leave_half_open(key);
             if let Some(socket) = self.sockets.of(key) {
                 socket.standing = PeerIdentity::Known;
             }
-        } else {
-            self.enter_half_open(now, key);
         }
     }
 

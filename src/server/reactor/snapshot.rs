@@ -24,6 +24,7 @@ impl Reactor {
             connections_max: self.accepting.connections_max as u64,
             checkpointed: self.checkpointed,
             outbox_bytes: self.outboxes.iter().sum(),
+            outbox_bytes_max: self.outboxes_held.bytes_max,
             lanes: self.mesh.load(),
             requests: self.turn.shard().requests().collect(),
             recovery: self.recovery,

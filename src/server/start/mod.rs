@@ -19,13 +19,16 @@ use crate::server::data::directory::{DataDir, begin_run, segments_in};
 use crate::server::data::epoch::Epoch;
 use crate::server::disk::jobs::{self, Queues};
 use crate::server::hook::asker::{self, Hook, HookSender};
+use crate::server::host::container::ContainerLimits;
 use crate::server::host::memory::SmallPages;
 use crate::server::host::{cores, memory};
+use crate::server::peer::places::AddressPlaces;
 use crate::server::start::shard_thread::{ShardExit, ShardSpec, ShardStarted};
 use crate::server::state::control::{self, Control, ControlEndpoint};
 use crate::server::state::counters::Summary;
 use crate::server::state::listener;
 use crate::server::state::mesh;
+use crate::server::state::pulse::ShardPulse;
 use crate::server::state::shared::Shared;
 use crate::server::tls::identity::TlsIdentity;
 use crate::server::tls::watch::{Identities, Watching};
@@ -54,6 +57,7 @@ pub struct Server {
     /// Dropped when the shards have ended.
     watching: Option<Watching>,
     stopper: Stopper,
+    pulse: ShardPulse,
     shards: Vec<JoinHandle<ShardExit>>,
     operator: Option<Operator>,
     helpers: Vec<JoinHandle<()>>,
@@ -119,6 +123,11 @@ impl Server {
         self.stopper.stop();
     }
 
+    /// Whether each shard runs.
+    pub fn pulse(&self) -> ShardPulse {
+        self.pulse.clone()
+    }
+
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
@@ -172,8 +181,7 @@ pub fn serve_with_operator(
     let keys = PublicKeys::configured(&options.auth)?;
     let identities = Identities::configured(&options)?;
     let available = cores::available()?;
-    let chosen = cores::choose(&available, &options.cores, options.cores_left_free)?;
-    let shards_of_new = host::shards_of_new(&options, lockable, chosen.len());
+    let (chosen, shards_of_new) = chosen_cores(&options, &available, lockable)?;
     let directory = DataDir::open(&options, shards_of_new, Clock::start().read().wall)?;
     lockable.fit(&mut options, directory.manifest.shards)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
@@ -189,6 +197,7 @@ pub fn serve_with_operator(
     control.tls.clone_from(&identities.admin);
     control.certificates = identities.named().map(|(name, identity)| (name, identity.clone())).collect();
     let watching = identities.watch(spare_core, &mut helpers).map_err(HostError::system("start a thread"))?;
+    let pulse = control.lanes.pulse();
     let operator = serve(control)?;
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
     let connections_max = host::connections_max(&options, directory.manifest.shards, files);
@@ -200,7 +209,7 @@ pub fn serve_with_operator(
         keyring: keys.keyring(),
         connections_max,
         hook,
-        descriptors: Descriptors::new(files, directory.manifest.shards),
+        descriptors: Descriptors::new(files, host::connections_total_max(&options), directory.manifest.shards),
         tls: identities.clients.clone(),
         small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
     };
@@ -225,11 +234,28 @@ pub fn serve_with_operator(
         identities,
         watching,
         stopper,
+        pulse,
         shards,
         operator,
         helpers,
         _directory: directory,
     })
+}
+
+/// The cores for shards, and how many shards a new data directory gets: no more than the CPU quota of this process's control
+/// groups allows.
+fn chosen_cores(
+    options: &Options,
+    available: &[usize],
+    lockable: host::Lockable,
+) -> Result<(Vec<usize>, usize), StartError> {
+    let mut chosen = cores::choose(available, &options.cores, options.cores_left_free)?;
+    let granted = ContainerLimits::of_this_process().shards_max();
+    if options.cores.is_empty() {
+        chosen = cores::spread(chosen, granted, rustix::system::uname().nodename().to_bytes());
+    }
+    let shards_of_new = host::shards_of_new(options, lockable, chosen.len().min(granted));
+    Ok((chosen, shards_of_new))
 }
 
 /// Whether these options can be used on this host; and how much memory the host lets a process lock.
@@ -335,9 +361,10 @@ fn shard_specs(
     });
     let DataDir { path, manifest, .. } = plan.directory;
     let epoch = Arc::new(Epoch::new(path.clone(), manifest.clone()));
+    let places = AddressPlaces::new(options.connections_per_address_max, seed);
     let meshes = mesh::connect(options.windows, &plan.stopper.wakers);
-    let places = meshes.into_iter().zip(endpoints).zip(listeners).zip(plan.cores).zip(0..shards);
-    Ok(places
+    let parts = meshes.into_iter().zip(endpoints).zip(listeners).zip(plan.cores).zip(0..shards);
+    Ok(parts
         .map(|((((mesh, endpoint), listener), core), shard)| {
             let (start, started) = unbounded();
             let spec = ShardSpec {
@@ -359,6 +386,7 @@ fn shard_specs(
                 listener,
                 connections_max: plan.connections_max,
                 descriptors: plan.descriptors.clone(),
+                places: places.clone(),
                 tls: plan.tls.clone(),
                 small_pages: plan.small_pages.clone(),
                 seed,

@@ -19,14 +19,17 @@ use crate::server::disk::{Disk, Supplies};
 use crate::server::hook::asker::HookSender;
 use crate::server::host;
 use crate::server::host::memory::SmallPages;
+use crate::server::peer::places::AddressPlaces;
+use crate::server::peer::rates::{AddressRates, Pace};
 use crate::server::reactor::event_loop::{Parts, Reactor};
 use crate::server::ring::{Ring, RingOptions};
-use crate::server::state::accepting::Accepting;
+use crate::server::state::accepting::{AcceptBounds, Accepting};
 use crate::server::state::control::ControlEndpoint;
 use crate::server::state::counters::Counters;
 use crate::server::state::half_open::HalfOpen;
 use crate::server::state::listener::{self, Listener};
 use crate::server::state::mesh::Mesh;
+use crate::server::state::outboxes::Outboxes;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::LogRecovery;
 use crate::server::tls::identity::TlsIdentity;
@@ -62,6 +65,7 @@ pub struct ShardSpec {
     pub listener: Listener,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
+    pub places: Option<Arc<AddressPlaces>>,
     pub tls: Option<TlsIdentity>,
     /// Held until every executor exists.
     pub small_pages: Option<Arc<SmallPages>>,
@@ -152,6 +156,7 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
     let (answers, answered) = unbounded();
     let reply_sender = ReplySender { me: spec.me, answers, wakers: spec.mesh.wakers() };
     let ShardOpening { mut turn, found, recovery } = open(&spec, settings, clock, reply_sender.clone())?;
+    let bounds = accept_bounds(&spec);
     // Before anything is accepted.
     spec.descriptors.note_log(spec.me, turn.storage_mut().files() * (1 + spec.options.fetch_threads));
     let jobs = Jobs {
@@ -168,11 +173,10 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         let failed = |error| ShardStarted::Failed(listener::refused(address, "--listen", error));
         report(&reports, result.map_or_else(failed, |()| ShardStarted::Listening));
     };
-    turn.set_proxies(Arc::new(spec.options.proxies.clone()));
-    let half_open = HalfOpen::new(spec.options.handshakes_per_address_max, spec.seed);
-    let mut accepting =
-        Accepting::new(spec.listener, (half_open, spec.connections_max, spec.descriptors), Box::new(opened));
+    set_peers(&spec.options, spec.seed, &mut turn);
+    let mut accepting = Accepting::new(spec.listener, bounds, Box::new(opened));
     accepting.tls = spec.tls;
+    let outboxes = Outboxes::new(host::outbox_bytes_max(&spec.options) / u64::from(spec.shards));
     let reactor = Reactor::new(Parts {
         me: spec.me,
         options: spec.options,
@@ -181,6 +185,7 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         ring,
         mesh: spec.mesh,
         accepting,
+        outboxes,
         clock,
         sleep,
         jobs,
@@ -197,6 +202,26 @@ struct ShardOpening {
     turn: Turn<Disk>,
     found: LogEnd,
     recovery: LogRecovery,
+}
+
+fn accept_bounds(spec: &ShardSpec) -> AcceptBounds {
+    let options = &spec.options;
+    AcceptBounds {
+        half_open: HalfOpen::new(options.handshakes_per_address_max, spec.seed),
+        unannounced: HalfOpen::new(options.unannounced_per_proxy_max, spec.seed),
+        places: spec.places.clone(),
+        address_rates: AddressRates::new(options.accepts_per_address_per_minute, spec.seed),
+        pace: Pace::new(options.accepts_per_second),
+        connections_max: spec.connections_max,
+        descriptors: spec.descriptors.clone(),
+    }
+}
+
+/// Whose word counts about clients, and how often they may log in.
+fn set_peers(options: &Options, seed: u64, turn: &mut Turn<Disk>) {
+    turn.set_proxies(Arc::new(options.proxies.clone()));
+    let logins = AddressRates::new(options.logins_per_address_per_minute, seed);
+    turn.set_login_rates(Pace::new(options.logins_per_second), logins);
 }
 
 /// Opens the shard's log and takes up what it says, from the newest checkpoint that can be used.

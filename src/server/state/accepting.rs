@@ -3,12 +3,15 @@
 
 use crate::model::Steady;
 use crate::server::base::descriptors::Descriptors;
+use crate::server::peer::places::AddressPlaces;
+use crate::server::peer::rates::{AddressRates, Pace};
 use crate::server::ring::operation::SocketIndex;
+use crate::server::state::counters::ConnectionRefusal;
 use crate::server::state::half_open::HalfOpen;
 use crate::server::state::handshakes::HandshakeShare;
 use crate::server::state::listener::Listener;
 use crate::server::tls::identity::TlsIdentity;
-use crate::wire::SERVICE_UNAVAILABLE;
+use crate::wire::service_unavailable;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +25,13 @@ pub struct Accepting {
     /// After running out of descriptors: accepting pauses until this time.
     pub again_at: Option<Steady>,
     pub half_open: HalfOpen,
+    /// Connections that owe a PROXY header, by the addresses of their proxies.
+    pub unannounced: HalfOpen,
+    /// Connections of each address; `None`: without a bound, as for the rates.
+    pub places: Option<Arc<AddressPlaces>>,
+    pub address_rates: Option<AddressRates>,
+    /// All of the shard's accepts.
+    pub pace: Option<Pace>,
     pub connections_max: usize,
     pub descriptors: Arc<Descriptors>,
     /// `None`: clients speak plaintext.
@@ -35,21 +45,33 @@ pub struct Accepting {
     pub opened: Option<Opened>,
 }
 
+/// What bounds the connections that are accepted; see the fields of `Accepting`.
+pub struct AcceptBounds {
+    pub half_open: HalfOpen,
+    pub unannounced: HalfOpen,
+    pub places: Option<Arc<AddressPlaces>>,
+    pub address_rates: Option<AddressRates>,
+    pub pace: Option<Pace>,
+    pub connections_max: usize,
+    pub descriptors: Arc<Descriptors>,
+}
+
 type Opened = Box<dyn FnOnce(io::Result<()>)>;
 
 impl Accepting {
     /// `opened` is notified once connections are accepted.
-    pub fn new(
-        listener: Listener,
-        (half_open, connections_max, descriptors): (HalfOpen, usize, Arc<Descriptors>),
-        opened: Opened,
-    ) -> Self {
+    pub fn new(listener: Listener, bounds: AcceptBounds, opened: Opened) -> Self {
+        let AcceptBounds { half_open, unannounced, places, address_rates, pace, connections_max, descriptors } = bounds;
         Self {
             listener: Some(listener),
             is_armed: false,
             is_open: false,
             again_at: None,
             half_open,
+            unannounced,
+            places,
+            address_rates,
+            pace,
             connections_max,
             descriptors,
             tls: None,
@@ -61,7 +83,7 @@ impl Accepting {
     }
 
     /// What a refused connection is told before anything is read of it. A client that speaks TLS could not read it.
-    pub fn answer_at_once(&self) -> &'static [u8] {
-        if self.tls.is_some() { b"" } else { SERVICE_UNAVAILABLE.as_bytes() }
+    pub fn answer_at_once(&self, reason: ConnectionRefusal) -> String {
+        if self.tls.is_some() { String::new() } else { service_unavailable(reason.name()) }
     }
 }

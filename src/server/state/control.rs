@@ -11,6 +11,7 @@ use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
 use crate::server::follow::log_follower::CommittedEnd;
 use crate::server::hook::meters::HookMeters;
+use crate::server::state::pulse::ShardPulse;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
 use crate::server::state::tracing_list::{Trace, TracedUsers};
@@ -208,6 +209,11 @@ impl ControlLanes {
     /// Where each shard's log ends, in order.
     pub fn log_ends(&self) -> Vec<CommittedEnd> {
         self.ends.iter().map(PublishedEnd::read).collect()
+    }
+
+    /// Whether each shard runs.
+    pub fn pulse(&self) -> ShardPulse {
+        ShardPulse(self.shown.clone())
     }
 
     /// The numbers that each shard last published, in order; `None` for a shard that does not run yet.

@@ -14,19 +14,47 @@ pub enum ConnectionRefusal {
     ShardFull,
     /// The process has as many open files as it may have.
     FilesExhausted,
+    /// All shards together have as many connections as the server may have.
+    ServerFull,
+    /// More connections come in a second than the shard may accept.
+    TooFast,
+    /// More connections come from the address in a minute than may.
+    AddressTooFast,
+    /// The address has as many connections as it may have.
+    AddressCrowded,
+    /// Outboxes use as much memory as they may.
+    MemoryShort,
     /// The address has as many unauthenticated connections as it may have, and a newer one replaced it.
     AddressFull,
+    /// The proxy has as many connections without their PROXY header as it may have, and a newer one replaced it.
+    ProxyFull,
 }
 
 impl ConnectionRefusal {
-    pub const ALL: [Self; 3] = [Self::ShardFull, Self::FilesExhausted, Self::AddressFull];
+    pub const ALL: [Self; 9] = [
+        Self::ShardFull,
+        Self::FilesExhausted,
+        Self::ServerFull,
+        Self::TooFast,
+        Self::AddressTooFast,
+        Self::AddressCrowded,
+        Self::MemoryShort,
+        Self::AddressFull,
+        Self::ProxyFull,
+    ];
 
     /// The stable name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::ShardFull => "shard_full",
             Self::FilesExhausted => "files_exhausted",
+            Self::ServerFull => "server_full",
+            Self::TooFast => "too_fast",
+            Self::AddressTooFast => "address_too_fast",
+            Self::AddressCrowded => "address_crowded",
+            Self::MemoryShort => "memory_short",
             Self::AddressFull => "address_full",
+            Self::ProxyFull => "proxy_full",
         }
     }
 
@@ -36,9 +64,27 @@ impl ConnectionRefusal {
             Self::FilesExhausted => {
                 "no open file is left for them: raise the limit (ulimit -n, or LimitNOFILE= in the unit)"
             }
+            Self::ServerFull => "the server has as many as server.connections_total_max",
+            Self::TooFast => "more come in a second than server.accepts_per_second",
+            Self::AddressTooFast => {
+                "more come from one address in a minute than server.accepts_per_address_per_minute; if it is a proxy, name \
+                 it in server.trusted_proxies"
+            }
+            Self::AddressCrowded => {
+                "one address has as many as server.connections_per_address_max; if it is a proxy, name it in \
+                 server.trusted_proxies"
+            }
+            Self::MemoryShort => {
+                "clients that do not read hold as much memory as server.outbox_bytes_total_max; those with the largest \
+                 outboxes are ended if that lasts"
+            }
             Self::AddressFull => {
                 "one address has more that do not log in than server.handshakes_per_address_max; if it is a proxy, name it \
                  in server.trusted_proxies"
+            }
+            Self::ProxyFull => {
+                "a network in server.proxy_protocol_from opens more without their PROXY header than \
+                 server.unannounced_per_proxy_max"
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) mod histograms;
 pub(super) mod judging;
 pub(super) mod listener;
 pub mod mesh;
+pub(super) mod outboxes;
+pub(super) mod pulse;
 pub(super) mod shared;
 pub(super) mod snapshot;
 pub(super) mod socket;

@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub checkpointed: Option<Instant>,
     /// Bytes queued for connections and not yet taken by the kernel; summed over the last few seconds.
     pub outbox_bytes: u64,
+    /// Bytes that sockets which do not take theirs may hold.
+    pub outbox_bytes_max: u64,
     pub lanes: LaneLoad,
     pub log: LogShape,
     pub recovery: LogRecovery,

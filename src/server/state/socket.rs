@@ -18,6 +18,8 @@ pub(in crate::server) const SWEEP_PARTS: usize = 4;
 pub enum PeerIdentity {
     /// Not authenticated; counted among its origin's half-open connections if the origin has a bound.
     Stranger(Option<PeerAddress>),
+    /// Not authenticated; it owes a PROXY header, and counts among those of its proxy that do.
+    Unannounced(PeerAddress),
     Known,
 }
 
@@ -106,6 +108,8 @@ pub struct Socket {
     pub receiving: Receiving,
     /// The send in flight: when the peer last took bytes.
     pub sending: Option<Steady>,
+    /// What `Outboxes` has noted of it.
+    pub noted_bytes: u64,
     /// Bytes received beyond a turn's budget and not fed yet.
     pub waiting: Vec<u8>,
     /// Bytes that were fed in turn `fed_turn`.
@@ -126,6 +130,7 @@ impl Socket {
             peer: PeerState::Talking,
             receiving: Receiving::Idle,
             sending: None,
+            noted_bytes: 0,
             waiting: Vec::new(),
             fed_bytes: 0,
             fed_turn: 0,

@@ -36,6 +36,11 @@ impl<S: Storage> Turn<S> {
     pub(in crate::server) fn authenticate(&mut self, now: Moment, key: LinkKey, credentials: Credentials) {
         let Credentials { tag, user, token, device } = credentials;
         self.locate(key);
+        if !self.may_log_in(now, key) {
+            self.traffic.logins_refused.count(Refusal::LoginTooFast);
+            let refused = Refusal::LoginTooFast.into();
+            return self.links[key].connection.refuse_authentication(&tag, refused, now, &self.common.context);
+        }
         let (link, context, salt) = (&mut self.links[key], &self.common.context, &mut self.salt);
         let verified = verify_token(&self.common.keyring, &token, &user, now).and_then(|claims| {
             let device = match link.connection.encoding() {

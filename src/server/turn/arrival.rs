@@ -7,6 +7,7 @@ use crate::model::{Closing, Moment};
 use crate::server::peer::client::ClientAddress;
 use crate::server::peer::proxies::Proxies;
 use crate::server::peer::proxy_header::HeaderState;
+use crate::server::peer::rates::{AddressRates, Pace};
 use crate::server::turn::Turn;
 use crate::server::turn::link::LinkKey;
 use crate::wire::Connection;
@@ -31,6 +32,38 @@ impl<S: Storage> Turn<S> {
     /// Sets the proxies that are believed; before the first connection.
     pub(in crate::server) fn set_proxies(&mut self, proxies: Arc<Proxies>) {
         self.proxies = proxies;
+    }
+
+    /// Sets how often everybody together and each address may log in; before the first connection.
+    pub(in crate::server) fn set_login_rates(&mut self, pace: Option<Pace>, rates: Option<AddressRates>) {
+        (self.login_pace, self.login_rates) = (pace, rates);
+    }
+
+    /// Sets how much a session may have queued before pushes to it wait in the log.
+    pub(in crate::server) fn set_queued_bytes_max(&mut self, bytes: usize) {
+        self.queued_bytes_max = bytes;
+    }
+
+    /// Whether limits count connections from this address as they come: neither a proxy's, nor those that will be announced.
+    pub(in crate::server) fn counts_at_once(&self, address: IpAddr) -> bool {
+        !self.proxies.trusted.contain(address) && !self.proxies.must_announce(address)
+    }
+
+    /// Whether the link's PROXY header has not come yet.
+    pub(in crate::server) fn owes_header(&self, key: LinkKey) -> bool {
+        self.links[key].proxy_header.is_some()
+    }
+
+    /// Whether the link's client may log in once more: neither its address nor everybody together have done so too often.
+    /// Counts it. The address comes first, so that one that floods uses up nothing of the others' share.
+    pub(super) fn may_log_in(&mut self, now: Moment, key: LinkKey) -> bool {
+        let client = self.links[key].client.filter(|client| !self.proxies.trusted.contain(client.ip));
+        if let (Some(rates), Some(client)) = (&mut self.login_rates, client)
+            && !rates.admit(now.steady, client.ip.into())
+        {
+            return false;
+        }
+        self.login_pace.as_mut().is_none_or(|pace| pace.admit(now.steady))
     }
 
     /// Notes from where a new connection has come.

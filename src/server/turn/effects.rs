@@ -135,7 +135,7 @@ impl<S: Storage> Turn<S> {
 
     /// Whether pushes to the link are withheld: half of its outbox is reserved for replies.
     fn is_full(&self, key: LinkKey) -> bool {
-        self.links[key].queued_bytes() > self.common.context.limits.outbox_bytes_max / 2
+        self.links[key].queued_bytes() > self.queued_bytes_max
     }
 
     #[cold]
@@ -178,9 +178,9 @@ impl<S: Storage> Turn<S> {
 
     /// Tells the shard to continue a session's backlog once the socket has taken most of the outbox.
     pub(in crate::server) fn send_drained(&mut self, now: Moment, key: LinkKey) {
-        let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
+        let resumed_below = self.queued_bytes_max / 2;
         let link = &mut self.links[key];
-        if link.is_awaited && link.queued_bytes() < outbox_bytes_max / 4 && matches!(link.stage, LinkStage::Open) {
+        if link.is_awaited && link.queued_bytes() < resumed_below && matches!(link.stage, LinkStage::Open) {
             link.is_awaited = false;
             self.shard.handle(now, Input::Drained { session: link.session }, &mut self.effects);
         }
@@ -193,10 +193,10 @@ impl<S: Storage> Turn<S> {
 
     /// To be called after any change of a link: handles its outbox, its end and its deadline.
     pub(in crate::server) fn after(&mut self, now: Moment, key: LinkKey) {
-        let outbox_bytes_max = self.common.context.limits.outbox_bytes_max;
+        let queued_bytes_max = self.queued_bytes_max;
         let mut link = &mut self.links[key];
         let queued_bytes = link.queued_bytes();
-        link.is_congested |= queued_bytes.max(link.connection.promised_bytes()) > outbox_bytes_max / 2;
+        link.is_congested |= queued_bytes.max(link.connection.promised_bytes()) > queued_bytes_max;
         if link.ready_bytes() > 0 && !link.is_dirty {
             link.is_dirty = true;
             self.actions.push(Action::Write(key));

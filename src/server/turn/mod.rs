@@ -21,6 +21,7 @@ use crate::log::{Batch, Storage};
 use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::peer::proxies::Proxies;
+use crate::server::peer::rates::{AddressRates, Pace};
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
 use crate::server::turn::trace::TracedList;
@@ -101,6 +102,10 @@ pub struct Turn<S> {
     pub(super) links: Links,
     pub(super) deadlines: Deadlines,
     pub(super) proxies: Arc<Proxies>,
+    pub(super) login_pace: Option<Pace>,
+    pub(super) login_rates: Option<AddressRates>,
+    /// The most bytes that a session may have queued before pushes to it wait in the log.
+    pub(super) queued_bytes_max: usize,
     pub(super) effects: Vec<Effect>,
     /// The actions to carry out, in order.
     pub(super) actions: Vec<Action>,
@@ -121,6 +126,7 @@ pub struct Turn<S> {
 impl<S: Storage> Turn<S> {
     /// A turn around an opened shard. `salt` returns 16 random letters for each session.
     pub fn new(shard: Shard<S>, common: Common, salt: impl FnMut() -> [u8; 16] + 'static) -> Self {
+        let queued_bytes_max = common.context.limits.outbox_bytes_max / 2;
         Self {
             shard,
             common,
@@ -128,6 +134,9 @@ impl<S: Storage> Turn<S> {
             links: Links::default(),
             deadlines: Deadlines::default(),
             proxies: Arc::default(),
+            login_pace: None,
+            login_rates: None,
+            queued_bytes_max,
             effects: Vec::new(),
             actions: Vec::new(),
             resumed: VecDeque::new(),
@@ -347,15 +356,15 @@ impl<S: Storage> Turn<S> {
 
     /// `bytes` of those that `drain_outbox` returned have been written.
     pub fn wrote(&mut self, now: Moment, key: LinkKey, bytes: usize) {
-        let outbox_bytes_max = self.shard.limits().outbox_bytes_max;
+        let resumed_below = self.queued_bytes_max / 2;
         let link = &mut self.links[key];
         link.in_flight_bytes = link.in_flight_bytes.checked_sub(bytes).expect("only what was taken is written");
-        if link.queued_bytes() < outbox_bytes_max / 4 {
+        if link.queued_bytes() < resumed_below {
             if link.withheld.is_some() {
                 self.send_withheld_presence(now, key);
             }
             let link = &mut self.links[key];
-            if link.is_congested && link.connection.promised_bytes() < outbox_bytes_max / 4 {
+            if link.is_congested && link.connection.promised_bytes() < resumed_below {
                 link.is_congested = false;
                 self.serve_again(key);
             }

@@ -25,7 +25,9 @@ impl ConnectionState {
         }
         if self.phase == ConnectionPhase::Handshake {
             match closing {
-                Closing::Crowded => self.outbox.extend_from_slice(handshake::SERVICE_UNAVAILABLE.as_bytes()),
+                Closing::Crowded => {
+                    self.outbox.extend_from_slice(handshake::service_unavailable(closing.name()).as_bytes());
+                }
                 Closing::ProxyHeaderMissing => HttpRefusal::BadRequest.write(&mut self.outbox),
                 _ => {}
             }

@@ -14,9 +14,15 @@ use tungstenite::http::Uri;
 /// The most header lines. A browser sends a dozen, and each proxy adds some.
 const HEADERS_MAX: usize = 128;
 
-/// The complete HTTP response of a server that has no room for the connection (PROTOCOL 5).
-pub const SERVICE_UNAVAILABLE: &str =
-    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// The complete HTTP response of a server that has no room for the connection; `code` is the reason (PROTOCOL 5).
+pub fn service_unavailable(code: &str) -> String {
+    let body = format!("{{\"error\":\"{code}\"}}");
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
 
 /// The state of the handshake after the bytes received so far.
 #[derive(Debug, PartialEq, Eq)]
