@@ -22,7 +22,7 @@ impl State {
     /// Applies one record of the log. To be called for each record, in order.
     pub(in crate::shard) fn replay(&mut self, position: Position, record: Record, me: ShardId) {
         match record {
-            Record::Start { time, .. } => self.begin_run(time),
+            Record::Start { time, .. } => self.begin_run(position.segment(), time),
             Record::Mark { .. } => {}
             Record::Posted { message, deliveries, links } => {
                 self.apply_order(&message);
@@ -421,8 +421,8 @@ impl State {
     }
 
     /// Another process opened the log at `time`: all sessions before had ended.
-    fn begin_run(&mut self, time: Millis) {
-        self.segments.times.begin_run(time);
+    fn begin_run(&mut self, segment: u32, time: Millis) {
+        self.segments.times.begin_run(segment, time);
         self.end_presence();
     }
 

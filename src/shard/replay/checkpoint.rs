@@ -67,7 +67,7 @@ impl<S: Storage> Shard<S> {
         if state.segments.times.are_doubtful(clock.dates_doubted_ms()) {
             clock.doubt_dates(now);
         }
-        state.segments.times.begin_run(now.wall);
+        state.segments.times.begin_run(journal.end().segment(), now.wall);
         state.tables.dedupe.wake(now, clock.trusts_dates(now));
         let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {

@@ -51,21 +51,25 @@ impl ClockOffset {
         (was_behind && jumped_ms > 0).then_some((self.behind_since, trusted))
     }
 
-    /// Another process began at `time`. Meanwhile the clock may have been set right.
-    fn begin(&mut self, time: Millis) -> Option<(u32, Millis)> {
-        let passed_ms = time.0.cast_signed().saturating_sub(self.shown.0.cast_signed());
-        self.shown = time;
-        let is_corrected = match self.ahead_ms {
-            0 => false,
-            ahead_ms if ahead_ms < 0 => passed_ms.saturating_add_unsigned(JUMP_MS) >= -ahead_ms,
-            _ => passed_ms < 0,
+    /// Another process began at `time`, and writes to `segment`. Meanwhile the clock may have been set right, or back.
+    fn begin(&mut self, segment: u32, time: Millis) -> Option<(u32, Millis)> {
+        let passed_ms = match self.shown.0 {
+            0 => 0,
+            shown => time.0.cast_signed().saturating_sub(shown.cast_signed()),
         };
-        if !is_corrected {
-            return None;
+        let (was_behind, ahead_ms) = (self.ahead_ms < 0, self.ahead_ms);
+        self.shown = time;
+        if was_behind && passed_ms.saturating_add_unsigned(JUMP_MS) >= -ahead_ms {
+            self.ahead_ms = 0;
+            return Some((self.behind_since, time));
         }
-        let was_behind = self.ahead_ms < 0;
-        self.ahead_ms = 0;
-        was_behind.then_some((self.behind_since, time))
+        if passed_ms < -JUMP_MS.cast_signed() {
+            // Nobody knows how long the server was away: it was set back by so much at least.
+            let ahead_ms = ahead_ms.saturating_add(passed_ms).min(0);
+            self.ahead_ms = if ahead_ms.unsigned_abs() <= JUMP_MS { 0 } else { ahead_ms };
+            self.behind_since = if was_behind { self.behind_since } else { segment };
+        }
+        None
     }
 }
 
@@ -159,6 +163,10 @@ impl SegmentTimes {
     pub fn show(&mut self, time: Millis) {
         self.offset.shown = time;
         self.tell(time);
+        // A clock that has been steady for so long is right.
+        if self.course.since_set_ms >= LONG_MS {
+            self.offset.ahead_ms = 0;
+        }
     }
 
     /// A record that was written at `time` says so: a message that this shard ordered, or none. What another shard
@@ -176,9 +184,9 @@ impl SegmentTimes {
         }
     }
 
-    /// Another process began at this time.
-    pub fn begin_run(&mut self, time: Millis) {
-        if let Some((since, corrected)) = self.offset.begin(time) {
+    /// Another process began at this time, and writes to `segment`.
+    pub fn begin_run(&mut self, segment: u32, time: Millis) {
+        if let Some((since, corrected)) = self.offset.begin(segment, time) {
             self.count_from(since, corrected);
         }
         self.tell(time);
