@@ -72,8 +72,11 @@ impl World {
         self.ledger.age();
         self.ledger.count("times that hours passed");
         self.set_right_before_it_is_believed();
-        let hours = self.chance.between(2, 5) as u64;
-        self.pass(hours * HOUR_MS);
+        let hours_ms = self.chance.between(2, 5) as u64 * HOUR_MS;
+        // Before two windows are over, the server knows of a repetition by reading what was said first.
+        let minutes_ms = HOUR_MS + self.chance.below(HOUR_MS as usize * 5 / 6) as u64;
+        let passed_ms = if self.chance.one_in(2) { minutes_ms } else { hours_ms };
+        self.pass(passed_ms);
         let chores = self.chance.below(24);
         (0..chores).for_each(|_| self.do_chores());
     }
