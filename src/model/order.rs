@@ -206,7 +206,8 @@ pub enum Order {
         shard: ShardId,
         /// The row at which the list begins. A row keeps its number while the server runs.
         from: u32,
-        /// The most users whose sessions are listed, at most `Order::USERS_WITH_SESSIONS_MAX`.
+        /// The most users whose sessions are listed. There are fewer where their sessions might be more than
+        /// `Order::LISTED_MAX`.
         limit: usize,
     },
     /// Ends a user's sessions. Its devices may log in again.
@@ -284,10 +285,8 @@ impl Order {
     pub const MEMBERS_MAX: usize = 5_000;
     /// The most members of one page.
     pub const SHOWN_MEMBERS_MAX: usize = 2_000;
-    /// The most users or groups of one page, and of one question about presence.
+    /// The most users, groups or sessions of one page, and users of one question about presence.
     pub const LISTED_MAX: usize = 1_000;
-    /// The most users whose sessions are on one page: each may have several.
-    pub const USERS_WITH_SESSIONS_MAX: usize = 200;
 
     /// The user or the conversation whose owner shard executes the order.
     pub fn addressee(&self) -> Addressee {

@@ -1,11 +1,12 @@
 //! The console's side of the HTTP API: its pages, its logins, its roles, the audit trail, the live numbers.
 
-use crate::common::Home;
 use crate::common::http::{Answer, Api};
+use crate::common::{Home, PATIENCE};
 use serde_json::json;
 use std::io::Read;
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
 const OWN: &str = "Sec-Fetch-Site: same-origin\r\n";
 
@@ -186,7 +187,10 @@ fn the_overview_comes_each_second_and_ends_with_the_login() {
     assert_eq!(history["turns_us"].as_array().map(Vec::len), Some(2));
     api.get("/v1/overview/history?span=6h").expect(200);
     assert_eq!(api.ask_with(&format!("{cookie}{OWN}"), "POST", "/v1/console/logout", "").status, 200);
-    while stream.read(&mut bytes).expect("an end, not a time-out") > 0 {}
+    let logged_out = Instant::now();
+    while stream.read(&mut bytes).expect("an end, not a time-out") > 0 {
+        assert!(logged_out.elapsed() < PATIENCE, "the stream goes on after the logout");
+    }
 }
 
 #[test]

@@ -40,9 +40,13 @@ impl<S: Storage> Shard<S> {
         let row = |user_index: UserIndex| {
             inboxes.is_online(user_index).then(|| self.sessions_shown(inboxes.user_at(user_index)))
         };
-        let limit = limit.min(Order::USERS_WITH_SESSIONS_MAX);
+        // So many users cannot have more sessions than a page may have.
+        let users_max = (Order::LISTED_MAX / self.settings.limits.sessions_per_user_max.max(1)).max(1);
+        let limit = limit.min(users_max);
         let Listed { rows, next } = self.listed((from, inboxes.len() as u32), limit, |number| row(UserIndex(number)));
-        Answer::AllSessions(Listed { rows: rows.into_iter().flatten().collect(), next })
+        let rows: Vec<SessionState> = rows.into_iter().flatten().collect();
+        self.state.rows_visited.count(rows.len());
+        Answer::AllSessions(Listed { rows, next })
     }
 
     pub(in crate::shard) fn end_sessions(
