@@ -2,10 +2,13 @@
 
 use crate::common::tls::Authority;
 use crate::common::{Home, Server, mushan, run, wait_for};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 struct SecuredApi {
@@ -95,4 +98,24 @@ fn an_api_that_wants_certificates_of_clients_serves_nobody_else() {
     assert!(!show("stranger").status.success(), "somebody else's authority");
     let operator = show("operator");
     assert!(operator.status.success(), "{}", errors_of(&operator));
+}
+
+#[test]
+fn over_tls_browsers_keep_the_consoles_cookie_to_tls() {
+    let api = SecuredApi::new("");
+    let _server = api.start();
+    let file =
+        |name: &str| std::fs::read_to_string(api.home.data_dir().join(name)).expect("readable").trim().to_owned();
+    let address = file("admin-url").strip_prefix("https://").expect("TLS").to_owned();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let client = ClientConnection::new(Arc::new(api.authority.client(None)), name).expect("a client");
+    let mut stream = StreamOwned::new(client, TcpStream::connect(address).expect("it listens"));
+    let body = format!(r#"{{"token":"{}"}}"#, file("read-token"));
+    let head = "POST /v1/console/login HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nConnection: close";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("it reads");
+    let mut answer = String::new();
+    // The server may close without a goodbye; what came before counts.
+    let _ended = stream.read_to_string(&mut answer);
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+    assert!(cookie.starts_with("__Host-mushan_console=") && cookie.contains("; Secure"), "{answer}");
 }
