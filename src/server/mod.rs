@@ -67,6 +67,7 @@ pub use state::histograms::ShardHistograms;
 pub use state::listener::refused as refused_to_listen;
 pub use state::mesh;
 pub use state::mesh::LaneLoad;
+pub use state::outboxes::SlowSession;
 pub use state::pulse::ShardPulse;
 #[cfg(test)]
 pub use state::shared::Shared;

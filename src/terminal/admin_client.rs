@@ -4,7 +4,7 @@ use crate::admin::{Address, AddressFile, AdminToken};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::sources;
-use crate::terminal::tls_client;
+use crate::terminal::tls_client::{self, TlsFlags};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 /// Longer than the server waits for a shard.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub struct ApiFlags {
     /// The server's data directory, which contains the API's address and token [default: mushan-data]
     #[arg(long, value_name = "DIR")]
@@ -30,15 +30,8 @@ pub struct ApiFlags {
     /// File with the API's token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// PEM file with the certificates that sign the API's, where it speaks TLS [default: those of this machine]
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// PEM file with the certificate to show the API, where it wants one (admin.tls_client_ca_file)
-    #[arg(long, value_name = "FILE", requires = "client_key_file")]
-    client_certificate_file: Option<PathBuf>,
-    /// PEM file with the key of --client-certificate-file
-    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
-    client_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// Print the response as JSON
     #[arg(long)]
     json: bool,
@@ -86,15 +79,11 @@ impl Call {
 impl ApiFlags {
     /// Those of a server on this machine.
     pub fn of_data_dir(data_dir: &Path) -> Self {
-        Self {
-            data_dir: Some(data_dir.to_owned()),
-            url: None,
-            token_file: None,
-            ca_file: None,
-            client_certificate_file: None,
-            client_key_file: None,
-            json: false,
-        }
+        Self { data_dir: Some(data_dir.to_owned()), url: None, token_file: None, tls: TlsFlags::default(), json: false }
+    }
+
+    pub fn with_tls(self, tls: &TlsFlags) -> Self {
+        Self { tls: tls.clone(), ..self }
     }
 
     /// The response to a request, as JSON.
@@ -142,8 +131,7 @@ impl ApiFlags {
     fn connected_target(&self) -> Result<AdminTarget, Failure> {
         let mut target = self.target()?;
         if target.url.starts_with("https:") {
-            let pair = self.client_certificate_file.as_deref().zip(self.client_key_file.as_deref());
-            target.tls = Some(tls_client::connector(self.ca_file.as_deref(), pair)?);
+            target.tls = Some(self.tls.connector()?);
         }
         Ok(target)
     }

@@ -1,10 +1,10 @@
-//! TLS for clients of the operator's HTTP API: whom they trust, and what they show.
+//! TLS for clients of a server and of its HTTP API: whom they trust, and what they show.
 
 use crate::terminal::failure::Failure;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -16,13 +16,33 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A client that trusts the certificates in `ca_file`, or those that this machine trusts. `pair` is the file of its
-/// certificate and that of its key.
-pub fn connector(ca_file: Option<&Path>, pair: Option<(&Path, &Path)>) -> Result<TlsConnector, Failure> {
-    trusting(ca_file, pair).map(|config| TlsConnector::from(Arc::new(config)))
+/// Whom a command trusts, and what it shows, where a server speaks TLS.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct TlsFlags {
+    /// PEM file with the certificates that sign the server's, where it speaks TLS [default: those of this machine]
+    #[arg(long, visible_alias = "ca", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// PEM file with the certificate to show the server, where it wants one (admin.tls_client_ca_file)
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    client_certificate_file: Option<PathBuf>,
+    /// PEM file with the key of --client-certificate-file
+    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
+    client_key_file: Option<PathBuf>,
 }
 
-/// The settings of such a client.
+impl TlsFlags {
+    pub fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let pair = self.client_certificate_file.as_deref().zip(self.client_key_file.as_deref());
+        trusting(self.ca_file.as_deref(), pair).map(Arc::new)
+    }
+
+    pub fn connector(&self) -> Result<TlsConnector, Failure> {
+        self.config().map(TlsConnector::from)
+    }
+}
+
+/// The settings of a client that trusts the certificates in `ca_file`, or those that this machine trusts. `pair` is the file of
+/// its certificate and that of its key.
 pub fn trusting(ca_file: Option<&Path>, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
     let trusted = match ca_file {
@@ -64,7 +84,12 @@ pub async fn shake_hands(
     stream: TcpStream,
     url: &str,
 ) -> Result<TlsStream<TcpStream>, Failure> {
-    let name = ServerName::try_from(host.to_owned());
-    let name = name.map_err(Failure::because(format!("{host} is not a name that a certificate may have")))?;
+    let name = server_name(host)?;
     connector.connect(name, stream).await.map_err(Failure::because(format!("TLS with {url} failed")))
+}
+
+/// The name for which a server's certificate must be.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
+    let name = ServerName::try_from(host.to_owned());
+    name.map_err(Failure::because(format!("{host} is not a name that a certificate may have")))
 }

@@ -7,7 +7,7 @@ use rustls::{ClientConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -22,11 +22,12 @@ impl SecuredApi {
         let (authority, directory) = (Authority::new(), tempfile::tempdir().expect("a directory"));
         let [certificate, key] = authority.issue().write(directory.path(), "api");
         std::fs::write(directory.path().join("ca.pem"), authority.pem()).expect("written");
+        let pair = format!("certificate_file = \"{}\"\nkey_file = \"{}\"\n", certificate.display(), key.display());
         let config = format!(
             "[admin]\ntls_certificate_file = \"{}\"\ntls_key_file = \"{}\"\n{}",
             certificate.display(),
             key.display(),
-            more.replace("CA", &directory.path().join("ca.pem").display().to_string())
+            more.replace("CA", &directory.path().join("ca.pem").display().to_string()).replace("PAIR", &pair)
         );
         Self { authority, directory, home: Home::new().with_config(&config) }
     }
@@ -80,6 +81,55 @@ fn commands_reach_an_api_over_tls_when_they_trust_its_certificate() {
     server.signal("HUP");
     wait_for("the reload", || server.output().contains("certificate reloaded").then_some(()));
     assert!(api.disable(&["--ca-file", "ca.pem"]).status.success());
+    assert!(server.stop().status.success());
+}
+
+/// Two people on a server whose certificate a private authority has signed, in both protocols; and the commands of care.
+#[test]
+fn chat_and_the_commands_of_care_trust_a_private_authority() {
+    let api = SecuredApi::new("[tls]\nPAIR");
+    let server = api.start();
+    let chat = |user: &str, to: &str, protocol: &str, flags: &[&str]| {
+        let mut command = mushan();
+        command
+            .args(["chat", "--user", user, "--to", to, "--protocol", protocol, "--data-dir"])
+            .arg(api.home.data_dir());
+        command.args(["--url", &format!("wss://localhost:{}", server.address.port())]).args(flags);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let ca = api.path("ca.pem").display().to_string();
+    let distrusted = run(chat("alice", "bob", "binary", &[]));
+    assert_eq!(distrusted.status.code(), Some(1), "{}", errors_of(&distrusted));
+    assert!(errors_of(&distrusted).contains("certificate"), "{}", errors_of(&distrusted));
+    let mut bob = chat("bob", "alice", "jsonrpc", &["--ca", &ca, "--receive", "2", "--wait-ms", "30000"]);
+    let mut bob = bob.spawn().expect("it runs");
+    let mut alice = chat("alice", "bob", "binary", &["--ca-file", &ca]).spawn().expect("it runs");
+    // Larger than a TLS record, and than a socket takes at once.
+    let long = "x".repeat(40_000);
+    let mut typed = alice.stdin.take().expect("piped");
+    typed.write_all(format!("good morning\n{long}\n").as_bytes()).expect("it reads");
+    drop(typed);
+    let sent = alice.wait_with_output().expect("it ends");
+    assert!(sent.status.success(), "{}", errors_of(&sent));
+    drop(bob.stdin.take());
+    let received = bob.wait_with_output().expect("it ends");
+    assert!(received.status.success(), "{}", errors_of(&received));
+    let shown = String::from_utf8(received.stdout).expect("text");
+    assert!(shown.contains("alice: good morning") && shown.contains(&format!("alice: {long}")), "{}", shown.len());
+
+    let doctor = |flags: &[&str]| {
+        let output = api.home.run(&[&["doctor", "--json"], flags].concat());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(doctor(&[]).contains("TLS with https://127.0.0.1:"), "{}", doctor(&[]));
+    assert!(!doctor(&["--ca-file", &ca]).contains("TLS with"), "{}", doctor(&["--ca-file", &ca]));
+    let bundle = api.path("bundle.txt").display().to_string();
+    let written = api.home.run(&["debug-bundle", "--to", &bundle, "--ca-file", &ca]);
+    assert!(written.status.success(), "{}", errors_of(&written));
+    let bundle = std::fs::read_to_string(bundle).expect("a bundle");
+    assert!(bundle.contains("mushan_turn_seconds_bucket") && !bundle.contains("TLS with"), "the metrics came over TLS");
+    assert!(api.home.run(&["status", "--ca-file", &ca]).status.success());
     assert!(server.stop().status.success());
 }
 

@@ -7,7 +7,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::webhooks::handlers::lag_ms;
 use crate::model::Histogram;
-use crate::server::{DiskRoom, Snapshot, wall_now};
+use crate::server::{DiskRoom, SlowSession, Snapshot, wall_now};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -64,6 +64,9 @@ struct ShardStatus {
     pending_effects: u64,
     lane_waiting: u64,
     outbox_bytes: u64,
+    outbox_bytes_max: u64,
+    /// The sessions with the largest outboxes, the largest first; at most 8, and a few seconds old.
+    slow_sessions: Vec<SlowSessionStatus>,
     log_bytes: u64,
     log_full: bool,
     durable_lag_bytes: u64,
@@ -76,6 +79,21 @@ struct ShardStatus {
     lane_us: Quantiles,
     sync_us: Quantiles,
     turn_us: Quantiles,
+}
+
+#[derive(JsonSchema, Serialize)]
+struct SlowSessionStatus {
+    user: String,
+    queued_bytes: u64,
+    /// How long its socket has taken nothing.
+    waiting_ms: u64,
+}
+
+impl From<&SlowSession> for SlowSessionStatus {
+    fn from(session: &SlowSession) -> Self {
+        let SlowSession { user, queued_bytes, waiting_ms } = session;
+        Self { user: user.to_string(), queued_bytes: *queued_bytes, waiting_ms: *waiting_ms }
+    }
 }
 
 /// Upper bounds, powers of two.
@@ -175,6 +193,8 @@ fn shard_status(shard: usize, shown: &Snapshot) -> ShardStatus {
         pending_effects: stats.pending,
         lane_waiting: lanes.waiting,
         outbox_bytes: shown.outbox_bytes,
+        outbox_bytes_max: shown.outbox_bytes_max,
+        slow_sessions: shown.slow_sessions.iter().map(SlowSessionStatus::from).collect(),
         log_bytes: log.bytes,
         log_full: log.is_full,
         durable_lag_bytes: log.lag_bytes,

@@ -292,7 +292,7 @@ fn nothing(_server: &ServerProcess) -> Result<(), Failure> {
 
 fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> {
     let token = Minter::open(&server.data_dir)?.mint(&parse_user(READER)?, TOKEN_TTL_MS);
-    let mut link = TcpClient::connect(&server.url, "/ws")?;
+    let mut link = TcpClient::connect(&server.url, "/ws", None)?;
     let login = AuthRequest { user_id: READER.to_owned(), token, platform: "bench".to_owned() };
     ask(&mut link, CommandType::CmdAuthReq, &login)?;
     let newest = page(&mut link, 0)?.server_max_seq;

@@ -11,7 +11,9 @@ use crate::terminal::admin_client::{ApiFlags, Call};
 use crate::terminal::date::{now, of_millis};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
+use crate::terminal::tls_client::TlsFlags;
 use hyper::Method;
+use serde_json::Value;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -38,25 +40,27 @@ const KERNEL_FILES: [&str; 8] = [
 pub struct Arguments {
     #[command(flatten)]
     host: HostFlags,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// The file to write; it must not exist
     #[arg(long, value_name = "FILE", default_value = "mushan-debug.txt")]
     to: PathBuf,
 }
 
-pub fn run(Arguments { host, to }: &Arguments) -> Result<(), Failure> {
+pub fn run(Arguments { host, tls, to }: &Arguments) -> Result<(), Failure> {
     let cannot = || Failure::because(format!("cannot write {}", to.display()));
     let text: String =
-        sections(host).into_iter().map(|(name, text)| format!("==== {name}\n{}\n\n", text.trim_end())).collect();
+        sections(host, tls).into_iter().map(|(name, text)| format!("==== {name}\n{}\n\n", text.trim_end())).collect();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(cannot())?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot())?;
     print(&format!("wrote {}: read it before you send it", to.display()))
 }
 
-fn sections(flags: &HostFlags) -> Vec<(String, String)> {
+fn sections(flags: &HostFlags, tls: &TlsFlags) -> Vec<(String, String)> {
     let mut sections = vec![
         ("version".to_owned(), format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("MUSHAN_COMMIT"))),
         ("time".to_owned(), of_millis(now().0)),
-        ("doctor".to_owned(), examine(flags).iter().map(ExaminedPart::line).collect::<Vec<_>>().join("\n")),
+        ("doctor".to_owned(), examine(flags, tls).iter().map(ExaminedPart::line).collect::<Vec<_>>().join("\n")),
     ];
     let config = flags.config();
     let shown = config.as_ref().map_or_else(
@@ -65,8 +69,8 @@ fn sections(flags: &HostFlags) -> Vec<(String, String)> {
     );
     sections.push(("configuration".to_owned(), shown));
     if let Ok(Config { options, .. }) = &config {
-        let api = ApiFlags::of_data_dir(&options.data_dir);
-        let status = api.ask(Call::new(Method::GET, &["status"])).map(|status| format!("{status:#}"));
+        let api = ApiFlags::of_data_dir(&options.data_dir).with_tls(tls);
+        let status = api.ask(Call::new(Method::GET, &["status"])).map(|status| format!("{:#}", without_users(status)));
         sections.push(("status".to_owned(), status.unwrap_or_else(|failure| failure.sentence)));
         let metrics = api.text(Call::at("/metrics"));
         sections.push(("metrics".to_owned(), metrics.unwrap_or_else(|failure| failure.sentence)));
@@ -76,6 +80,14 @@ fn sections(flags: &HostFlags) -> Vec<(String, String)> {
         |path: &&str| (path.to_string(), std::fs::read_to_string(path).unwrap_or_else(|error| error.to_string()));
     sections.extend(KERNEL_FILES.iter().map(read));
     sections
+}
+
+/// A status without those whose sessions are slow.
+fn without_users(mut status: Value) -> Value {
+    for shard in status["shards"].as_array_mut().into_iter().flatten() {
+        shard["slow_sessions"] = Value::Null;
+    }
+    status
 }
 
 /// A line of the configuration without what follows the host of a URL.

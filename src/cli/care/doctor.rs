@@ -11,6 +11,7 @@ use crate::terminal::admin_client::{ApiFlags, Call};
 use crate::terminal::date::{now, of_millis};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
+use crate::terminal::tls_client::TlsFlags;
 use hyper::Method;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
@@ -30,13 +31,15 @@ const STALLED_MS: u64 = 10_000;
 pub struct Arguments {
     #[command(flatten)]
     host: HostFlags,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(Arguments { host, json }: &Arguments) -> Result<(), Failure> {
-    let parts = examine(host);
+pub fn run(Arguments { host, tls, json }: &Arguments) -> Result<(), Failure> {
+    let parts = examine(host, tls);
     if *json {
         print(&serde_json::json!({"parts": parts}).to_string())?;
     } else {
@@ -47,7 +50,7 @@ pub fn run(Arguments { host, json }: &Arguments) -> Result<(), Failure> {
 }
 
 /// Everything that `mushan doctor` finds.
-pub fn examine(flags: &HostFlags) -> Vec<ExaminedPart> {
+pub fn examine(flags: &HostFlags, tls: &TlsFlags) -> Vec<ExaminedPart> {
     let config = match flags.config() {
         Ok(config) => config,
         Err(failure) => {
@@ -63,7 +66,7 @@ pub fn examine(flags: &HostFlags) -> Vec<ExaminedPart> {
     parts.push(clock());
     parts.extend(certificates(options));
     parts.push(backup(&options.data_dir));
-    parts.extend(server(options));
+    parts.extend(server(options, tls));
     parts
 }
 
@@ -211,8 +214,9 @@ fn backup(data_dir: &Path) -> ExaminedPart {
 }
 
 /// The running server, as it says itself.
-fn server(options: &Options) -> Vec<ExaminedPart> {
-    let status = match ApiFlags::of_data_dir(&options.data_dir).ask(Call::new(Method::GET, &["status"])) {
+fn server(options: &Options, tls: &TlsFlags) -> Vec<ExaminedPart> {
+    let api = ApiFlags::of_data_dir(&options.data_dir).with_tls(tls);
+    let status = match api.ask(Call::new(Method::GET, &["status"])) {
         Ok(status) => status,
         Err(failure) => {
             let advice = "start it, or see why it ended: `journalctl -u mushan` (OPERATIONS.md, MushanDown)";

@@ -4,3 +4,4 @@ pub(super) mod bundle;
 pub(super) mod doctor;
 mod examined;
 pub(super) mod status;
+pub(super) mod top;

@@ -10,6 +10,7 @@ pub(super) mod json_rpc;
 pub(super) mod line;
 pub(super) mod memory;
 pub(super) mod session;
+pub(super) mod target;
 
 use crate::cli::chat::binary::BinarySession;
 use crate::cli::chat::exchange::{ChatAction, ChatEvent, ChatPair, ChatPeer, Line, Shown};
@@ -17,6 +18,7 @@ use crate::cli::chat::json_rpc::JsonRpcSession;
 use crate::cli::chat::line::harmless;
 use crate::cli::chat::memory::Memory;
 use crate::cli::chat::session::ChatSession;
+use crate::cli::chat::target::ChatTarget;
 use crate::model::GroupId;
 use crate::server::base::console::{self, ConsoleStream};
 use crate::terminal::arguments::parse_user;
@@ -26,6 +28,7 @@ use crate::terminal::print::print;
 use crate::terminal::run_id::run_id;
 use crate::terminal::sources;
 use crate::terminal::tcp_client::{StreamEnd, TIMEOUT, TcpClient, path_of};
+use crate::terminal::tls_client::TlsFlags;
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -56,6 +59,8 @@ pub struct Arguments {
     protocol: Option<Protocol>,
     #[arg(long, default_value = "ws://127.0.0.1:8081")]
     url: String,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// The server's data directory, for its token secret [default: mushan-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -136,8 +141,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Protocol::Binary => ChatSession::Binary(BinarySession::new(identity)),
         Protocol::Jsonrpc => ChatSession::JsonRpc(JsonRpcSession::new(identity)),
     };
-    let target = (arguments.url.clone(), protocol.path());
-    let link = TcpClient::connect(&target.0, target.1)?;
+    let target = ChatTarget::new(&arguments.url, protocol.path(), &arguments.tls)?;
+    let link = target.connect()?;
     let mut chat =
         Chat::new(target, session, memory, arguments).map_err(Failure::because("cannot watch the socket"))?;
     console::say(ConsoleStream::Errors, &header);
@@ -160,8 +165,7 @@ impl Arguments {
 
 struct Chat {
     poll: Poll,
-    /// URL and path.
-    target: (String, &'static str),
+    target: ChatTarget,
     /// `None`: the connection was lost and must be made again.
     link: Option<TcpClient>,
     retry_due: Instant,
@@ -188,7 +192,7 @@ struct Chat {
 
 impl Chat {
     fn new(
-        target: (String, &'static str),
+        target: ChatTarget,
         session: ChatSession,
         memory: Option<Memory>,
         arguments: &Arguments,
@@ -259,7 +263,7 @@ impl Chat {
     }
 
     fn connect_again(&mut self) -> Result<(), Failure> {
-        match TcpClient::connect(&self.target.0, self.target.1) {
+        match self.target.connect() {
             Ok(link) => self.connected(link),
             Err(_) => {
                 self.retry_due = Instant::now() + RETRY;
@@ -361,7 +365,7 @@ impl Chat {
                     return Err(Failure::new(format!("the server ended the session: {}", harmless(&why))));
                 }
                 ChatEvent::Unreadable => {
-                    let url = &self.target.0;
+                    let url = &self.target.url;
                     return Err(Failure::new(format!(
                         "cannot decode the server's answer; is {url} a mushan server of this version, and is --protocol right?"
                     )));

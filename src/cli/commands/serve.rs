@@ -111,12 +111,16 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
     )
 }
 
-/// Commands that work with this server: `mushan chat` speaks no TLS.
+/// Commands that work with this server. With TLS, the name of its certificate is the operator's to fill in.
 fn first_steps(server: &Server, flag: &str) -> String {
     let port = server.address.port();
     let token = format!("mushan token --user alice{flag}");
     if server.identities().clients.is_some() {
-        return format!("{:<12} wss://, port {port}\n{:<12} {token}", "clients", "try");
+        let chat = format!("mushan chat --user alice --to bob{flag} --url wss://NAME:{port}");
+        return format!(
+            "{:<12} {chat} (NAME as in the certificate; --ca-file for a private CA)\n{:<12} {token}",
+            "try", "or"
+        );
     }
     let url = if port == 8081 { String::new() } else { format!(" --url ws://127.0.0.1:{port}") };
     format!("{:<12} mushan chat --user alice --to bob{flag}{url}\n{:<12} {token}", "try", "or")

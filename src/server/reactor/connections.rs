@@ -8,7 +8,7 @@ use crate::server::ring::SendInFlight;
 use crate::server::ring::operation::SocketIndex;
 use crate::server::state::counters::ConnectionRefusal;
 use crate::server::state::mesh::Handover;
-use crate::server::state::outboxes::NOTED_BYTES_MIN;
+use crate::server::state::outboxes::{NOTED_BYTES_MIN, SlowSession, slowest};
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::{PeerIdentity, Receiving, Socket, SocketEnd, SocketPhase};
 use crate::server::turn::LinkKey;
@@ -216,12 +216,19 @@ impl Reactor {
     /// Ends the sessions of peers that read nothing of what is written to them.
     pub(in crate::server) fn sweep(&mut self, now: Moment) {
         let stalled_ms = self.options.send_stalled_ms;
-        let mut stalled = Vec::new();
+        let (mut stalled, mut slow) = (Vec::new(), Vec::new());
         let mut queued_bytes = 0;
         for socket in self.sockets.next_part(SWEEP_PARTS) {
             let queued = self.turn.queued_bytes(socket.place.key) as u64;
             queued_bytes += queued;
             self.counters.histograms.outbox_bytes.note(queued);
+            if queued >= NOTED_BYTES_MIN
+                && let Some(since) = socket.sending
+                && let Some(user) = self.turn.user(socket.place.key)
+            {
+                let waiting_ms = now.steady.since(since);
+                slow.push(SlowSession { user: user.clone(), queued_bytes: queued, waiting_ms });
+            }
             let is_stalled = socket.sending.is_some_and(|since| now.steady >= since.plus(stalled_ms));
             if is_stalled {
                 stalled.push(socket.place.key);
@@ -229,6 +236,8 @@ impl Reactor {
         }
         self.outboxes.rotate_right(1);
         self.outboxes[0] = queued_bytes;
+        self.slow_sessions.rotate_right(1);
+        self.slow_sessions[0] = slowest(slow);
         stalled.into_iter().for_each(|key| self.turn.stalled(now, key));
     }
 }

@@ -22,7 +22,7 @@ use crate::server::state::group_commit::GroupCommit;
 use crate::server::state::histograms::UnacknowledgedTurns;
 use crate::server::state::judging::Judging;
 use crate::server::state::mesh::Mesh;
-use crate::server::state::outboxes::Outboxes;
+use crate::server::state::outboxes::{Outboxes, SlowSession};
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::LogRecovery;
 use crate::server::state::socket::SWEEP_PARTS;
@@ -74,6 +74,8 @@ pub struct Reactor {
     /// Bytes queued for the sockets of each sweep part, as of its last sweep.
     pub(super) outboxes: [u64; SWEEP_PARTS],
     pub(super) outboxes_held: Outboxes,
+    /// The slowest sessions of each sweep part, as of its last sweep.
+    pub(super) slow_sessions: [Vec<SlowSession>; SWEEP_PARTS],
     pub(super) complaints: Complaints,
     /// When the last checkpoint of this run was written.
     pub(super) checkpointed: Option<Instant>,
@@ -139,6 +141,7 @@ impl Reactor {
             spares: Vec::new(),
             outboxes: [0; SWEEP_PARTS],
             outboxes_held: parts.outboxes,
+            slow_sessions: Default::default(),
             complaints: Complaints::default(),
             checkpointed: None,
             received_before: 0,

@@ -2,6 +2,7 @@
 
 use crate::log::Storage;
 use crate::server::reactor::event_loop::Reactor;
+use crate::server::state::outboxes::slowest;
 use crate::server::state::snapshot::{LogShape, Snapshot};
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ impl Reactor {
             checkpointed: self.checkpointed,
             outbox_bytes: self.outboxes.iter().sum(),
             outbox_bytes_max: self.outboxes_held.bytes_max,
+            slow_sessions: slowest(self.slow_sessions.concat()),
             lanes: self.mesh.load(),
             requests: self.turn.shard().requests().collect(),
             recovery: self.recovery,

@@ -4,6 +4,9 @@
 //! written at once is never noted, so the count costs the ordinary message nothing. Invariant: `total` is the sum of what
 //! is noted of all sockets.
 
+use crate::model::UserId;
+use std::cmp::Reverse;
+
 /// Fewer bytes of one socket are not noted.
 pub const NOTED_BYTES_MIN: u64 = 4 << 10;
 /// The least that one session may have queued before it falls behind, however short memory is.
@@ -18,6 +21,25 @@ pub enum OutboxPressure {
     High,
     /// Above all of it: they fall behind at once, and no new session is let in.
     Exceeded,
+}
+
+/// A session whose socket does not take what is queued for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlowSession {
+    pub user: UserId,
+    pub queued_bytes: u64,
+    /// How long the socket has taken nothing, in milliseconds.
+    pub waiting_ms: u64,
+}
+
+/// The most sessions that are told of; those with the most bytes.
+pub const SLOW_SESSIONS_MAX: usize = 8;
+
+/// The sessions with the largest outboxes, the largest first.
+pub fn slowest(mut sessions: Vec<SlowSession>) -> Vec<SlowSession> {
+    sessions.sort_unstable_by_key(|session| Reverse(session.queued_bytes));
+    sessions.truncate(SLOW_SESSIONS_MAX);
+    sessions
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use crate::model::{Position, Verb};
 use crate::server::state::counters::Counters;
 use crate::server::state::mesh::LaneLoad;
+use crate::server::state::outboxes::SlowSession;
 use crate::shard::Stats;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub outbox_bytes: u64,
     /// Bytes that sockets which do not take theirs may hold.
     pub outbox_bytes_max: u64,
+    /// Those with the largest outboxes; at most a few seconds old.
+    pub slow_sessions: Vec<SlowSession>,
     pub lanes: LaneLoad,
     pub log: LogShape,
     pub recovery: LogRecovery,

@@ -25,6 +25,11 @@ impl EndedLink<'_> {
 }
 
 impl<S: Storage> Turn<S> {
+    /// The user of a link that has authenticated.
+    pub(in crate::server) fn user(&self, key: LinkKey) -> Option<&UserId> {
+        self.links[key].connection.user()
+    }
+
     /// The counters of connections.
     pub fn traffic(&self) -> Traffic {
         let mut traffic = self.traffic;

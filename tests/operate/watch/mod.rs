@@ -5,3 +5,4 @@ mod care;
 mod logs;
 mod measurements;
 mod refused;
+mod top;
