@@ -5,7 +5,7 @@ use crate::admin::base::answer::Answered;
 use crate::admin::base::error::ApiError;
 use crate::model::ShardId;
 use crate::server::event::schema::MillisSchema;
-use crate::server::{Snapshot, last_backup, shard_path};
+use crate::server::{DiskRoom, Snapshot, last_backup, shard_path};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -67,12 +67,13 @@ pub async fn show(State(api): State<Arc<Api>>) -> Result<Answered<ShownStorage>,
 
 fn look(api: &Api) -> ShownStorage {
     let data_dir = &api.options.data_dir;
-    let disk = rustix::fs::statvfs(data_dir).ok();
-    let shown = api.orders.lanes.snapshots().into_iter().flatten();
-    let shards = (0..).zip(shown).map(|(shard, shown)| log_of(&shown, &shard_path(data_dir, ShardId(shard))));
+    let disk = DiskRoom::of(data_dir).ok();
+    // A shard that does not run yet is left out, and the others keep their numbers.
+    let shown = (0..).zip(api.orders.lanes.snapshots()).filter_map(|(shard, shown)| Some((shard, shown?)));
+    let shards = shown.map(|(shard, shown)| log_of(&shown, &shard_path(data_dir, ShardId(shard))));
     ShownStorage {
-        free_bytes: disk.as_ref().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-        total_bytes: disk.as_ref().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
+        free_bytes: disk.map(|disk| disk.free_bytes),
+        total_bytes: disk.map(|disk| disk.total_bytes),
         reserve_bytes: api.options.reserve_bytes,
         last_backup: last_backup::read(data_dir).map(|at| at.0),
         shards: shards.collect(),
