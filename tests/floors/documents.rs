@@ -2,7 +2,7 @@
 //! `docs/ARCHITECTURE.md` are those of the code.
 
 use super::rooms::{FLOORS, named_types};
-use super::{assert_none, root, sources_below};
+use super::{Source, assert_none, root, sources_below};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -194,14 +194,14 @@ fn the_lists_in_the_architecture_are_those_of_the_enums() {
 }
 
 /// The types of the table of a section that are declared in none of the files of their row, and the number of all.
-fn misplaced_types(section: &str) -> (Vec<String>, usize) {
+fn misplaced_types(section: &str, sources: &[Source]) -> (Vec<String>, usize) {
     let named = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let (mut misplaced, mut count) = (Vec::new(), 0);
     for line in section.lines().filter(|line| line.starts_with("| `")) {
         let mut cells = line.trim_matches('|').split('|').map(named);
         let (types, files) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
-        let source = |file: &String| sources_below("src").into_iter().find(|source| source.path == *file);
-        let declared: Vec<String> = files.iter().filter_map(source).flat_map(|it| named_types(&it)).collect();
+        let source = |file: &String| sources.iter().find(|source| source.path == *file);
+        let declared: Vec<String> = files.iter().filter_map(source).flat_map(named_types).collect();
         count += types.len();
         misplaced.extend(types.into_iter().filter(|name| !declared.contains(name)));
     }
@@ -213,11 +213,12 @@ fn the_types_that_a_send_wears_are_where_the_architecture_says_and_no_more_than_
     let document = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("it is there");
     let section = document.split("### The types on its way").nth(1).expect("the section is there");
     let section = section.split("\n## ").next().expect("text before the next heading");
-    let (misplaced, count) = misplaced_types(section);
+    let sources = sources_below("src");
+    let (misplaced, count) = misplaced_types(section, &sources);
     assert_eq!(misplaced, [""; 0], "docs/ARCHITECTURE.md names types that are not there");
     assert!(section.contains(&format!("wears these {count} types")), "it lists {count}");
     let planted = "| `Send`, `NoSuch` | `src/model/command.rs` | words |\n| `Send` | `src/model/ids.rs` | words |";
-    assert_eq!(misplaced_types(planted), (vec!["NoSuch".to_owned(), "Send".to_owned()], 3));
+    assert_eq!(misplaced_types(planted, &sources), (vec!["NoSuch".to_owned(), "Send".to_owned()], 3));
 }
 
 /// The states of a connection, and where they stand.
