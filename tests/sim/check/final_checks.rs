@@ -179,6 +179,7 @@ pub fn reckon(world: &mut World) {
         check_dates(&world.ledger.known);
     }
     world.ledger.dropped_meanwhile = world.dropped_so_far() > dropped;
+    world.note_entries_without_body();
     let mut ends = Vec::new();
     for pair in world.clients[first..].chunks_mut(2) {
         let [json, binary] = pair else { unreachable!("two each") };

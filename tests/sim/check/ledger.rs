@@ -95,6 +95,9 @@ pub struct Ledger {
     pub may_drop: bool,
     /// It did so while everything was collected: what was collected earlier and later does not fit together.
     pub dropped_meanwhile: bool,
+    /// By user, the newest entry whose message, a group's, is in a segment that retention has dropped: a page that comes
+    /// to it has none of the older ones.
+    pub without_body: BTreeMap<String, u64>,
     /// Ids that are being used for other messages, as far as anybody knows since the last crash.
     pub misuses: u64,
     /// Intents before this one are older than any repetition that the server knows.

@@ -126,6 +126,21 @@ impl World {
         }
     }
 
+    pub fn note_entries_without_body(&mut self) {
+        for (at, core) in self.cores.iter().enumerate() {
+            let journal = core.turn.shard().journal();
+            let (first, newest) = (journal.segments().start, &mut self.ledger.without_body);
+            let visit = |_, record: Record| {
+                let Record::Fanned { of, links } = record else { return };
+                for member in links.iter().filter(|_| of.segment() < first) {
+                    let seq = newest.entry(member.user.to_string()).or_default();
+                    *seq = member.link.seq.0.max(*seq);
+                }
+            };
+            inspect(journal.storage(), ShardId(at as u16), visit).expect("a log is read");
+        }
+    }
+
     /// Segments dropped since the last start.
     pub fn dropped_so_far(&self) -> u64 {
         self.cores.iter().map(|core| core.turn.shard().stats().dropped_segments).sum()
