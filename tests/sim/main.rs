@@ -216,10 +216,9 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 26] = [
+const FAULTS: [&str; 25] = [
     "events told to a follower",
     "followers that ended",
-    "cursors that retention overtook",
     "cursors of other logs",
     "questions answered",
     "questions without an answer",
@@ -284,7 +283,8 @@ fn every_promise_holds_through_crashes_full_disks_and_slow_lanes() {
     if runs >= 100 {
         let is_met = |fault: &&str| totals.get(*fault).is_some_and(|count| *count > 0);
         // Too rare for a short run.
-        assert!(runs < 1_000 || is_met(&"messages that came back from other shards"), "{totals:?}");
+        let rare = ["messages that came back from other shards", "cursors that retention overtook"];
+        assert!(runs < 1_000 || rare.iter().all(is_met), "{totals:?}");
         assert!(FAULTS.iter().all(is_met), "a run that never meets a fault proves nothing: {totals:?}");
     }
 }
