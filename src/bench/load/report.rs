@@ -393,6 +393,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_conditions_name_the_commit_and_fit_a_terminal() {
+        let here = Conditions::of_own_server(0, 1, "max-throughput", "interval");
+        assert!(!here.commit.is_empty() && here.lines()[0].contains(here.commit));
+        let (cpu, kernel) = ("AMD EPYC 9654 96-Core Processor".to_owned(), "6.12.48+deb13-cloud-amd64".to_owned());
+        for line in (Conditions { cpu, kernel, ..here }).to_string().lines() {
+            assert!(line.chars().count() <= 120, "{line}");
+        }
+    }
+
+    #[test]
     fn a_run_is_exact_only_when_all_is_delivered_once() {
         let exact = Whole { accepted: 5, expected: 5, delivered: 5, ..Whole::default() };
         assert!(exact.is_exact());
