@@ -8,5 +8,6 @@ mod common;
 
 mod crash;
 mod failing;
+mod founding;
 mod full;
 mod rot;
