@@ -41,11 +41,7 @@ impl ClockOffset {
     fn jump(&mut self, segment: u32, time: Millis, jumped_ms: i64) -> Option<(u32, Millis)> {
         self.shown = time;
         let was_behind = self.ahead_ms < 0;
-        let ahead_ms = self.ahead_ms.saturating_add(jumped_ms);
-        self.ahead_ms = if ahead_ms.unsigned_abs() <= JUMP_MS { 0 } else { ahead_ms };
-        if !was_behind && self.ahead_ms < 0 {
-            self.behind_since = segment;
-        }
+        self.set_ahead(segment, self.ahead_ms.saturating_add(jumped_ms));
         // It may have been set too far ahead.
         let trusted = Millis(time.0.saturating_sub(self.ahead_ms.max(0).unsigned_abs()));
         (was_behind && jumped_ms > 0).then_some((self.behind_since, trusted))
@@ -65,11 +61,17 @@ impl ClockOffset {
         }
         if passed_ms < -JUMP_MS.cast_signed() {
             // Nobody knows how long the server was away: it was set back by so much at least.
-            let ahead_ms = ahead_ms.saturating_add(passed_ms).min(0);
-            self.ahead_ms = if ahead_ms.unsigned_abs() <= JUMP_MS { 0 } else { ahead_ms };
-            self.behind_since = if was_behind { self.behind_since } else { segment };
+            self.set_ahead(segment, ahead_ms.saturating_add(passed_ms).min(0));
         }
         None
+    }
+
+    fn set_ahead(&mut self, segment: u32, ahead_ms: i64) {
+        let was_behind = self.ahead_ms < 0;
+        self.ahead_ms = if ahead_ms.unsigned_abs() <= JUMP_MS { 0 } else { ahead_ms };
+        if !was_behind && self.ahead_ms < 0 {
+            self.behind_since = segment;
+        }
     }
 }
 
