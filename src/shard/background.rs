@@ -87,7 +87,6 @@ impl<S: Storage> Shard<S> {
 
     /// The housekeeping of about once a second.
     pub(super) fn tick(&mut self, ctx: &mut Ctx<'_>) {
-        self.state.tables.dedupe.rotate(ctx.now.steady);
         self.state.tables.dedupe.drop_some();
         self.note_presence(ctx.now);
         self.log.journal.append_durability_mark();

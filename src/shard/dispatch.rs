@@ -31,6 +31,7 @@ impl<S: Storage> Shard<S> {
         cost::begin(&self.state.rows_visited, self.log.journal.meter());
         let before = effects.len();
         self.look_at_clock(now);
+        self.state.tables.dedupe.rotate(now.steady);
         let ctx = &mut Ctx { now, effects };
         self.dispatch(ctx, input);
         self.resume_held_requests(ctx);

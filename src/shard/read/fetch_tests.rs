@@ -76,6 +76,24 @@ fn two_sessions_that_repeat_one_id_after_its_window_make_one_message() {
 }
 
 #[test]
+fn what_a_shard_learns_of_after_a_standstill_is_known_for_a_whole_window() {
+    let mut duo = Duo::with(|settings| settings.limits.dedupe_window_ms = HOUR_MS);
+    let zoe = (0..9).map(|n| format!("zoe-{n}")).find(|id| Duo::home(id) != Duo::home(ALICE));
+    let zoe = zoe.expect("some user is on the other shard");
+    duo.connect(1, &zoe, "phone", CatchUp::Sync);
+    duo.ask(1, &zoe, message("m0", ALICE));
+    duo.request(1, &zoe, message("m1", ALICE));
+    assert!(!duo.lanes.is_empty(), "the conversation is the other shard's");
+    duo.now = duo.now.plus(3 * HOUR_MS);
+    duo.settle();
+    let first = duo.replies(1);
+    assert!(matches!(first[..], [Reply::Sent { .. }]), "ordered when the lane moved again: {first:?}");
+    duo.now = duo.now.plus(5);
+    let again = duo.ask(1, &zoe, message("m1", ALICE));
+    assert_eq!([again], first[..], "5 ms later");
+}
+
+#[test]
 fn a_mark_that_follows_another_is_not_forgotten() {
     let mut duo = written(300);
     duo.hold_reads();

@@ -98,7 +98,8 @@ impl Dedupe {
         }
     }
 
-    /// Forgets what is older than two windows at the most, and never what is younger than one. Before each `find`.
+    /// Forgets what is older than two windows at the most, and never what is younger than one. Before each input: what
+    /// an input remembers belongs to a generation that has not ended.
     pub fn rotate(&mut self, now: Steady) {
         match self.ends {
             Some(ends) if ends <= now || self.is_empty() => {

@@ -173,7 +173,6 @@ impl<S: Storage> Shard<S> {
             }
             return None;
         }
-        self.state.tables.dedupe.rotate(ctx.now.steady);
         let Some(position) = self.state.tables.dedupe.find(key) else { return Some(waiter) };
         let view = self.log.journal.view(ReadMode::None);
         if view.is_gone(position) {
