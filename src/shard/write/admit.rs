@@ -2,7 +2,8 @@
 //! owner, and makes the request. A verb's own file has what only that verb does.
 //!
 //! A send begins a conversation where there is none, and is charged by what it carries once its owner has room for it, so
-//! `begin_send` opens it, whoever sends. Invariant: a command that waits for room is charged once, when it goes on.
+//! `begin_send` opens it, whoever sends (decision 0023). Invariant: a command that waits for room is charged once, when it
+//! goes on.
 
 use crate::log::Storage;
 use crate::model::{Authority, Command, ConversationRef, Refusal, RequestTag, SessionId, ShardId, UserId};
