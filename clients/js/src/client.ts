@@ -4,6 +4,7 @@ import type { Effect, Phase, Saved, SessionEvent, Status, Tuning } from './machi
 import { Session } from './machine/session.js';
 import type {
   AnswerOf,
+  Cleared,
   Described,
   Dialect,
   Entry,
@@ -67,12 +68,13 @@ export interface Sent {
 
 export interface ClientEvents {
   status: Status;
-  /** Every entry of the inbox in order, each once; the next four are the same ones by their kinds. */
+  /** Every entry of the inbox in order, each once; the next five are the same ones by their kinds. */
   entry: Entry;
   message: Message;
   revoked: Revoked;
   receipt: Receipt;
   group: GroupChange;
+  cleared: Cleared;
   /** A message that is never stored. */
   transient: Message;
   queued: Outgoing;
@@ -117,6 +119,8 @@ export class Client {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private openingAttempt = 0;
   private isSaving = false;
+  /** What `renew` has put in place of the option `token`. */
+  private fixedToken: string | undefined;
   private isPerforming = false;
   private readonly effects: Effect[] = [];
   private current: Status = { phase: 'idle', at: 0, attempt: 0 };
@@ -256,6 +260,25 @@ export class Client {
     return this.request({ kind: 'markRead', conversation, through });
   }
 
+  /** Hides the conversation's messages so far from this user alone; its other devices learn of it. */
+  clearHistory(conversation: Target, through?: number): Promise<unknown> {
+    return this.request({ kind: 'clearHistory', conversation, through });
+  }
+
+  /** The same, and the conversation leaves this user's list until a newer message comes. */
+  deleteConversation(conversation: Target, through?: number): Promise<unknown> {
+    return this.request({ kind: 'deleteConversation', conversation, through });
+  }
+
+  /**
+   * Gives the session a fresh token before the old one expires. Refused, the session goes on with the old one. A text as
+   * the option `token` is replaced for later logins; a function is asked again then.
+   */
+  async renew(token: string): Promise<void> {
+    await this.request({ kind: 'reauth', token });
+    if (typeof this.options.token === 'string') this.fixedToken = token;
+  }
+
   history(conversation: Target, page: { before?: number; after?: number; limit?: number; topic?: string } = {}) {
     return this.request({ kind: 'history', conversation, ...page });
   }
@@ -320,7 +343,7 @@ export class Client {
       this.closeSocket();
       this.openingAttempt = attempt;
       const Socket = this.options.WebSocket ?? (await nodeOrGlobalSocket());
-      const secret = typeof token === 'string' ? token : await token(isStale);
+      const secret = typeof token === 'string' ? (this.fixedToken ?? token) : await token(isStale);
       if (this.openingAttempt !== attempt) return;
       const socket = new Socket(`${url.replace(/\/$/, '')}${this.dialect.path}`);
       this.attach(socket, attempt, secret);
@@ -412,6 +435,8 @@ export class Client {
         return this.fire('receipt', entry.receipt);
       case 'group':
         return this.fire('group', entry.change);
+      case 'cleared':
+        return this.fire('cleared', entry.cleared);
     }
   }
 

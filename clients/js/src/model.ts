@@ -70,12 +70,23 @@ export interface GroupChange {
   readonly [more: string]: unknown;
 }
 
+/** This user has cleared a conversation for itself: its messages up to and including `through` are hidden. */
+export interface Cleared {
+  readonly conversation: Target;
+  /** The conversation has left the list as well, until a newer message comes. */
+  readonly isDeleted: boolean;
+  /** One of the conversation's seqs. */
+  readonly through: number;
+  readonly time: number;
+}
+
 /** One entry of the inbox. With seq 0 its place is unknown, or it has none. */
 export type Entry =
   | { readonly kind: 'message'; readonly seq: number; readonly id: string; readonly message: Message }
   | { readonly kind: 'revoked'; readonly seq: number; readonly id: string; readonly revoked: Revoked }
   | { readonly kind: 'receipt'; readonly seq: number; readonly id: string; readonly receipt: Receipt }
-  | { readonly kind: 'group'; readonly seq: number; readonly id: string; readonly change: GroupChange };
+  | { readonly kind: 'group'; readonly seq: number; readonly id: string; readonly change: GroupChange }
+  | { readonly kind: 'cleared'; readonly seq: number; readonly id: string; readonly cleared: Cleared };
 
 export interface Typing {
   readonly conversation: Target;
@@ -149,6 +160,8 @@ export type Request =
   | { kind: 'revoke'; conversation: Target; messageId: string }
   | { kind: 'receipt'; conversation: Target; messageIds: readonly string[] }
   | { kind: 'markRead'; conversation: Target; through: number }
+  /** For this user alone; without `through` up to the newest message. */
+  | { kind: 'clearHistory' | 'deleteConversation'; conversation: Target; through?: number }
   | { kind: 'typing'; conversation: Target; isTyping: boolean }
   | { kind: 'presence'; users: readonly string[]; action: 'query' | 'subscribe' | 'unsubscribe' }
   | { kind: 'groupInfo'; group: string; after?: string; limit?: number }

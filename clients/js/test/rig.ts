@@ -133,6 +133,7 @@ export function nameOf(entry: Entry): string {
     case 'receipt':
       return `receipt ${entry.receipt.messageIds.join()}`;
     case 'group':
-      return `group ${entry.id}`;
+    case 'cleared':
+      return `${entry.kind} ${entry.id}`;
   }
 }

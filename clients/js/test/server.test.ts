@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Client, StreamReader, savedFromText, savedToText, textOf, type ClientOptions, type Message, type Store } from '../src/index.js';
+import { Client, StreamReader, keyOf, savedFromText, savedToText, textOf, type ClientOptions, type Message, type Store } from '../src/index.js';
 import { BINARY, TestServer } from './server.js';
 
 const PATIENCE = 20_000;
@@ -193,6 +193,48 @@ describe('a real server', { skip: BINARY === undefined ? 'KIT_SERVER is not set'
     await second.until('ready');
     await waitFor('the end of the first', () => first.status.phase === 'ended');
     assert.match(first.status.reason ?? '', /replaced/);
+  });
+
+  test('a conversation is cleared for one user, on all of its devices, and deleted from its list', async () => {
+    const [nina, oskar] = [client('nina', 'binary'), client('oskar', 'jsonrpc')];
+    const other = client('nina', 'jsonrpc', { device: 'tablet' });
+    const cleared: string[] = [];
+    for (const it of [nina, other, oskar]) {
+      it.on('cleared', ({ conversation, isDeleted, through }) => cleared.push(`${it.user} ${keyOf(conversation)} ${isDeleted} ${through}`));
+      it.on('message', ({ from }) => assert.ok(['nina', 'oskar'].includes(from), 'a fact is no message'));
+      await it.connect();
+      await it.until('ready');
+    }
+    for (const text of ['one', 'two']) await nina.sendText({ user: 'oskar' }, text);
+    await nina.clearHistory({ user: 'oskar' });
+    await waitFor('the clearing at both devices', () => cleared.length === 2);
+    assert.deepEqual(cleared, Array(2).fill('nina user:oskar false 2'));
+    assert.deepEqual((await nina.history({ user: 'oskar' })).messages, []);
+    assert.equal((await oskar.history({ user: 'nina' })).messages.length, 2);
+    assert.equal((await nina.conversations()).rows.length, 1);
+    await other.deleteConversation({ user: 'oskar' });
+    await waitFor('the deletion at both devices', () => cleared.length === 4);
+    assert.equal((await nina.conversations()).rows.length, 0);
+    await oskar.deleteConversation({ user: 'nina' }, 1);
+    assert.deepEqual((await oskar.history({ user: 'nina' })).messages.map(textOf), ['two']);
+  });
+
+  test('a session goes on past the end of its token when the token is renewed in time', async () => {
+    for (const protocol of ['binary', 'jsonrpc'] as const) {
+      const short = server.token(`paul-${protocol}`, '2s');
+      const paul = client(`paul-${protocol}`, protocol, { token: short });
+      await paul.connect();
+      await paul.until('ready');
+      await assert.rejects(paul.renew(server.token('liam')), { kind: 'unauthenticated' });
+      await paul.renew(server.token(paul.user));
+      await paul.sendText({ user: 'liam' }, 'still here');
+      assert.equal(paul.status.attempt, 1, 'in one session');
+      // The first token is no good any more; the next login has the renewed one.
+      await new Promise((resolve) => setTimeout(resolve, 2_100));
+      await server.kill();
+      await server.start();
+      await waitFor('another login', () => paul.status.attempt > 1 && paul.status.phase === 'ready');
+    }
   });
 
   test('a wrong token ends the session, and a stale one is asked for anew', async () => {

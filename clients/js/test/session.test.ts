@@ -118,6 +118,19 @@ test('a fact without a seq is told in its place, and once', () => {
   assert.equal(rig.delivered.length, 2);
 });
 
+test('a fact that is pushed while an older page is on its way is asked for', () => {
+  const rig = ready({ factsHaveNoSeq: true });
+  rig.server.post('receipt');
+  rig.toClient();
+  rig.advance(50);
+  rig.server.serveOne();
+  // The page has been read; the next fact overtakes it.
+  rig.server.post('revoked');
+  rig.server.toClient.push(rig.server.toClient.shift()!);
+  rig.settle(1_000);
+  assert.deepEqual(rig.delivered.map((entry) => entry.seq), [1, 2]);
+});
+
 test('another epoch reads the inbox again, and tells what was told no second time', () => {
   const rig = ready();
   for (let entry = 0; entry < 5; entry += 1) rig.server.post('message');

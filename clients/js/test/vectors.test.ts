@@ -22,6 +22,8 @@ const REQUESTS: [string, Request][] = [
   ['receipt request', { kind: 'receipt', conversation: BOB, messageIds: ['900', '901'] }],
   ['typing request', { kind: 'typing', conversation: BOB, isTyping: true }],
   ['mark read request', { kind: 'markRead', conversation: BOB, through: 11 }],
+  ['clear request', { kind: 'clearHistory', conversation: BOB, through: 11 }],
+  ['delete request', { kind: 'deleteConversation', conversation: BOB, through: 11 }],
   ['presence request', { kind: 'presence', users: ['bob', 'carol'], action: 'subscribe' }],
   ['conversations request', { kind: 'conversations', beforeSeq: 9, limit: 2 }],
   ['history request up', { kind: 'history', conversation: TEAM, after: 0, limit: 50, topic: 't' }],
@@ -132,6 +134,13 @@ test('answers say the same in both protocols', () => {
     assert.deepEqual([history.newestSeq, history.reachedSeq, history.hasMore], [13, 12, true]);
     assert.equal(history.messages[0].conversationSeq, 12);
   }
+});
+
+test('a renewal names the user of the session, without whom the server refuses it', () => {
+  const dialect = binary();
+  dialect.encode({ kind: 'login', user: 'alice', token: 'tok', device: '' }, 1);
+  const { fields } = dialect.describe(dialect.encode({ kind: 'reauth', token: 'fresh' }, 2));
+  assert.deepEqual(fields, { userId: 'alice', token: 'fresh' });
 });
 
 test('what happened is read from a page as it was pushed', () => {

@@ -140,5 +140,7 @@ export function conversationOf(entry: Entry): Target {
       return entry.receipt.conversation;
     case 'group':
       return { group: entry.change.group };
+    case 'cleared':
+      return entry.cleared.conversation;
   }
 }

@@ -250,6 +250,7 @@ export class Person {
       if (entry.kind === 'revoked') this.revoked(conversation, entry.revoked.messageId);
       if (entry.kind === 'receipt') this.wasRead(conversation, entry.receipt.messageIds, entry.receipt.by);
       if (entry.kind === 'group') conversation.items.push(noteOf(entry.change, entry.id));
+      if (entry.kind === 'cleared') conversation.items = conversation.items.filter((item) => item.time > entry.cleared.time);
       this.changed();
     });
     client.on('typing', ({ conversation: target, user, isTyping }) => {

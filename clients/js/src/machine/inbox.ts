@@ -38,7 +38,7 @@ export class Inbox {
   private readonly held = new Map<number, Entry>();
   private readonly messages = new Recent();
   private readonly facts = new Recent();
-  /** Whether a fact was pushed without its place: the page that has both delivers it. */
+  /** Whether a fact was pushed without its place since the last page was asked for: the next page has both. */
   private hasUnplaced = false;
 
   /** `through` is null until the first page: then nothing is known of the inbox. */
@@ -50,6 +50,11 @@ export class Inbox {
   /** Whether an entry is missing that the server has. */
   get hasGap(): boolean {
     return this.held.size > 0 || this.hasUnplaced;
+  }
+
+  /** A page is asked for: it will have every fact that was pushed before now. */
+  asking(): void {
+    this.hasUnplaced = false;
   }
 
   /** The seqs of another epoch stand for other entries. Returns whether there was another one. */
@@ -88,7 +93,6 @@ export class Inbox {
     const delivered = due.filter((entry) => entry.seq > (this.through ?? 0)).filter((entry) => this.isNew(entry));
     for (const entry of due) this.held.delete(entry.seq);
     this.through = Math.max(this.through ?? 0, end);
-    this.hasUnplaced = false;
     return [...delivered, ...this.release()];
   }
 

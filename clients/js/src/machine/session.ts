@@ -307,6 +307,7 @@ export class Session {
     this.syncAt = FOREVER;
     if (this.syncTag !== undefined || (this.phase !== 'resync' && this.phase !== 'ready')) return;
     const { through } = this.inbox;
+    this.inbox.asking();
     if (through === null) {
       this.syncTag = this.requests.own('syncBefore');
       this.write({ kind: 'syncBefore', before: 0, limit: 1 }, this.syncTag);

@@ -80,15 +80,15 @@ export function binary(): Dialect {
     heartbeatMs: 30_000,
     encode(request, tag) {
       if (request.kind === 'login') names.user = request.user;
-      return encode(request, tag);
+      return encode(request, tag, names.user);
     },
     decode: (frame, kindOf) => (typeof frame === 'string' ? [{ kind: 'noise' }] : decode(frame, kindOf, names)),
     describe,
   };
 }
 
-function encode(request: Request, tag: number): Uint8Array {
-  const [command, body] = bodyOf(request);
+function encode(request: Request, tag: number, user: string): Uint8Array {
+  const [command, body] = bodyOf(request, user);
   const sequence = request.kind === 'ack' ? 0 : tag;
   const envelope = create(im.WebSocketMessageSchema, { command, sequence, body });
   return toBinary(im.WebSocketMessageSchema, envelope);
@@ -103,14 +103,15 @@ function bytesOf<D extends DescMessage>(schema: D, init: MessageInitShape<D>): U
 
 type Coded = [im.CommandType, Uint8Array];
 
-function bodyOf(request: Request): Coded {
+/** `user` is who has logged in. */
+function bodyOf(request: Request, user: string): Coded {
   switch (request.kind) {
     case 'login': {
-      const { user, token, device } = request;
+      const { token, device } = request;
       return [Command.CMD_AUTH_REQ, bytesOf(im.AuthRequestSchema, { userId: user, token, platform: device })];
     }
     case 'reauth':
-      return [Command.CMD_REAUTH_REQ, bytesOf(im.AuthRequestSchema, { token: request.token })];
+      return [Command.CMD_REAUTH_REQ, bytesOf(im.AuthRequestSchema, { userId: user, token: request.token })];
     case 'heartbeat':
       return [Command.CMD_HEARTBEAT_REQ, new Uint8Array()];
     case 'ack':
@@ -146,6 +147,11 @@ function sendBytes(message: Outgoing): Uint8Array {
     extra: extraOf(message.extra, message.stream),
   });
 }
+
+const CLEARINGS = {
+  clearHistory: Command.CMD_CLEAR_HISTORY_REQ,
+  deleteConversation: Command.CMD_DELETE_CONVERSATION_REQ,
+} as const;
 
 function conversationBody(request: Request): Coded | undefined {
   switch (request.kind) {
@@ -185,6 +191,12 @@ function conversationBody(request: Request): Coded | undefined {
       const conversationId = nameOf(request.conversation);
       const through = BigInt(request.through);
       return [Command.CMD_MARK_READ_REQ, bytesOf(im.MarkReadRequestSchema, { conversationId, through })];
+    }
+    case 'clearHistory':
+    case 'deleteConversation': {
+      const conversationId = nameOf(request.conversation);
+      const through = BigInt(request.through ?? 0);
+      return [CLEARINGS[request.kind], bytesOf(im.ClearRequestSchema, { conversationId, through })];
     }
     case 'typing': {
       const conversationId = nameOf(request.conversation);

@@ -16,11 +16,12 @@ import type {
   Target,
   Typing,
 } from '../model.js';
-import { objectOf, streamOf } from './text.js';
+import { clearedOf, objectOf, streamOf } from './text.js';
 
 const REVOKED = 1001;
 const RECEIPT = 1002;
 const GROUP_CHANGE = 1003;
+const CLEARED = 1004;
 
 /** Names of the user's own that are remembered at most. */
 const LEARNED_MAX = 10_000;
@@ -69,6 +70,8 @@ export function entryOf(push: im.PushMessage, names: Names): Entry {
       return { kind: 'receipt', seq, id, receipt: receiptOf(fromBinary(im.ReadReceiptPushSchema, push.content), names) };
     case GROUP_CHANGE:
       return { kind: 'group', seq, id, change: (objectOf(push.content) ?? {}) as unknown as GroupChange };
+    case CLEARED:
+      return { kind: 'cleared', seq, id, cleared: clearedOf(objectOf(push.content) ?? {}, target) };
     default:
       return { kind: 'message', seq, id, message: messageOf(push, target) };
   }
@@ -167,7 +170,7 @@ export function answerOf(kind: RequestKind, body: Uint8Array, names: Names): unk
 }
 
 function historyOf(history: im.HistoryResponse, names: Names) {
-  const isFact = (type: number) => type >= REVOKED && type <= GROUP_CHANGE;
+  const isFact = (type: number) => type >= REVOKED && type <= CLEARED;
   const messages = history.messages.flatMap(({ message, conversationSeq }) => {
     if (message === undefined || isFact(message.messageType)) return [];
     const target = targetOf(message, names);

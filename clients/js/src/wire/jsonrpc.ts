@@ -18,7 +18,7 @@ import type {
   Target,
 } from '../model.js';
 import { Refused } from '../model.js';
-import { extraOf, fromBase64, fromUtf8, objectOf, streamOf, toBase64, utf8 } from './text.js';
+import { clearedOf, extraOf, fromBase64, fromUtf8, objectOf, streamOf, toBase64, utf8 } from './text.js';
 
 type Json = Record<string, any>;
 
@@ -119,6 +119,8 @@ function paramsOf(request: Request, deviceFlag: number): Json {
     case 'receipt':
       return { ...channel(request.conversation), messageIds: request.messageIds };
     case 'markRead':
+    case 'clearHistory':
+    case 'deleteConversation':
       return { ...channel(request.conversation), through: request.through };
     case 'typing':
       return { ...channel(request.conversation), status: request.isTyping ? 1 : 0 };
@@ -170,6 +172,7 @@ function notification(method: string, params: Json): Heard[] {
     case 'revoked':
     case 'receipt':
     case 'group':
+    case 'cleared':
       return [{ kind: 'entry', entry: entryOf(method === 'recv' ? params : { ...params, type: method }) }];
     case 'typing':
       return [
@@ -299,6 +302,8 @@ function entryOf(params: Json): Entry {
     }
     case 'group':
       return { kind: 'group', seq, id, change: changeOf(params) };
+    case 'cleared':
+      return { kind: 'cleared', seq, id, cleared: clearedOf(params, conversation) };
     default:
       return { kind: 'message', seq, id, message: messageOf(params) };
   }

@@ -1,6 +1,6 @@
 // Bytes and text: UTF-8, base64, JSON, and the content of text messages.
 
-import type { Message, StreamChunk } from '../model.js';
+import type { Cleared, Message, StreamChunk, Target } from '../model.js';
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
@@ -36,6 +36,12 @@ export function objectOf(bytes: Uint8Array): Record<string, unknown> | undefined
   } catch {
     return undefined;
   }
+}
+
+/** What both protocols say of a clearing. */
+export function clearedOf(said: Record<string, unknown>, conversation: Target): Cleared {
+  const isDeleted = said.change === 'conversationDeleted';
+  return { conversation, isDeleted, through: Number(said.through ?? 0), time: Number(said.time ?? 0) };
 }
 
 /**
