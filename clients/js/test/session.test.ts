@@ -127,6 +127,8 @@ test('a fact that is pushed while an older page is on its way is asked for', () 
   // The page has been read; the next fact overtakes it.
   rig.server.post('revoked');
   rig.server.toClient.push(rig.server.toClient.shift()!);
+  rig.toClient();
+  rig.advance(60);
   rig.settle(1_000);
   assert.deepEqual(rig.delivered.map((entry) => entry.seq), [1, 2]);
 });
