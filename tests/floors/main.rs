@@ -7,6 +7,7 @@
 mod bodies;
 mod circles;
 mod documents;
+mod kit;
 mod planted;
 mod rooms;
 mod source;

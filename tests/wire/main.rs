@@ -9,6 +9,7 @@ mod encode;
 mod forward;
 mod groups;
 mod jsonrpc;
+mod kit;
 mod round_trip;
 mod shapes;
 mod vectors;
