@@ -1,16 +1,13 @@
 //! `mushan audit` on the directories of real servers: under load, after a kill, after a restart, and on one that was
 //! put together from two times.
 
-use crate::common::binary::{BinaryClient, command, send_body};
-use crate::common::rpc::RpcClient;
 use crate::common::{Home, Server, mushan, run, wait_for};
+use mushan_client::{Client, ClientOptions, Protocol, RefusalKind, Target};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 const USERS: usize = 6;
 /// Audits of a server at work.
@@ -40,23 +37,26 @@ fn number(object: &Value, key: &str) -> u64 {
     object[key].as_u64().unwrap_or_else(|| panic!("no {key}: {object}"))
 }
 
-/// Users who write to each other in turn, each on a thread of its own, until the server is gone.
+/// Users who write to each other in turn, every other one in JSON-RPC, by the client kit.
 struct Load {
     answered: Arc<AtomicU64>,
-    threads: Vec<JoinHandle<()>>,
+    clients: Vec<Client>,
 }
 
 impl Load {
     fn begin(home: &Home, server: &Server) -> Self {
         let answered = Arc::new(AtomicU64::new(0));
-        let start = |user| {
-            let (address, token, answered) = (server.address, home.token(&name(user)), Arc::clone(&answered));
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                runtime.block_on(write(address, user, &token, &answered));
-            })
+        let start = |user: usize| {
+            let protocol = if user.is_multiple_of(2) { Protocol::Binary } else { Protocol::JsonRpc };
+            let url = format!("ws://{}", server.address);
+            let options = ClientOptions::new(url, name(user), home.token(&name(user))).protocol(protocol);
+            let (client, events) = Client::connect(options).expect("there is no store");
+            // Nobody reads, and everybody writes.
+            drop(events);
+            tokio::spawn(write(client.clone(), Arc::clone(&answered)));
+            client
         };
-        Self { threads: (0..USERS).map(start).collect(), answered }
+        Self { clients: (0..USERS).map(start).collect(), answered }
     }
 
     fn go_on(&self) {
@@ -64,39 +64,27 @@ impl Load {
         wait_for("answers under load", || (self.answered.load(Ordering::Relaxed) >= before + LOAD).then_some(()));
     }
 
-    fn end(self) -> u64 {
-        self.threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    /// What is not answered is not sent again.
+    async fn end(self) -> u64 {
+        for client in &self.clients {
+            client.close().await;
+        }
         self.answered.load(Ordering::Relaxed)
     }
 }
 
-async fn write(address: SocketAddr, user: usize, token: &str, answered: &AtomicU64) {
-    if user.is_multiple_of(2) {
-        let (mut client, _) = BinaryClient::login(address, &name(user), token).await;
-        for sent in 0.. {
-            let sequence =
-                client.ask(command::SEND, &send_body(&name(sent % USERS), &sent.to_string(), b"hello")).await;
-            if client.answer(sequence).await.is_err() {
-                return;
-            }
-            answered.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let mut client = RpcClient::login(address, "/rpc", &name(user), token).await;
+async fn write(client: Client, answered: Arc<AtomicU64>) {
     for sent in 0.. {
-        let payload = json!({"type": 1, "content": "hello"});
-        let params = json!({
-            "clientMsgNo": sent.to_string(), "channelId": name(sent % USERS), "channelType": 1, "payload": payload,
-        });
-        let id = client.ask("send", params).await;
-        if client.answer(&json!(id)).await.is_err() {
-            return;
-        }
-        answered.fetch_add(1, Ordering::Relaxed);
+        match client.send_text(&Target::user(name(sent % USERS)), "hello").await {
+            Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
+            Err(refused) if refused.kind == RefusalKind::Stopped => return,
+            Err(refused) => panic!("{refused}"),
+        };
     }
 }
 
-#[tokio::test]
+// The load goes on while this waits for audits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_is_sound_under_load_after_a_kill_and_after_a_restart() {
     let home = Home::new().with_shards(3);
     let server = home.start();
@@ -112,7 +100,7 @@ async fn a_directory_is_sound_under_load_after_a_kill_and_after_a_restart() {
         entries = number(&seen, "entries");
     }
     server.kill();
-    let answered = load.end();
+    let answered = load.end().await;
     let killed = expect_sound(&home);
     assert_eq!(number(&killed, "users"), USERS as u64);
     assert!(number(&killed, "client_ids") >= answered, "{killed}");
