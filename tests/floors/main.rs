@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bodies;
+mod book;
 mod circles;
 mod documents;
 mod kit;

@@ -5,6 +5,8 @@ export const BINARY = process.env.KIT_SERVER;
 /** `web/shared/test/server.mjs`, which is no TypeScript. */
 interface Shared {
   readonly address: string;
+  readonly adminAddress: string;
+  readonly dataDir: string;
   start(): Promise<void>;
   kill(): Promise<void>;
   run(...command: string[]): string;
