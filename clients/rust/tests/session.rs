@@ -131,6 +131,23 @@ fn a_slow_application_leaves_entries_at_the_server_and_still_sends() {
 }
 
 #[test]
+fn a_message_that_lies_behind_what_there_is_no_room_for_is_recognised_and_is_not_written_again() {
+    let tuning = Tuning { entries_max: 5, page_entries: 5, ..Tuning::default() };
+    let mut rig = ready_with(Habits::default(), tuning, Begin::Beginning);
+    post(&mut rig, 50);
+    let message = rig.say();
+    rig.server.serve_one();
+    rig.cut(1006);
+    // The server would take a repetition for another message.
+    rig.server.forget_ids();
+    rig.settle_untaken(5_000);
+    assert_eq!((rig.session.phase(), &rig.sent), (Phase::Ready, &vec![message.clone()]));
+    assert_eq!(rig.server.written_sends, [message]);
+    rig.settle(5_000);
+    assert_eq!(seqs(&rig), (1..=51).collect::<Vec<u64>>());
+}
+
+#[test]
 fn a_full_outbox_refuses_and_a_full_list_of_requests_does() {
     let tuning = Tuning { outbox_max: 2, requests_max: 1, ..Tuning::default() };
     let mut rig = Rig::with(Habits::default(), tuning, Begin::Beginning, 1);
@@ -212,6 +229,22 @@ fn another_epoch_reads_the_inbox_again_and_tells_what_was_told_no_second_time() 
     rig.server.post(Posted::Message);
     rig.settle(5_000);
     assert_eq!((rig.taken.len(), rig.epochs), (6, 1));
+}
+
+#[test]
+fn entries_of_an_epoch_that_is_over_say_nothing_of_the_place_in_the_next_one() {
+    let mut rig = ready();
+    post(&mut rig, 5);
+    (0..5).for_each(|_| rig.hear());
+    rig.server.restore(3);
+    rig.act(|session, now| session.lost(1, 1006, "", now));
+    post(&mut rig, 1);
+    rig.settle_untaken(5_000);
+    assert_eq!(rig.untaken.len(), 6);
+    (0..5).for_each(|_| rig.take_one());
+    assert_eq!(rig.session.save().through, Some(0), "the sixth is not finished with");
+    rig.take_one();
+    assert_eq!(rig.session.save().through, Some(3));
 }
 
 #[test]
