@@ -20,6 +20,7 @@ pub mod receiver;
 pub mod rpc;
 pub mod socket;
 pub mod tls;
+pub mod zram;
 
 use binary::BinaryClient;
 use rpc::RpcClient;

@@ -6,68 +6,14 @@
 use crate::common::binary::{SUCCESS, command, send_body};
 use crate::common::model::testing::chance::Chance;
 use crate::common::mounts::{skip, with_own_devices};
+use crate::common::zram::{NEEDED, NO_JOURNAL, Zram};
 use crate::common::{Home, Server, mushan, run};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-const CONTROL: &str = "/sys/class/zram-control";
-const DEVICE_BYTES: &str = "67108864";
-const MOUNT_POINT: &str = "device";
 /// Messages that the device does not take.
 const LOST: u64 = 8;
-/// Without a journal only the server's own writes can fail.
-const NO_JOURNAL: &str = "^has_journal";
 /// Like ext2, which cannot preallocate space.
 const NO_EXTENTS: &str = "^has_journal,^extents,^64bit,^metadata_csum,^flex_bg";
-
-/// A block device in memory; gone when dropped.
-struct Zram {
-    number: u32,
-    mounted: Option<PathBuf>,
-}
-
-impl Zram {
-    /// `None` if this user may not create one.
-    fn make(features: &str) -> Option<Self> {
-        let number = std::fs::read_to_string(format!("{CONTROL}/hot_add")).ok()?.trim().parse().ok()?;
-        let zram = Self { number, mounted: None };
-        zram.set("disksize", DEVICE_BYTES);
-        let made = Command::new("mkfs.ext4").args(["-q", "-O", features]).arg(zram.path()).status();
-        made.is_ok_and(|status| status.success()).then_some(zram)
-    }
-
-    fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/dev/zram{}", self.number))
-    }
-
-    fn set(&self, what: &str, value: &str) {
-        std::fs::write(format!("/sys/block/zram{}/{what}", self.number), value).expect("our own device");
-    }
-
-    fn mount(&mut self, at: &Path) {
-        let mounted = Command::new("mount").args(["-t", "ext4"]).arg(self.path()).arg(at).status();
-        assert!(mounted.expect("mount can be run").success());
-        self.mounted = Some(at.to_owned());
-    }
-
-    /// Unmounting drops the page cache of the device.
-    fn unmount(&mut self) {
-        let Some(at) = self.mounted.take() else { return };
-        let unmounted = Command::new("umount").arg(at).status();
-        assert!(unmounted.expect("umount can be run").success());
-    }
-}
-
-impl Drop for Zram {
-    fn drop(&mut self) {
-        if let Some(at) = self.mounted.take() {
-            let _ = Command::new("umount").arg("-l").arg(at).status();
-        }
-        let _ = std::fs::write(format!("/sys/block/zram{}/reset", self.number), "1");
-        let _ = std::fs::write(format!("{CONTROL}/hot_remove"), self.number.to_string());
-    }
-}
 
 /// Bytes that the device cannot compress.
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
@@ -80,18 +26,12 @@ async fn inbox(server: &Server) -> Vec<String> {
     alice.inbox().await.iter().map(|entry| entry.text("client_msg_id")).collect()
 }
 
-const NEEDED: &str = "it needs root, zram and mkfs.ext4";
-
 /// A home whose data directory is on the device, and where that is mounted.
 fn home_on(device: &mut Zram) -> (Home, PathBuf) {
     let config = "[server]\nsegment_bytes = 1048576\n[log]\nreserve_bytes = 1048576\n\
         [durability]\ncommit_delay_ms = 300\n";
     let home = Home::new().with_config(config).with_shards(1);
-    let at = home.data_dir().with_file_name(MOUNT_POINT);
-    std::fs::create_dir(&at).expect("a new home");
-    device.mount(&at);
-    std::fs::DirBuilder::new().mode(0o700).create(at.join("data")).expect("an empty disk");
-    std::os::unix::fs::symlink(at.join("data"), home.data_dir()).expect("a link");
+    let at = device.hold(&home);
     (home, at)
 }
 
