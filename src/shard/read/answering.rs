@@ -27,6 +27,18 @@ impl<S: Storage> Shard<S> {
         }
     }
 
+    /// The same where a record that was whole at the start cannot be read: counted, because the disk loses data.
+    pub(in crate::shard) fn refuse_damaged(&mut self, waiter: Requester, effects: &mut Vec<Effect>) {
+        let refusal = self.damaged();
+        self.refuse_requester(waiter, refusal, effects);
+    }
+
+    /// Counts a record that cannot be read. Returns the refusal of the request that needs it.
+    pub(in crate::shard) fn damaged(&mut self) -> Refusal {
+        self.meters.stats.unreadable += 1;
+        Refusal::StorageDamaged
+    }
+
     /// Answers when the record that the reply depends on is acknowledged; at once if there is none.
     pub(in crate::shard) fn answer_requester(
         &mut self,

@@ -112,7 +112,7 @@ impl<S: Storage> Shard<S> {
         let question = self.list_question(ctx.now.wall, (user_index, room), listing.finish());
         match question.answer(self.log.journal.view(ReadMode::None)) {
             Ok(rows) => self.reply_conversations(ctx, waiter, &question, rows),
-            Err(Unread::Damaged(_)) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Damaged(_)) => self.refuse_damaged(waiter, ctx.effects),
             Err(Unread::Cold(_)) => {
                 let user = question.user.clone();
                 self.fetch_for(waiter, &user, ColdRead::List(question), ctx.effects);

@@ -4,7 +4,7 @@
 //! Invariant: a verb that continues with a result looks up its rows again.
 
 use crate::log::{Damage, ReadMode, Storage, Unread};
-use crate::model::{Conversation, MessageId, Refusal, RequestTag, SessionId, ShardId, UserId};
+use crate::model::{Conversation, MessageId, RequestTag, SessionId, ShardId, UserId};
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::authored_send::AuthoredSend;
 use crate::shard::peers::message::ConversationRequest;
@@ -156,7 +156,7 @@ impl<S: Storage> Shard<S> {
             (ColdRead::Receipt(lookup, receipt), Ok(FetchResult::Messages(found))) => {
                 self.receipt_found(ctx, waiter, lookup.at, *receipt, &found);
             }
-            _ => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
+            _ => self.refuse_damaged(waiter, ctx.effects),
         }
     }
 }

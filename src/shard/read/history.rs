@@ -39,7 +39,7 @@ impl<S: Storage> Shard<S> {
         };
         match question.answer(self.log.journal.view(ReadMode::None)) {
             Ok(page) => self.reply_history(ctx, Requester::Session { session, tag }, &question, page),
-            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Damaged(_)) => self.refuse_damaged(Requester::Session { session, tag }, ctx.effects),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::History(question), ctx.effects),
         }
     }
@@ -77,7 +77,7 @@ impl<S: Storage> Shard<S> {
             (Err(Unread::Cold(_)), Some(user)) => {
                 self.fetch_for(waiter, &user, ColdRead::History(question), ctx.effects);
             }
-            (Err(_), _) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
+            (Err(_), _) => self.refuse_damaged(waiter, ctx.effects),
         }
     }
 

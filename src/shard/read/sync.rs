@@ -52,7 +52,7 @@ impl<S: Storage> Shard<S> {
                 }
                 Err(Unread::Cold(_)) => break,
                 Err(Unread::Damaged(_)) => {
-                    return self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects);
+                    return self.refuse_damaged(waiter, ctx.effects);
                 }
             }
         }

@@ -294,6 +294,7 @@ fn history_that_is_cold_is_read_elsewhere_and_says_the_same() {
         let (reply, _) = rig.ask("ann", command);
         assert!(matches!(reply, Reply::Refused(refused) if refused.refusal == Refusal::StorageDamaged), "{reply:?}");
     }
+    assert_eq!(rig.shard.stats().unreadable, 2, "whoever watches the server sees each");
 }
 
 #[test]

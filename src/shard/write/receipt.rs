@@ -49,7 +49,7 @@ impl<S: Storage> Shard<S> {
         match lookup.answer(self.log.journal.view(ReadMode::None)) {
             Ok(found) => self.receipt_found(ctx, Requester::Session { session, tag }, seated.at, receipt, &found),
             Err(Unread::Cold(_)) => self.fetch(session, tag, ColdRead::Receipt(lookup, Box::new(receipt)), ctx.effects),
-            Err(Unread::Damaged(_)) => self.refuse(session, tag, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Damaged(_)) => self.refuse_damaged(Requester::Session { session, tag }, ctx.effects),
         }
     }
 

@@ -4,7 +4,7 @@
 //! bounded by their window; a request that waits is carried out in its conversation's order.
 
 use crate::log::{Storage, Unread};
-use crate::model::{Authority, Position, Refusal, Refused, Reply, SessionId, ShardId, UnsequencedMessage};
+use crate::model::{Authority, Position, Refused, Reply, SessionId, ShardId, UnsequencedMessage};
 use crate::shard::core::context::Ctx;
 use crate::shard::core::deferred::DeferredEffect;
 use crate::shard::core::waiting_orders::WaitingWork;
@@ -281,7 +281,7 @@ impl<S: Storage> Shard<S> {
             (RequestKind::Revoke(asker, id), Ok(FetchResult::Messages(mut found))) => {
                 self.commit_revocation(ctx.now, request.conversation_key, asker, *id, Some(found.pop().flatten()))
             }
-            _ => RequestOutcome::refused(Refusal::StorageDamaged),
+            _ => RequestOutcome::refused(self.damaged()),
         };
         self.conclude(ctx, from, request, verdict);
     }

@@ -134,7 +134,7 @@ impl<S: Storage> Shard<S> {
                         return RequestOutcome::refused(Refusal::Busy);
                     }
                     Err(Unread::Cold(_)) => return RequestOutcome::Reading(ColdRead::Messages(lookup)),
-                    Err(Unread::Damaged(_)) => return RequestOutcome::refused(Refusal::StorageDamaged),
+                    Err(Unread::Damaged(_)) => return RequestOutcome::refused(self.damaged()),
                 }
             }
         };

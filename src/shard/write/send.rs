@@ -180,7 +180,7 @@ impl<S: Storage> Shard<S> {
         }
         match view.read(position) {
             Ok(record) => return self.repeat(ctx, waiter, send, (position, record)),
-            Err(Unread::Damaged(_)) => self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects),
+            Err(Unread::Damaged(_)) => self.refuse_damaged(waiter, ctx.effects),
             Err(Unread::Cold(_)) => {
                 let send = Box::new(send.clone());
                 let wanted = ColdRead::First { position, send, authority: *authority };
@@ -236,7 +236,7 @@ impl<S: Storage> Shard<S> {
             _ => None,
         };
         let Some((message, seq)) = first else {
-            self.refuse_requester(waiter, Refusal::StorageDamaged, ctx.effects);
+            self.refuse_damaged(waiter, ctx.effects);
             return None;
         };
         if self.background.clock.is_older(ctx.now, message.server_time, self.settings.limits.dedupe_window_ms) {
