@@ -9,6 +9,7 @@ use crate::admin::overview::rings::OverviewState;
 use crate::admin::webhooks::webhook::Webhook;
 use crate::model::{Histogram, Millis};
 use crate::server::follow::erased_users::ErasedUsers;
+use crate::server::turn::span::Sampling;
 use crate::server::{HookMeters, Options, TlsIdentity};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -37,6 +38,8 @@ pub struct Api {
     pub certificates: Vec<(&'static str, TlsIdentity)>,
     /// The numbers of the operator's hook, if there is one.
     pub hook: Option<Arc<HookMeters>>,
+    /// Which messages are sampled, if any.
+    pub sampling: Option<Arc<Sampling>>,
     /// The wall-clock time at which this run of the server began: it tells cursors of different runs apart.
     pub began: Millis,
     /// Number of responses by status.

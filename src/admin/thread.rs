@@ -11,6 +11,7 @@ use crate::admin::overview::rings::OverviewState;
 use crate::admin::overview::sampler;
 use crate::admin::people::erasure::agree_after_start;
 use crate::admin::routes::router;
+use crate::admin::watch::spans::SpanExport;
 use crate::admin::webhooks::task;
 use crate::admin::webhooks::webhook::Webhook;
 use crate::server::follow::erased_users::ErasedUsers;
@@ -55,7 +56,10 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         .enable_time()
         .build()
         .map_err(HostError::system("start the control thread"))?;
-    let Control { core, lanes, answers, keep_serving, hook, certificates, .. } = control;
+    let Control { core, lanes, answers, keep_serving, hook, spans, certificates, .. } = control;
+    let client = SpanExport::client(&options.telemetry).map_err(HostError::system("prepare sending spans"))?;
+    let sampling = spans.as_ref().map(|(sampling, _)| sampling.clone());
+    let export = spans.zip(client).map(|((sampling, spans), client)| SpanExport { sampling, spans, client });
     let orders = Orders::new(lanes, options.admin.orders_max, options.admin.order_ms);
     let streams = Arc::new(Semaphore::new(options.admin.event_streams_max));
     let api = Arc::new(Api {
@@ -73,14 +77,24 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         places: Arc::default(),
         certificates,
         hook,
+        sampling,
         began: wall_now(),
         answered: Mutex::default(),
         requests_us: Mutex::default(),
         messages: Mutex::default(),
     });
-    let work = move || run(&runtime, Listening { listener, tls, written }, api, answers, keep_serving);
+    let listening = Listening { listener, tls, written };
+    let ends = ControlEnds { answers, export, keep_serving };
+    let work = move || run(&runtime, listening, api, ends);
     let thread = spawn_helper("mushan-admin", core, work).map_err(HostError::system("start the control thread"))?;
     Ok(Some(Operator { address, thread }))
+}
+
+/// What comes from the shards.
+struct ControlEnds {
+    answers: Answers,
+    export: Option<SpanExport>,
+    keep_serving: KeepServing,
 }
 
 /// The listening socket, and the file that contains its address.
@@ -95,8 +109,7 @@ fn run(
     runtime: &Runtime,
     Listening { listener, tls, written }: Listening,
     api: Arc<Api>,
-    answers: Answers,
-    keep_serving: KeepServing,
+    ControlEnds { answers, export, keep_serving }: ControlEnds,
 ) {
     runtime.block_on(async move {
         let (orders, admin) = (&api.orders, &api.options.admin);
@@ -104,6 +117,9 @@ fn run(
         let (stop, is_stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(sampler::run(api.clone(), is_stopping.clone()));
+        if let Some(export) = export {
+            tasks.spawn(export.run(is_stopping.clone()));
+        }
         for webhook in &api.webhooks {
             tasks.spawn(task::run(api.clone(), webhook.clone(), is_stopping.clone()));
         }

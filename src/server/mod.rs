@@ -37,6 +37,7 @@ pub use base::networks::Networks;
 pub use config::in_force::{SettingInForce, settings_in_force};
 pub use config::knob_parsers::{cores_of, list_of};
 pub use config::options::{AdminOptions, AuthOptions, DemoAccess, Durability, HugePages, MetricsAccess, Options};
+pub use config::telemetry::TelemetryOptions;
 pub use config::tls::{TlsOptions, TlsVersion};
 pub use config::webhooks::{WebhookBegin, WebhookNumbers, WebhookOptions};
 pub use data::directory::{AUDIT_DIRECTORY, Archive, WEBHOOKS_DIRECTORY, make_directory, segments_in, shard_path};

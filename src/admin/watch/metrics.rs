@@ -10,8 +10,10 @@ use crate::admin::watch::histograms::{encode_admin_requests, encode_histograms};
 use crate::admin::watch::hook::encode_hook;
 use crate::admin::watch::numbers::ServerNumbers;
 use crate::admin::watch::process::Process;
+use crate::admin::watch::spans::encode_spans;
 use crate::admin::watch::webhooks::WebhookNumbersShown;
 use crate::model::Histogram;
+use crate::server::turn::span::SpanNumbers;
 use crate::server::{Durability, HookNumbers, Snapshot};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -147,6 +149,7 @@ struct Scrape {
     requests_us: Histogram,
     reserve_bytes: u64,
     hook: Option<HookNumbers>,
+    spans: SpanNumbers,
 }
 
 impl Scrape {
@@ -169,6 +172,7 @@ impl Scrape {
             process: Process::look(&api.options.data_dir),
             reserve_bytes: api.options.reserve_bytes,
             hook: api.hook.as_ref().map(|meters| meters.numbers()),
+            spans: api.sampling.as_ref().map(|sampling| sampling.numbers()).unwrap_or_default(),
             answered: answered.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
             messages: messages.iter().map(|((authority, outcome), count)| (*authority, *outcome, *count)).collect(),
         }
@@ -315,6 +319,7 @@ impl Collector for Scrape {
         if let Some(hook) = &self.hook {
             encode_hook(hook, &mut encoder)?;
         }
+        encode_spans(self.spans, &mut encoder)?;
         self.encode_shards(&mut encoder)?;
         encode_histograms(&self.shards, &mut encoder)?;
         encode_admin_requests(&self.requests_us, &mut encoder)?;

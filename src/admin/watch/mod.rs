@@ -10,6 +10,7 @@ pub mod log_level;
 pub mod metrics;
 pub mod numbers;
 pub mod process;
+pub mod spans;
 pub mod status;
 pub mod storage;
 pub mod trace;

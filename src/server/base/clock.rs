@@ -38,4 +38,9 @@ impl Clock {
         let steady = Steady(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         (Moment { wall: wall_now(), steady }, elapsed)
     }
+
+    /// A time since the start.
+    pub fn time_of(self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.start)
+    }
 }

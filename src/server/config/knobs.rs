@@ -3,7 +3,7 @@
 //! A default is the value in `Options::default`, so it is written once. The unit is the last part of the key.
 
 use crate::server::config::options::{Durability, MetricsAccess, Options};
-use crate::server::config::{hook_parsers, knob_parsers, peer_parsers, tls_parsers};
+use crate::server::config::{hook_parsers, knob_parsers, peer_parsers, telemetry_parsers, tls_parsers};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -130,6 +130,8 @@ pub static KNOBS: &[Knob] = &[
     number!("hook.concurrency_max", 1, 4_096, Usize, hook.concurrency_max, "questions to the hook under way; further ones wait"),
     special("hook.secret_file", KnobKind::Choice { show: hook_parsers::show_secret_file, set: hook_parsers::set_secret_file }, "file with the secret that signs the hook's requests, whsec_ and base64"),
     special("hook.addresses", KnobKind::Choice { show: hook_parsers::show_addresses, set: hook_parsers::set_addresses }, "addresses to which the host of hook.url may resolve: public or any"),
+    special("telemetry.otlp_url", KnobKind::Choice { show: telemetry_parsers::show_otlp_url, set: telemetry_parsers::set_otlp_url }, "URL of a collector that takes spans of sampled messages, OTLP over https, or over http on this machine; empty = none"),
+    number!("telemetry.sample_one_in", 1, 1_000_000_000, U64, telemetry.sample_one_in, "one of so many messages is sampled, with telemetry.otlp_url"),
     number!("server.spin_us", 0, 10_000, U64, spin_us, "how long an idle shard looks for work before it sleeps"),
     number!("server.ring_entries", 64, 32_768, U32, ring_entries, "submission entries of a shard's io_uring, a power of two"),
     number!("server.receive_buffers", 16, 32_768, U16, receive_buffers, "receive buffers that a shard's sockets share, a power of two"),

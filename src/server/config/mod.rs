@@ -10,6 +10,8 @@ pub(super) mod knobs;
 pub(super) mod options;
 mod peer_parsers;
 mod renamed;
+pub(super) mod telemetry;
+mod telemetry_parsers;
 pub(super) mod tls;
 pub(super) mod tls_parsers;
 pub(super) mod webhooks;

@@ -3,6 +3,7 @@
 use crate::model::{HookPolicy, Limits, OnHookFailure, Policies, SendKinds};
 use crate::server::base::logging::LogFormat;
 use crate::server::base::networks::Networks;
+use crate::server::config::telemetry::TelemetryOptions;
 use crate::server::config::tls::TlsOptions;
 use crate::server::config::webhooks::WebhookOptions;
 use crate::server::outbound::addresses::AddressPolicy;
@@ -238,6 +239,7 @@ pub struct Options {
     pub demo: DemoAccess,
     pub webhooks: Vec<WebhookOptions>,
     pub hook: HookOptions,
+    pub telemetry: TelemetryOptions,
     pub data_dir: PathBuf,
     /// `None`: as in the data directory; one for each core in a new one.
     pub shards: Option<u16>,
@@ -331,6 +333,7 @@ impl Default for Options {
             demo: DemoAccess::Off,
             webhooks: Vec::new(),
             hook: HookOptions::default(),
+            telemetry: TelemetryOptions::default(),
             data_dir: PathBuf::from("mushan-data"),
             shards: None,
             cores: Vec::new(),
@@ -436,6 +439,7 @@ impl Options {
             "--demo signs tokens of its own, so auth.algorithms must have HS256",
         );
         problems.extend(self.hook.problems());
+        problems.extend(self.telemetry.problems(self.admin.listen.is_some()));
         problems.extend(self.tls.problems("tls."));
         problems.extend(self.admin.tls.problems("admin.tls_"));
         problems

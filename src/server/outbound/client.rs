@@ -96,11 +96,29 @@ impl OutboundClient {
         body: Bytes,
         answer_bytes_max: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
+        let mut request = self.request("application/json", body);
+        request.headers_mut().extend(headers);
+        self.send(request, answer_bytes_max).await
+    }
+
+    /// The same of protobuf, without a signature.
+    pub async fn post_protobuf(&self, body: Bytes, answer_bytes_max: usize) -> Result<OutboundAnswer, OutboundError> {
+        self.send(self.request("application/x-protobuf", body), answer_bytes_max).await
+    }
+
+    fn request(&self, content_type: &'static str, body: Bytes) -> Request<Full<Bytes>> {
         let mut request =
             Request::post(self.endpoint.uri().clone()).body(Full::new(body)).expect("a parsed URI is one");
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        request.headers_mut().extend(headers);
+        request
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        answer_bytes_max: usize,
+    ) -> Result<OutboundAnswer, OutboundError> {
         let answered = match &self.transport {
             OutboundTransport::Plain(client) => client.request(request).await?,
             OutboundTransport::Encrypted(client) => client.request(request).await?,

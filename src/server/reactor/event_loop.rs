@@ -171,6 +171,7 @@ impl Reactor {
                 self.measure_turn(since, at);
             }
             self.mesh.begin_turn(at);
+            self.turn.begin_sampled_turn(at);
             self.run_turn(now);
             if self.is_done(now) {
                 return self.finish();
@@ -218,6 +219,7 @@ impl Reactor {
         self.unacknowledged.wrote(began, end, written);
         let acknowledged = self.turn.shard().acknowledged();
         self.unacknowledged.acknowledged(ended, acknowledged, &mut self.counters.histograms);
+        self.turn.end_sampled_turn(ended, self.commit.synced);
     }
 
     fn gather(&mut self, now: Moment) {
@@ -262,10 +264,10 @@ impl Reactor {
 
     fn drain_lanes(&mut self, now: Moment) {
         let (turn, has_worked, work) = (&mut self.turn, &mut self.has_worked, &mut self.work);
-        self.mesh.receive(self.options.events_per_turn_max, |from, shard_message| {
+        self.mesh.receive(self.options.events_per_turn_max, |sent, shard_message| {
             *has_worked = true;
             work.shard_messages += 1;
-            turn.arrived(now, from, shard_message);
+            turn.arrived_by_lane(now, sent, shard_message);
         });
     }
 

@@ -10,6 +10,7 @@ use crate::server::base::error::RunError;
 use crate::server::config::options::Durability;
 use crate::server::reactor::event_loop::Reactor;
 use crate::server::state::group_commit::SyncInFlight;
+use crate::server::turn::sampler::CompletedSync;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -93,6 +94,8 @@ impl Reactor {
         let took = in_flight.since.elapsed();
         self.counters.histograms.sync_us.note(micros(took));
         self.counters.histograms.sync_records.note(in_flight.records);
+        let began = self.clock.time_of(in_flight.since);
+        self.commit.synced = Some(CompletedSync { began, ended: began + took, end: in_flight.end });
         self.commit.usual = (7 * self.commit.usual + took) / 8;
         self.turn.synced(now, in_flight.end);
     }

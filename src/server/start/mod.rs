@@ -32,6 +32,7 @@ use crate::server::state::pulse::ShardPulse;
 use crate::server::state::shared::Shared;
 use crate::server::tls::identity::TlsIdentity;
 use crate::server::tls::watch::{Identities, Watching};
+use crate::server::turn::span::Sampling;
 use crate::wire::{Context, HandshakePolicy, ServerKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
@@ -186,16 +187,15 @@ pub fn serve_with_operator(
     lockable.fit(&mut options, directory.manifest.shards)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
     let listener::Bound { address, listeners, claim } = listener::bind_all(&options, directory.manifest.shards)?;
-    let keys = KeySource::new(directory.secret.clone(), &options, keys);
-    let options = Arc::new(options);
+    let (keys, options) = (KeySource::new(directory.secret.clone(), &options, keys), Arc::new(options));
     let spare_core = cores.free.first().copied();
     let hook = asker::start(&options, spare_core, u64::from_ne_bytes(secret::random()?))?;
     let (queues, mut helpers) = jobs::start(&options, spare_core).map_err(HostError::system("start a thread"))?;
     let stopper = Stopper::new(&directory, options.drain_ms)?;
     let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let hook = hook.map(|hook| attach(hook, &mut control, &mut helpers));
-    control.tls.clone_from(&identities.admin);
-    control.certificates = identities.named().map(|(name, identity)| (name, identity.clone())).collect();
+    let origin = RunOrigin::begin(&options, &mut control)?;
+    attach_certificates(&identities, &mut control);
     let watching = identities.watch(spare_core, &mut helpers).map_err(HostError::system("start a thread"))?;
     let pulse = control.lanes.pulse();
     let operator = serve(control)?;
@@ -209,6 +209,7 @@ pub fn serve_with_operator(
         keyring: keys.keyring(),
         connections_max,
         hook,
+        origin,
         descriptors: Descriptors::new(files, host::connections_total_max(&options), directory.manifest.shards),
         tls: identities.clients.clone(),
         small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
@@ -278,6 +279,30 @@ fn attach(hook: Hook, control: &mut Control, helpers: &mut Vec<JoinHandle<()>>) 
     hook.calls
 }
 
+fn attach_certificates(identities: &Identities, control: &mut Control) {
+    control.tls.clone_from(&identities.admin);
+    control.certificates = identities.named().map(|(name, identity)| (name, identity.clone())).collect();
+}
+
+/// What all shards of a run have in common from its beginning.
+struct RunOrigin {
+    clock: Clock,
+    seed: u64,
+    /// Which messages are sampled, if any.
+    sampling: Option<Arc<Sampling>>,
+}
+
+impl RunOrigin {
+    /// The control thread takes the spans.
+    fn begin(options: &Options, control: &mut Control) -> Result<Self, StartError> {
+        let (clock, seed) = (Clock::start(), u64::from_ne_bytes(secret::random()?));
+        let telemetry = &options.telemetry;
+        let is_sampling = telemetry.otlp_url.is_some();
+        control.spans = is_sampling.then(|| Sampling::begin(telemetry.sample_one_in, seed, clock));
+        Ok(Self { clock, seed, sampling: control.spans.as_ref().map(|(sampling, _)| sampling.clone()) })
+    }
+}
+
 struct Plan<'a> {
     options: Arc<Options>,
     directory: &'a DataDir,
@@ -286,6 +311,7 @@ struct Plan<'a> {
     keyring: Keyring,
     connections_max: usize,
     hook: Option<HookSender>,
+    origin: RunOrigin,
     descriptors: Arc<Descriptors>,
     tls: Option<TlsIdentity>,
     small_pages: Option<Arc<SmallPages>>,
@@ -344,7 +370,7 @@ fn shard_specs(
     let options = &plan.options;
     let shards = plan.directory.manifest.shards;
     host::check_maps(options, segments_in(&plan.directory.path));
-    let (seed, clock) = (u64::from_ne_bytes(secret::random()?), Clock::start());
+    let RunOrigin { seed, clock, .. } = plan.origin;
     let context = Arc::new(Context {
         limits: session_limits(options),
         handshake: HandshakePolicy {
@@ -376,6 +402,7 @@ fn shard_specs(
                 keyring: plan.keyring.clone(),
                 queues: queues.clone(),
                 hook: plan.hook.clone(),
+                sampling: plan.origin.sampling.clone(),
                 fingerprint_seed: plan.directory.manifest.seed,
                 options: options.clone(),
                 context: context.clone(),

@@ -33,6 +33,7 @@ use crate::server::state::outboxes::Outboxes;
 use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::LogRecovery;
 use crate::server::tls::identity::TlsIdentity;
+use crate::server::turn::span::Sampling;
 use crate::server::turn::{Common, Turn};
 use crate::shard::{Placement, Shard, ShardSettings};
 use crate::wire::Context;
@@ -55,6 +56,7 @@ pub struct ShardSpec {
     pub keyring: Keyring,
     pub queues: Queues,
     pub hook: Option<HookSender>,
+    pub sampling: Option<Arc<Sampling>>,
     pub fingerprint_seed: u64,
     pub options: Arc<Options>,
     pub context: Arc<Context>,
@@ -174,6 +176,7 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         report(&reports, result.map_or_else(failed, |()| ShardStarted::Listening));
     };
     set_peers(&spec.options, spec.seed, &mut turn);
+    spec.sampling.into_iter().for_each(|sampling| turn.sample(sampling));
     let mut accepting = Accepting::new(spec.listener, bounds, Box::new(opened));
     accepting.tls = spec.tls;
     let outboxes = Outboxes::new(host::outbox_bytes_max(&spec.options) / u64::from(spec.shards));

@@ -16,6 +16,7 @@ use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::Snapshot;
 use crate::server::state::tracing_list::{Trace, TracedUsers};
 use crate::server::tls::identity::TlsIdentity;
+use crate::server::turn::span::{SampledSpan, Sampling};
 use crate::server::turn::trace::TracedList;
 use crate::shard::{Placement, Ticket};
 use arc_swap::ArcSwapOption;
@@ -34,6 +35,8 @@ pub struct Control {
     pub keep_serving: KeepServing,
     /// The hook's numbers, if there is a hook.
     pub hook: Option<Arc<HookMeters>>,
+    /// The spans of sampled messages, if messages are sampled.
+    pub spans: Option<(Arc<Sampling>, mpsc::Receiver<SampledSpan>)>,
     /// The certificate of the HTTP API, if it speaks TLS.
     pub tls: Option<TlsIdentity>,
     /// The certificates of all listeners that speak TLS, by the listener.
@@ -146,8 +149,8 @@ pub fn connect(
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
     let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone(), traced };
     let answers = Answers(answered);
-    let (hook, tls, certificates) = (None, None, Vec::new());
-    (Control { options, core, lanes, answers, keep_serving, hook, tls, certificates }, endpoints)
+    let (hook, spans, tls, certificates) = (None, None, None, Vec::new());
+    (Control { options, core, lanes, answers, keep_serving, hook, spans, tls, certificates }, endpoints)
 }
 
 impl ControlLanes {

@@ -3,12 +3,15 @@
 use crate::model::Position;
 use crate::model::Steady;
 use crate::server::config::options::Durability;
+use crate::server::turn::sampler::CompletedSync;
 use std::time::{Duration, Instant};
 
 pub struct GroupCommit {
     pub durability: Durability,
     pub delay_ms: u64,
     pub in_flight: Option<SyncInFlight>,
+    /// The last one that has ended.
+    pub synced: Option<CompletedSync>,
     /// The deadline of the next sync: of the policy `interval`, or of the group-commit delay.
     pub due: Option<Steady>,
     /// The recent duration of a sync.
@@ -29,7 +32,15 @@ pub struct SyncInFlight {
 
 impl GroupCommit {
     pub fn new(durability: Durability, delay_ms: u64) -> Self {
-        Self { durability, delay_ms, in_flight: None, due: None, usual: Duration::ZERO, records_sealed: 0 }
+        Self {
+            durability,
+            delay_ms,
+            in_flight: None,
+            synced: None,
+            due: None,
+            usual: Duration::ZERO,
+            records_sealed: 0,
+        }
     }
 
     pub fn is_idle(&self) -> bool {

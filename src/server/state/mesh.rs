@@ -66,6 +66,8 @@ struct IncomingLanes {
     messages: Receiver<LaneBatch>,
     /// The messages of the batch that was taken last, without those that an earlier pass has passed on.
     begun: std::vec::IntoIter<ShardMessage>,
+    /// When the turn of the first of them began.
+    sent: Duration,
     handovers: Receiver<Handover>,
 }
 
@@ -107,7 +109,9 @@ pub fn connect(windows: Windows, wakers: &Arc<[Waker]>) -> Vec<Mesh> {
             });
             let from = meshes[from].me;
             let begun = Vec::new().into_iter();
-            meshes[to].incoming.push(IncomingLanes { from, messages: messages_out, begun, handovers: handovers_out });
+            let sent = Duration::ZERO;
+            let incoming = IncomingLanes { from, messages: messages_out, begun, sent, handovers: handovers_out };
+            meshes[to].incoming.push(incoming);
         }
     }
     meshes
@@ -179,14 +183,15 @@ impl Mesh {
         LaneLoad { waiting: waiting as u64, incoming: incoming as u64 }
     }
 
-    /// Passes messages to `take`, of each lane at most `messages_max`.
-    pub fn receive(&mut self, messages_max: usize, mut take: impl FnMut(ShardId, ShardMessage)) {
+    /// Passes messages to `take`, of each lane at most `messages_max`, with their shard and the beginning of the turn that sent
+    /// them.
+    pub fn receive(&mut self, messages_max: usize, mut take: impl FnMut((ShardId, Duration), ShardMessage)) {
         let (before, from_first) = self.incoming.split_at_mut(self.first_lane);
         self.first_lane = if from_first.len() > 1 { self.first_lane + 1 } else { 0 };
         for incoming in from_first.iter_mut().chain(before) {
             for _taken in 0..messages_max {
                 let Some(shard_message) = incoming.next_message(self.turn_began, &mut self.hops_us) else { break };
-                take(incoming.from, shard_message);
+                take((incoming.from, incoming.sent), shard_message);
             }
         }
     }
@@ -211,6 +216,7 @@ impl IncomingLanes {
             self.begun = Vec::new().into_iter();
             let batch = self.messages.try_recv().ok()?;
             hops_us.note(micros(now.saturating_sub(batch.sent)));
+            self.sent = batch.sent;
             self.begun = batch.messages.into_iter();
         }
     }
@@ -272,7 +278,7 @@ mod tests {
 
     fn received(mesh: &mut Mesh, messages_max: usize) -> Vec<(ShardId, ShardMessage)> {
         let mut messages = Vec::new();
-        mesh.receive(messages_max, |from, shard_message| messages.push((from, shard_message)));
+        mesh.receive(messages_max, |(from, _), shard_message| messages.push((from, shard_message)));
         messages
     }
 

@@ -4,6 +4,7 @@ use crate::log::Storage;
 use crate::model::{Closing, Event, Moment, Refused, Reply, SessionId, UserId};
 use crate::server::turn::deadlines::Due;
 use crate::server::turn::link::{LinkKey, LinkStage};
+use crate::server::turn::sampler::{SendWaiter, outcome_of, outcome_of_order};
 use crate::server::turn::{Action, Turn};
 use crate::shard::{Effect, ExternalEffect, Input};
 
@@ -26,6 +27,9 @@ impl<S: Storage> Turn<S> {
                         self.traffic.refused.count(refused.refusal);
                         self.log_refusal(session, *refused);
                     }
+                    if self.sampler.is_some() {
+                        self.sample_answer(&SendWaiter::Session(session, tag.clone()), outcome_of(&reply));
+                    }
                     let Some(key) = self.open_link(session) else { continue };
                     if self.traced.is_some() {
                         self.trace_reply(now, key, &reply);
@@ -42,11 +46,7 @@ impl<S: Storage> Turn<S> {
                     self.shard.recycle_event(event);
                 }
                 Effect::External(mut external) => {
-                    if let ExternalEffect::Answer { answer, .. } = &mut external
-                        && let Some(sessions) = answer.sessions_mut()
-                    {
-                        self.complete_sessions(sessions);
-                    }
+                    self.look_at_answer(&mut external);
                     self.actions.push(Action::External(external));
                 }
                 Effect::Close { session, closing } => {
@@ -81,6 +81,17 @@ impl<S: Storage> Turn<S> {
         }
     }
 
+    /// An answer to an order tells of sessions what only their links know.
+    fn look_at_answer(&mut self, external: &mut ExternalEffect) {
+        let ExternalEffect::Answer { ticket, answer } = external else { return };
+        if self.sampler.is_some() {
+            self.sample_answer(&SendWaiter::Order(*ticket), outcome_of_order(answer));
+        }
+        if let Some(sessions) = answer.sessions_mut() {
+            self.complete_sessions(sessions);
+        }
+    }
+
     /// The link of a session that is open on this core.
     pub(in crate::server) fn open_link(&self, session: SessionId) -> Option<LinkKey> {
         let (key, link) = self.links.find(session)?;
@@ -92,6 +103,9 @@ impl<S: Storage> Turn<S> {
     fn push(&mut self, now: Moment, user: &UserId, sessions: &[SessionId], event: &Event) {
         if self.traced.is_some() {
             self.trace_push(now, user, sessions, event);
+        }
+        if self.sampler.is_some() {
+            self.sample_push(sessions.len(), event);
         }
         self.frames.turn_to(event, now.wall);
         // Most events that are not for a group have one session and are encoded straight into its outbox.

@@ -9,23 +9,28 @@ pub(super) mod admission;
 pub(super) mod arrival;
 pub(super) mod deadlines;
 pub(super) mod effects;
+mod inputs;
 pub(super) mod link;
+mod sampled;
+pub(super) mod sampler;
 pub(super) mod secured;
 pub(super) mod sessions;
+pub mod span;
 pub(super) mod trace;
 mod traced;
 pub(super) mod traffic;
 pub(super) mod withheld;
 
 use crate::log::{Batch, Storage};
-use crate::model::{Closing, HookVerdict, Moment, Order, Position, SessionId, ShardId, Steady};
+use crate::model::{Closing, Moment, SessionId, ShardId, Steady};
 use crate::server::auth::keyring::Keyring;
 use crate::server::peer::proxies::Proxies;
 use crate::server::peer::rates::{AddressRates, Pace};
 use crate::server::turn::deadlines::{Deadlines, Due};
 use crate::server::turn::link::{LinkStage, Links};
+use crate::server::turn::sampler::MessageSampler;
 use crate::server::turn::trace::TracedList;
-use crate::shard::{Effect, Fetched, HookTicket, Input, Placement, Shard, ShardMessage, Ticket};
+use crate::shard::{Effect, Input, Placement, Shard};
 use crate::wire::{Context, Incoming, ReceivedBytes, Scratch, SharedFrames};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -121,6 +126,8 @@ pub struct Turn<S> {
     pub(super) traffic: Traffic,
     /// `None`: nobody is traced.
     pub(super) traced: Option<TracedList>,
+    /// `None`: no message is sampled.
+    pub(super) sampler: Option<Box<MessageSampler>>,
 }
 
 impl<S: Storage> Turn<S> {
@@ -147,6 +154,7 @@ impl<S: Storage> Turn<S> {
             is_stopping: false,
             traffic: Traffic::default(),
             traced: None,
+            sampler: None,
         }
     }
 
@@ -201,70 +209,6 @@ impl<S: Storage> Turn<S> {
         self.links[key].connection.close(Closing::Gone, now, &self.common.context);
         self.after(now, key);
         self.settle(now);
-    }
-
-    /// A message from another shard.
-    pub fn arrived(&mut self, now: Moment, from: ShardId, shard_message: ShardMessage) {
-        self.handle(now, Input::Arrived { from, shard_message });
-        self.settle(now);
-    }
-
-    /// The log is on stable storage up to `end`.
-    pub fn synced(&mut self, now: Moment, end: Position) {
-        self.handle(now, Input::Synced { end });
-        self.settle(now);
-    }
-
-    /// Whether `continue_background` has something to do.
-    pub fn has_more(&self) -> bool {
-        self.shard.has_more()
-    }
-
-    /// Does one bounded part of the work that earlier inputs began.
-    pub fn continue_background(&mut self, now: Moment) {
-        self.handle(now, Input::Continued);
-        self.settle(now);
-    }
-
-    /// The result of an `ExternalEffect::Fetch`.
-    pub fn fetched(&mut self, now: Moment, fetched: Fetched) {
-        self.handle(now, Input::Fetched(Box::new(fetched)));
-        self.settle(now);
-    }
-
-    /// The answer to an `ExternalEffect::AskHook`, or that there is none.
-    pub fn hook_answered(&mut self, now: Moment, ticket: HookTicket, verdict: HookVerdict) {
-        self.handle(now, Input::HookAnswered { ticket, verdict });
-        self.settle(now);
-    }
-
-    /// An operator's order from the control thread. Answered once, by an `ExternalEffect::Answer` with this ticket.
-    pub fn ordered(&mut self, now: Moment, ticket: Ticket, order: Order) {
-        self.handle(now, Input::Ordered { ticket, order });
-        self.settle(now);
-    }
-
-    /// The new inbox epoch of an `ExternalEffect::RenewInboxEpoch` is durable.
-    pub fn inbox_epoch_renewed(&mut self, now: Moment) {
-        self.handle(now, Input::InboxEpochRenewed);
-        self.settle(now);
-    }
-
-    /// A checkpoint at the end of segment `through` is on stable storage.
-    pub fn checkpointed(&mut self, now: Moment, through: u32) {
-        self.handle(now, Input::Checkpointed { through });
-        self.settle(now);
-    }
-
-    /// Acknowledges everything in the log, synced or not (policies `interval` and `none`). Returns whether an effect
-    /// waited for that.
-    pub fn ack_without_sync(&mut self, now: Moment) -> bool {
-        let was_awaited = self.shard.awaits_log();
-        if was_awaited {
-            self.handle(now, Input::Waived);
-            self.settle(now);
-        }
-        was_awaited
     }
 
     /// Does the periodic work of the shard. To be called at least once a second.
@@ -453,7 +397,7 @@ impl<S: Storage> Turn<S> {
                     if self.traced.is_some() {
                         self.trace_request(now, key, &command);
                     }
-                    self.handle(now, Input::Requested { session, tag, command });
+                    self.requested(now, session, tag, command);
                 }
             }
             self.after(now, key);

@@ -212,6 +212,15 @@ impl ShardMessage {
     pub fn is_volatile(&self) -> bool {
         matches!(self, Self::Transient { .. } | Self::Typing { .. })
     }
+
+    /// The message or the fact that is on its way to its conversation or to a member.
+    pub fn written(&self) -> Option<&Message> {
+        match self {
+            Self::Request(ConversationRequest { ask: RequestKind::Send(message, _), .. }) => Some(message),
+            Self::Deliver { message, .. } | Self::Transient { message } => Some(message),
+            _ => None,
+        }
+    }
 }
 
 /// A user's request to a conversation, on its way to the conversation's owner.

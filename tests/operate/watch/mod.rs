@@ -5,4 +5,5 @@ mod care;
 mod logs;
 mod measurements;
 mod refused;
+mod spans;
 mod top;
