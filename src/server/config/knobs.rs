@@ -190,14 +190,14 @@ pub static KNOBS: &[Knob] = &[
     number!("limits.bad_requests_max", 1, 1_000_000, U32, limits.bad_requests_max, "consecutive undecodable requests after which the connection is closed"),
     number!("limits.outbox_bytes_max", 4 * KIB, KIB * MIB, Usize, limits.outbox_bytes_max, "bytes queued for one session: pushes use half of it and wait beyond that, the rest is for replies"),
     number!("limits.sessions_per_user_max", 1, 1_024, Usize, limits.sessions_per_user_max, "sessions of one user; a further one replaces the oldest"),
-    number!("limits.sends_per_second", 1, 100_000_000, U32, limits.sends_per_second, "messages of one user per second, sustained"),
+    number!("limits.sends_per_second", 1, 1_000_000, U32, limits.sends_per_second, "messages of one user per second, sustained"),
     number!("limits.sends_burst", 1, 100_000_000, U32, limits.sends_burst, "messages of one user in a burst"),
     number!("limits.send_unit_bytes", 64, KIB * MIB, Usize, limits.send_unit_bytes, "bytes of a message that count as one more message"),
     number!("limits.send_unit_members", 1, 1_000_000_000, Usize, limits.send_unit_members, "members of a group that count as one more message"),
     number!("limits.sends_per_day", 0, u64::MAX >> 20, U64, limits.sends_per_day, "messages of one user per day; 0 = 6 hours of sends_per_second"),
     number!("limits.written_bytes_per_day", 0, u64::MAX >> 20, U64, limits.written_bytes_per_day, "bytes of one user's messages in the log per day; 0 = 4096 for each of sends_per_day"),
     number!("limits.new_conversations_per_day", 0, u64::MAX >> 20, U64, limits.new_conversations_per_day, "users to whom one user writes for the first time per day; 0 = 100 times sends_per_second"),
-    number!("limits.queries_per_second", 1, 100_000_000, U32, limits.queries_per_second, "syncs, history, lists and presence queries of one user per second, sustained"),
+    number!("limits.queries_per_second", 1, 1_000_000, U32, limits.queries_per_second, "syncs, history, lists and presence queries of one user per second, sustained"),
     number!("limits.queries_burst", 1, 100_000_000, U32, limits.queries_burst, "syncs, history, lists and presence queries of one user in a burst"),
     number!("limits.sync_entries_default", 1, 100_000, U32, limits.sync_entries_default, "entries of a sync without a limit of its own"),
     number!("limits.sync_entries_max", 1, 100_000, U32, limits.sync_entries_max, "the most entries of a sync"),
@@ -384,6 +384,14 @@ mod tests {
     fn every_limit_of_the_model_has_a_knob() {
         let fields = format!("{:?}", crate::model::Limits::default()).matches(": ").count();
         assert_eq!(KNOBS.iter().filter(|knob| knob.key.starts_with("limits.")).count(), fields);
+    }
+
+    /// Token buckets count microseconds: more than one token in each would be no bound.
+    #[test]
+    fn a_rate_that_no_bucket_can_keep_is_refused() {
+        for knob in KNOBS.iter().filter(|knob| knob.key.ends_with("per_second")) {
+            assert!(knob.set_number(&mut Options::default(), 1_000_001).is_err(), "{}", knob.key);
+        }
     }
 
     #[test]

@@ -12,45 +12,50 @@ use std::hash::BuildHasher;
 /// Sets of the table, and places in each: 8,192 addresses in 192 KiB.
 const SETS: usize = 2_048;
 const WAYS: usize = 4;
-const MINUTE_US: u64 = 60_000_000;
-const SECOND_US: u64 = 1_000_000;
+const MINUTE_NS: u64 = 60_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
 
-/// One token bucket: a rate, and a burst of `burst_us` at that rate.
+/// One token bucket: a rate, and a burst of `burst_ns` at that rate.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
-    /// Between two events at the full rate, in microseconds.
-    interval_us: u64,
-    burst_us: u64,
+    /// Between two events at the full rate, in nanoseconds.
+    interval_ns: u64,
+    burst_ns: u64,
 }
 
 impl Rate {
-    /// When a bucket that is full again at `full_at_us` will be so after one more event now; `None`: there is no room for one.
-    fn after_one(self, now: Steady, full_at_us: u64) -> Option<u64> {
-        let now_us = now.0.saturating_mul(1_000);
-        let full_at_us = full_at_us.max(now_us).saturating_add(self.interval_us);
-        (full_at_us <= now_us.saturating_add(self.burst_us)).then_some(full_at_us)
+    /// When a bucket that is full again at `full_at_ns` will be so after one more event now; `None`: there is no room for one.
+    fn after_one(self, now: Steady, full_at_ns: u64) -> Option<u64> {
+        let now_ns = now.0.saturating_mul(1_000_000);
+        let full_at_ns = full_at_ns.max(now_ns).saturating_add(self.interval_ns);
+        (full_at_ns <= now_ns.saturating_add(self.burst_ns)).then_some(full_at_ns)
     }
+}
+
+/// Rounded up: no rate is faster than it says, and none is so fast that it is no bound.
+fn interval(span_ns: u64, events: u64) -> Option<u64> {
+    (events > 0).then(|| span_ns.div_ceil(events))
 }
 
 /// A rate of everything together. A burst is the share of a second.
 #[derive(Debug)]
 pub struct Pace {
     rate: Rate,
-    /// When the bucket is full again, in microseconds of the steady clock.
-    full_at_us: u64,
+    /// When the bucket is full again, in nanoseconds of the steady clock.
+    full_at_ns: u64,
 }
 
 impl Pace {
     /// `None` for a rate of 0, which is no bound.
     pub fn new(per_second: u64) -> Option<Self> {
-        let interval_us = SECOND_US.checked_div(per_second)?;
-        Some(Self { rate: Rate { interval_us, burst_us: SECOND_US }, full_at_us: 0 })
+        let interval_ns = interval(SECOND_NS, per_second)?;
+        Some(Self { rate: Rate { interval_ns, burst_ns: SECOND_NS }, full_at_ns: 0 })
     }
 
     /// Whether it may happen once more at `now`, and if so counts it.
     pub fn admit(&mut self, now: Steady) -> bool {
-        let after = self.rate.after_one(now, self.full_at_us);
-        self.full_at_us = after.unwrap_or(self.full_at_us);
+        let after = self.rate.after_one(now, self.full_at_ns);
+        self.full_at_ns = after.unwrap_or(self.full_at_ns);
         after.is_some()
     }
 }
@@ -58,8 +63,8 @@ impl Pace {
 #[derive(Clone, Copy, Debug, Default)]
 struct AddressBucket {
     address: Option<PeerAddress>,
-    /// When the bucket is full again, in microseconds of the steady clock.
-    full_at_us: u64,
+    /// When the bucket is full again, in nanoseconds of the steady clock.
+    full_at_ns: u64,
 }
 
 /// A rate for each address. A burst is the share of a minute.
@@ -73,8 +78,8 @@ pub struct AddressRates {
 impl AddressRates {
     /// `None` for a rate of 0, which is no bound.
     pub fn new(per_minute: u64, seed: u64) -> Option<Self> {
-        let interval_us = MINUTE_US.checked_div(per_minute)?;
-        let rate = Rate { interval_us, burst_us: MINUTE_US };
+        let interval_ns = interval(MINUTE_NS, per_minute)?;
+        let rate = Rate { interval_ns, burst_ns: MINUTE_NS };
         Some(Self { sets: vec![Default::default(); SETS], rate, hasher: FixedState::with_seed(seed) })
     }
 
@@ -83,15 +88,15 @@ impl AddressRates {
         let set = &mut self.sets[self.hasher.hash_one(address) as usize % SETS];
         let known = set.iter().position(|bucket| bucket.address == Some(address));
         let at = known.unwrap_or_else(|| {
-            let fullest = set.iter().enumerate().min_by_key(|(_, bucket)| bucket.full_at_us);
+            let fullest = set.iter().enumerate().min_by_key(|(_, bucket)| bucket.full_at_ns);
             fullest.map_or(0, |(at, _)| at)
         });
         let bucket = &mut set[at];
         if known.is_none() {
-            *bucket = AddressBucket { address: Some(address), full_at_us: 0 };
+            *bucket = AddressBucket { address: Some(address), full_at_ns: 0 };
         }
-        let after = self.rate.after_one(now, bucket.full_at_us);
-        bucket.full_at_us = after.unwrap_or(bucket.full_at_us);
+        let after = self.rate.after_one(now, bucket.full_at_ns);
+        bucket.full_at_ns = after.unwrap_or(bucket.full_at_ns);
         after.is_some()
     }
 }
@@ -128,6 +133,20 @@ mod tests {
         let mut slowest = Pace::new(1).expect("a bound");
         assert_eq!([0, 999, 1_000].map(|now_ms| slowest.admit(Steady(now_ms))), [true, false, true]);
         assert!(Pace::new(0).is_none());
+    }
+
+    #[test]
+    fn high_rates_are_bounds_too_and_are_what_they_say() {
+        for per_second in [600_000, 999_999, 1_000_000] {
+            let mut pace = Pace::new(per_second).expect("a bound");
+            let mut admitted = |now_ms: u64| (0..1_100_000).filter(|_time| pace.admit(Steady(now_ms))).count() as u64;
+            for (now_ms, share) in [(0, per_second), (100, per_second / 10)] {
+                let admitted = admitted(now_ms);
+                assert!((share * 999 / 1_000..=share).contains(&admitted), "{admitted} of {share} at {per_second}");
+            }
+        }
+        assert!(Pace::new(u64::MAX).expect("a bound").rate.interval_ns > 0);
+        assert!(AddressRates::new(u64::MAX, 1).expect("a bound").rate.interval_ns > 0);
     }
 
     #[test]
