@@ -29,8 +29,22 @@ impl Authority {
 
     /// A certificate for `localhost` and 127.0.0.1, of a server or of a client.
     pub fn issue(&self) -> IssuedPair {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("names");
+        self.issue_as(Self::params())
+    }
+
+    /// The same, which is valid until this year begins.
+    pub fn issue_until(&self, year: i32) -> IssuedPair {
+        let mut params = Self::params();
+        params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        self.issue_as(params)
+    }
+
+    fn params() -> CertificateParams {
+        CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names")
+    }
+
+    fn issue_as(&self, params: CertificateParams) -> IssuedPair {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         IssuedPair { certificate, key: key.serialize_pem() }
