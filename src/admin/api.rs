@@ -10,7 +10,7 @@ use crate::admin::webhooks::webhook::Webhook;
 use crate::model::{Histogram, Millis};
 use crate::server::follow::erased_users::ErasedUsers;
 use crate::server::turn::span::Sampling;
-use crate::server::{HookMeters, Options, TlsIdentity};
+use crate::server::{AcmeMeters, HookMeters, Options, TlsIdentity};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -36,6 +36,8 @@ pub struct Api {
     pub places: Arc<StreamPlaces>,
     /// The certificates of the listeners that speak TLS.
     pub certificates: Vec<(&'static str, TlsIdentity)>,
+    /// Orders of certificates, where an authority issues one.
+    pub acme: Option<Arc<AcmeMeters>>,
     /// The numbers of the operator's hook, if there is one.
     pub hook: Option<Arc<HookMeters>>,
     /// Which messages are sampled, if any.

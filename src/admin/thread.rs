@@ -56,7 +56,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         .enable_time()
         .build()
         .map_err(HostError::system("start the control thread"))?;
-    let Control { core, lanes, answers, keep_serving, hook, spans, certificates, .. } = control;
+    let Control { core, lanes, answers, keep_serving, hook, spans, certificates, acme, .. } = control;
     let client = SpanExport::client(&options.telemetry).map_err(HostError::system("prepare sending spans"))?;
     let sampling = spans.as_ref().map(|(sampling, _)| sampling.clone());
     let export = spans.zip(client).map(|((sampling, spans), client)| SpanExport { sampling, spans, client });
@@ -76,6 +76,7 @@ pub fn serve(control: Control) -> Result<Option<Operator>, StartError> {
         events_sent: AtomicU64::new(0),
         places: Arc::default(),
         certificates,
+        acme,
         hook,
         sampling,
         began: wall_now(),

@@ -3,6 +3,7 @@
 // clippy.toml bans clocks, files and sockets for the floors below; this floor is allowed to use them.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod acme;
 mod auth;
 mod backup;
 pub mod base;
@@ -23,6 +24,8 @@ mod state;
 mod tls;
 pub mod turn;
 
+pub use acme::renewal::AcmeMeters;
+pub use acme::store::{StoredCertificate, certificate_file as acme_certificate_file, stored_certificate};
 pub use auth::keyring::{KeySource, Keyring, PublicKeys};
 pub use auth::secret::{Secret, hex, random as random_bytes};
 pub use backup::last_backup;
@@ -34,6 +37,7 @@ pub use base::error::{ConfigurationError, DiskError, HostError, RunError, StartE
 pub use base::files::{is_open_to_others, write_atomically};
 pub use base::helper_thread::spawn as spawn_helper;
 pub use base::networks::Networks;
+pub use config::acme::{AcmeChallenge, AcmeOptions};
 pub use config::in_force::{SettingInForce, settings_in_force};
 pub use config::knob_parsers::{cores_of, list_of};
 pub use config::options::{AdminOptions, AuthOptions, DemoAccess, Durability, HugePages, MetricsAccess, Options};

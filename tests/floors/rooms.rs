@@ -20,7 +20,7 @@ pub(super) const FLOORS: [(&str, &[&str]); 8] = [
         "server",
         &[
             "base", "outbound", "event", "peer", "config", "auth", "tls", "turn", "ring", "disk", "hook", "data",
-            "follow", "host", "state", "reactor", "start", "backup", "offline",
+            "acme", "follow", "host", "state", "reactor", "start", "backup", "offline",
         ],
     ),
     ("admin", &["base", "messages", "people", "events", "webhooks", "watch", "overview", "console"]),

@@ -5,14 +5,18 @@ use crate::model::{Millis, Position};
 use crate::server::{Snapshot, last_backup};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 #[derive(Debug)]
 pub struct ServerNumbers {
     /// The listener and the end of its certificate, in seconds since 1970.
     pub certificates: Vec<(&'static str, i64)>,
+    /// Orders of certificates since the start, that were issued and that failed.
+    pub acme: Option<[u64; 2]>,
     /// When the last complete backup began.
     pub backed_up: Option<Millis>,
     pub stream_lag_bytes: u64,
@@ -26,6 +30,7 @@ impl ServerNumbers {
         let segments: Vec<Option<u64>> = shards.iter().map(|shown| segment_bytes(shown.as_deref()?)).collect();
         Self {
             certificates: api.certificates.iter().filter_map(|(name, it)| Some((*name, it.expires()?))).collect(),
+            acme: api.acme.as_ref().map(|it| [&it.issued, &it.failed].map(|count| count.load(Ordering::Relaxed))),
             backed_up: last_backup::read(&api.options.data_dir),
             stream_lag_bytes: longest_lag_bytes(&segments, &api.places.oldest(), &ends),
             is_draining: api.orders.lanes.is_draining(),
@@ -39,6 +44,13 @@ impl ServerNumbers {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (listener, expires) in &self.certificates {
                 ConstGauge::new(*expires).encode(family.encode_family(&[("listener", *listener)])?)?;
+            }
+        }
+        if let Some(counts) = self.acme {
+            let help = "Orders of a certificate from tls.acme_directory_url";
+            let mut family = encoder.encode_descriptor("mushan_acme_orders", help, None, MetricType::Counter)?;
+            for (result, count) in ["issued", "failed"].into_iter().zip(counts) {
+                ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
             }
         }
         if let Some(backed_up) = self.backed_up {

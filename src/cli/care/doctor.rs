@@ -6,7 +6,10 @@ use crate::cli::care::status::bytes;
 use crate::cli::tune::report::FindingRow;
 use crate::cli::tune::scope::HostFlags;
 use crate::server::config::Config;
-use crate::server::{DiskRoom, Identities, Options, PublicKeys, clock_is_synchronised, is_open_to_others, last_backup};
+use crate::server::{
+    DiskRoom, Identities, Options, PublicKeys, acme_certificate_file, clock_is_synchronised, is_open_to_others,
+    last_backup, stored_certificate,
+};
 use crate::terminal::admin_client::{ApiFlags, Call};
 use crate::terminal::date::{now, of_millis};
 use crate::terminal::failure::Failure;
@@ -194,10 +197,18 @@ fn certificates(options: &Options) -> Vec<ExaminedPart> {
             _ => ExaminedPart::good("certificate", found),
         }
     };
-    identities
-        .named()
-        .map(|(listener, identity)| judge(listener, identity.certificate_file(), identity.expires()))
-        .collect()
+    let file = acme_certificate_file(&options.data_dir);
+    let ordered = options.acme.is_on().then(|| match stored_certificate(&file).filter(|stored| !stored.is_own) {
+        Some(issued) => judge("clients", &file, Some(issued.ends)),
+        None => ExaminedPart::warning(
+            "certificate",
+            format!("{} has issued none yet", options.acme.directory_url),
+            "read in the server's log why; names and ports: README.md, \"Operate it\"",
+        ),
+    });
+    let named = identities.named();
+    let named = named.map(|(listener, identity)| judge(listener, identity.certificate_file(), identity.expires()));
+    named.chain(ordered).collect()
 }
 
 fn backup(data_dir: &Path) -> ExaminedPart {

@@ -3,7 +3,7 @@
 //! A default is the value in `Options::default`, so it is written once. The unit is the last part of the key.
 
 use crate::server::config::options::{Durability, MetricsAccess, Options};
-use crate::server::config::{hook_parsers, knob_parsers, peer_parsers, telemetry_parsers, tls_parsers};
+use crate::server::config::{acme_parsers, hook_parsers, knob_parsers, peer_parsers, telemetry_parsers, tls_parsers};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -107,6 +107,12 @@ pub static KNOBS: &[Knob] = &[
     special("tls.certificate_file", KnobKind::Choice { show: tls_parsers::show_certificate_file, set: tls_parsers::set_certificate_file }, "PEM file with the certificate of the listener of clients and those that sign it; empty = no TLS"),
     special("tls.key_file", KnobKind::Choice { show: tls_parsers::show_key_file, set: tls_parsers::set_key_file }, "PEM file with the private key of tls.certificate_file"),
     special("tls.min_version", KnobKind::Choice { show: tls_parsers::show_version, set: tls_parsers::set_min_version }, "oldest version of TLS that clients may speak: 1.2 or 1.3"),
+    special("tls.acme_directory_url", KnobKind::Choice { show: acme_parsers::show_directory_url, set: acme_parsers::set_directory_url }, "https URL of the directory of an authority that issues the certificate by itself (ACME); empty = none. Setting it agrees to the authority's terms"),
+    special("tls.acme_names", KnobKind::Choice { show: acme_parsers::show_names, set: acme_parsers::set_names }, "names in that certificate, separated by commas"),
+    special("tls.acme_contact", KnobKind::Choice { show: acme_parsers::show_contact, set: acme_parsers::set_contact }, "address of mail that the authority may write to; empty = none"),
+    special("tls.acme_challenge", KnobKind::Choice { show: acme_parsers::show_challenge, set: acme_parsers::set_challenge }, "how the authority sees that the names are this server's: tls-alpn-01 (port 443 leads to listen) or http-01 (port 80 leads to tls.acme_http_listen)"),
+    special("tls.acme_http_listen", KnobKind::Choice { show: acme_parsers::show_http_listen, set: acme_parsers::set_http_listen }, "address and port that answer the challenge http-01 while a certificate is ordered"),
+    special("tls.acme_ca_file", KnobKind::Choice { show: tls_parsers::show_acme_ca_file, set: tls_parsers::set_acme_ca_file }, "PEM file with the certificate that signs the authority's own; empty = those that this machine trusts"),
     special("durability.policy", KnobKind::Policy, "when a message counts as stored: fsync, interval or none"),
     special("durability.interval_ms", KnobKind::Interval, "how often the log is synced under the policy interval"),
     number!("durability.commit_delay_ms", 0, 1_000, U64, commit_delay_ms, "how long the first message of a batch waits for others before a sync, under the policy fsync"),

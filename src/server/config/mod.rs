@@ -3,6 +3,8 @@
 //! Invariants: every source is checked completely, and all problems are reported together; a key that is not a setting
 //! is refused. `knobs` has the table.
 
+pub(super) mod acme;
+mod acme_parsers;
 pub(super) mod hook_parsers;
 pub(super) mod in_force;
 pub(super) mod knob_parsers;

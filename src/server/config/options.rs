@@ -3,6 +3,7 @@
 use crate::model::{HookPolicy, Limits, OnHookFailure, Policies, SendKinds};
 use crate::server::base::logging::LogFormat;
 use crate::server::base::networks::Networks;
+use crate::server::config::acme::AcmeOptions;
 use crate::server::config::telemetry::TelemetryOptions;
 use crate::server::config::tls::TlsOptions;
 use crate::server::config::webhooks::WebhookOptions;
@@ -233,6 +234,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Of the listener of clients.
     pub tls: TlsOptions,
+    /// The same, where an authority issues the certificate.
+    pub acme: AcmeOptions,
     pub admin: AdminOptions,
     pub auth: AuthOptions,
     /// Never from a file or the environment: only the command line can ask for it.
@@ -328,6 +331,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8081)),
             tls: TlsOptions::default(),
+            acme: AcmeOptions::default(),
             admin: AdminOptions::default(),
             auth: AuthOptions::default(),
             demo: DemoAccess::Off,
@@ -441,6 +445,7 @@ impl Options {
         problems.extend(self.hook.problems());
         problems.extend(self.telemetry.problems(self.admin.listen.is_some()));
         problems.extend(self.tls.problems("tls."));
+        problems.extend(self.acme.problems(self.tls.is_on()));
         problems.extend(self.admin.tls.problems("admin.tls_"));
         problems
     }

@@ -43,6 +43,7 @@ macro_rules! file_parsers {
 file_parsers!(
     (show_certificate_file, set_certificate_file, tls.certificate_file),
     (show_key_file, set_key_file, tls.key_file),
+    (show_acme_ca_file, set_acme_ca_file, acme.ca_file),
     (show_admin_certificate_file, set_admin_certificate_file, admin.tls.certificate_file),
     (show_admin_key_file, set_admin_key_file, admin.tls.key_file),
     (show_admin_client_ca_file, set_admin_client_ca_file, admin.tls.client_ca_file)

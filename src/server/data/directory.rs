@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 pub const WEBHOOKS_DIRECTORY: &str = "webhooks";
 /// The folder of the audit trail; absent where there never was an HTTP API.
 pub const AUDIT_DIRECTORY: &str = "audit";
+/// The account with an authority, and the certificate that it has issued.
+pub const ACME_DIRECTORY: &str = "acme";
 
 /// Only a backup contains this file.
 pub(in crate::server) const BACKUP_LIST_FILE: &str = "backup.toml";

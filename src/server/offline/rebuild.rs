@@ -11,7 +11,7 @@ use crate::server::base::error::{SEE_TOOLS, advice};
 use crate::server::base::files;
 use crate::server::base::ownership::Owner;
 use crate::server::data::directory::{
-    AUDIT_DIRECTORY, WEBHOOKS_DIRECTORY, begin_run, expect_no_backup, make_directory, shard_path,
+    ACME_DIRECTORY, AUDIT_DIRECTORY, WEBHOOKS_DIRECTORY, begin_run, expect_no_backup, make_directory, shard_path,
 };
 use crate::server::data::swap;
 use crate::server::offline::damaged_log::{DamagedLog, MissingSegment};
@@ -214,11 +214,12 @@ impl Rebuild {
             files::write_atomically(&to, &kept, 0o600).map_err(|error| StartError::disk("write", &to, error))?;
         }
         self.copy_folder(WEBHOOKS_DIRECTORY, new)?;
+        self.copy_folder(ACME_DIRECTORY, new)?;
         self.copy_folder(AUDIT_DIRECTORY, new)
     }
 
     /// Dead letters outlive a rebuild, and so do cursors: a webhook sees that its own is of other logs. The audit trail
-    /// goes on.
+    /// goes on, and a certificate stays.
     fn copy_folder(&self, name: &str, new: &Path) -> Result<(), StartError> {
         let (from, to) = (self.path.join(name), new.join(name));
         let failed = |doing: &'static str, path: &Path| {

@@ -7,6 +7,7 @@ pub(super) mod shard_thread;
 use super::host;
 use crate::log::LogEnd;
 use crate::model::{Limits, ShardId};
+use crate::server::acme::renewal::{Acme, Renewing};
 use crate::server::auth::keyring::{KeySource, Keyring, PublicKeys};
 use crate::server::auth::secret;
 use crate::server::base::clock::Clock;
@@ -55,8 +56,7 @@ pub struct Server {
     pub durability: Durability,
     keys: KeySource,
     identities: Identities,
-    /// Dropped when the shards have ended.
-    watching: Option<Watching>,
+    upkeep: CertificateUpkeep,
     stopper: Stopper,
     pulse: ShardPulse,
     shards: Vec<JoinHandle<ShardExit>>,
@@ -157,7 +157,7 @@ impl Server {
             failure = failure.or(ended.failure);
         }
         self.operator.into_iter().for_each(|operator| join(operator.thread));
-        drop(self.watching);
+        drop(self.upkeep);
         self.helpers.into_iter().for_each(join);
         match failure {
             None => Ok(summary),
@@ -180,10 +180,11 @@ pub fn serve_with_operator(
     memory::prepare(&options);
     // Reads the keys first: a wrong file leaves no new directory behind.
     let keys = PublicKeys::configured(&options.auth)?;
-    let identities = Identities::configured(&options)?;
+    let mut identities = Identities::configured(&options)?;
     let available = cores::available()?;
     let (chosen, shards_of_new) = chosen_cores(&options, &available, lockable)?;
     let directory = DataDir::open(&options, shards_of_new, Clock::start().read().wall)?;
+    let acme = Acme::open(&options, &directory.path, &mut identities)?;
     lockable.fit(&mut options, directory.manifest.shards)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
     let listener::Bound { address, listeners, claim } = listener::bind_all(&options, directory.manifest.shards)?;
@@ -195,10 +196,8 @@ pub fn serve_with_operator(
     let (mut control, endpoints) = control::connect(options.clone(), spare_core, &stopper.shared, &stopper.wakers);
     let hook = hook.map(|hook| attach(hook, &mut control, &mut helpers));
     let origin = RunOrigin::begin(&options, &mut control)?;
-    attach_certificates(&identities, &mut control);
-    let watching = identities.watch(spare_core, &mut helpers).map_err(HostError::system("start a thread"))?;
-    let pulse = control.lanes.pulse();
-    let operator = serve(control)?;
+    let mut upkeep = keep_certificates(&mut control, &identities, acme, &mut helpers)?;
+    let (pulse, operator) = (control.lanes.pulse(), serve(control)?);
     let files = host::files_for_sockets_and_logs(&options, directory.manifest.shards);
     let connections_max = host::connections_max(&options, directory.manifest.shards, files);
     let plan = Plan {
@@ -223,6 +222,7 @@ pub fn serve_with_operator(
         }
     };
     drop(claim);
+    upkeep.renewing.iter_mut().for_each(Renewing::begin);
     tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
     Ok(Server {
         address,
@@ -233,7 +233,7 @@ pub fn serve_with_operator(
         durability: options.durability,
         keys,
         identities,
-        watching,
+        upkeep,
         stopper,
         pulse,
         shards,
@@ -279,9 +279,26 @@ fn attach(hook: Hook, control: &mut Control, helpers: &mut Vec<JoinHandle<()>>) 
     hook.calls
 }
 
-fn attach_certificates(identities: &Identities, control: &mut Control) {
+/// The threads that keep certificates current; dropped when the shards have ended.
+struct CertificateUpkeep {
+    #[expect(dead_code, reason = "dropping it ends its thread")]
+    watching: Option<Watching>,
+    renewing: Option<Renewing>,
+}
+
+/// The control thread shows the certificates, and threads beside it watch their files and order new ones.
+fn keep_certificates(
+    control: &mut Control,
+    identities: &Identities,
+    acme: Option<Acme>,
+    helpers: &mut Vec<JoinHandle<()>>,
+) -> Result<CertificateUpkeep, StartError> {
     control.tls.clone_from(&identities.admin);
     control.certificates = identities.named().map(|(name, identity)| (name, identity.clone())).collect();
+    control.acme = acme.as_ref().map(|acme| Arc::clone(&acme.meters));
+    let renewing = acme.map(|acme| acme.renew(control.core, helpers)).transpose()?;
+    let watching = identities.watch(control.core, helpers).map_err(HostError::system("start a thread"))?;
+    Ok(CertificateUpkeep { watching, renewing })
 }
 
 /// What all shards of a run have in common from its beginning.

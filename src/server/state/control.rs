@@ -7,6 +7,7 @@
 //! control thread has all its answers.
 
 use crate::model::{Addressee, Answer, Order, Position, ShardId, UserId};
+use crate::server::acme::renewal::AcmeMeters;
 use crate::server::base::waker::Waker;
 use crate::server::config::options::Options;
 use crate::server::follow::log_follower::CommittedEnd;
@@ -41,6 +42,8 @@ pub struct Control {
     pub tls: Option<TlsIdentity>,
     /// The certificates of all listeners that speak TLS, by the listener.
     pub certificates: Vec<(&'static str, TlsIdentity)>,
+    /// Where an authority issues the certificate of the listener of clients.
+    pub acme: Option<Arc<AcmeMeters>>,
 }
 
 /// The control thread's channels to the shards.
@@ -149,8 +152,8 @@ pub fn connect(
     let keep_serving = KeepServing::begin(shared.clone(), wakers.clone());
     let lanes = ControlLanes { placement, shared, wakers, orders, shown, ends: ends.clone(), traced };
     let answers = Answers(answered);
-    let (hook, spans, tls, certificates) = (None, None, None, Vec::new());
-    (Control { options, core, lanes, answers, keep_serving, hook, spans, tls, certificates }, endpoints)
+    let (hook, spans, tls, certificates, acme) = (None, None, None, Vec::new(), None);
+    (Control { options, core, lanes, answers, keep_serving, hook, spans, tls, certificates, acme }, endpoints)
 }
 
 impl ControlLanes {

@@ -6,11 +6,13 @@
 
 use crate::server::base::error::ConfigurationError;
 use crate::server::config::tls::{TlsOptions, TlsVersion};
+use crate::server::tls::challenges::{ACME_ALPN, AlpnChallenges, CertificateChoice};
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub struct TlsIdentity(Arc<IdentityFiles>);
 
 struct IdentityFiles {
     options: TlsOptions,
+    /// Where an authority asks for proof by handshakes.
+    challenges: Option<AlpnChallenges>,
     tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<ServerConfig>,
     /// The end of the certificate's validity in seconds since 1970; `NO_EXPIRY` where that cannot be read.
@@ -63,19 +67,33 @@ impl TlsIdentity {
         if !options.is_on() {
             return Ok(None);
         }
+        Self::answering(options, None, setting).map(Some)
+    }
+
+    /// The same for files that are named; handshakes of an authority are answered by `challenges`.
+    ///
+    /// # Errors
+    ///
+    /// A file is missing or wrong.
+    pub fn answering(
+        options: &TlsOptions,
+        challenges: Option<AlpnChallenges>,
+        setting: &'static str,
+    ) -> Result<Self, ConfigurationError> {
         let fault = |source| ConfigurationError::Tls { setting, source: Box::new(source) };
         let tickets = aws_lc_rs::Ticketer::new().map_err(|source| {
             fault(TlsFileError::Unfit { path: options.certificate_file.clone().unwrap_or_default(), source })
         })?;
         let written = times_of(options);
-        let (config, expires) = read(options, Arc::clone(&tickets)).map_err(fault)?;
-        Ok(Some(Self(Arc::new(IdentityFiles {
+        let (config, expires) = read(options, challenges.as_ref(), Arc::clone(&tickets)).map_err(fault)?;
+        Ok(Self(Arc::new(IdentityFiles {
             options: options.clone(),
+            challenges,
             tickets,
             current: ArcSwap::from_pointee(config),
             expires: AtomicI64::new(expires),
             written: ArcSwap::from_pointee(written),
-        }))))
+        })))
     }
 
     /// The settings for a new connection.
@@ -92,7 +110,7 @@ impl TlsIdentity {
         let written = times_of(&self.0.options);
         // Wrong files are reported once, not at every look.
         self.0.written.store(Arc::new(written));
-        let (config, expires) = read(&self.0.options, Arc::clone(&self.0.tickets))?;
+        let (config, expires) = read(&self.0.options, self.0.challenges.as_ref(), Arc::clone(&self.0.tickets))?;
         self.0.current.store(Arc::new(config));
         self.0.expires.store(expires, Ordering::Relaxed);
         Ok(())
@@ -122,7 +140,11 @@ fn times_of(options: &TlsOptions) -> Vec<Option<SystemTime>> {
 const NO_EXPIRY: i64 = i64::MAX;
 
 /// The settings, and the end of the certificate's validity.
-fn read(options: &TlsOptions, tickets: Arc<dyn ProducesTickets>) -> Result<(ServerConfig, i64), TlsFileError> {
+fn read(
+    options: &TlsOptions,
+    challenges: Option<&AlpnChallenges>,
+    tickets: Arc<dyn ProducesTickets>,
+) -> Result<(ServerConfig, i64), TlsFileError> {
     let certificate_file = options.certificate_file.clone().unwrap_or_default();
     let chain = certificates(&certificate_file)?;
     let expires = chain.first().and_then(expiry_of).unwrap_or(NO_EXPIRY);
@@ -140,14 +162,18 @@ fn read(options: &TlsOptions, tickets: Arc<dyn ProducesTickets>) -> Result<(Serv
             for certificate in certificates(path)? {
                 roots.add(certificate).map_err(|source| untrustworthy(source.into()))?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
                 .map_err(|source| untrustworthy(source.into()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(unfit)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    let usual = Arc::new(CertifiedKey::from_der(chain, key, &provider).map_err(unfit)?);
+    let challenges = challenges.cloned();
+    let acme = challenges.is_some().then(|| ACME_ALPN.to_vec());
+    let choice = CertificateChoice { usual, challenges: challenges.unwrap_or_default() };
+    let mut config = builder.with_cert_resolver(Arc::new(choice));
+    config.alpn_protocols = std::iter::once(ALPN.to_vec()).chain(acme).collect();
     config.ticketer = tickets;
     // One ticket for each session is enough: a client that reconnects gets another one.
     config.send_tls13_tickets = 1;

@@ -3,6 +3,7 @@
 //! rustls without its buffers. Invariant: nothing here touches a socket, so a connection takes its TLS state along when
 //! it moves to another core.
 
+pub(super) mod challenges;
 pub(super) mod identity;
 pub(super) mod record_layer;
 #[cfg(test)]
