@@ -10,7 +10,7 @@ gate:
 # Formatting, lints and the rules of the house.
 check:
     cargo fmt --all --check
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked -p mushan -p mushan-client --all-targets -- -D warnings
     cargo check --locked --lib --no-default-features
     cargo check --locked --no-default-features --features server
     cargo test --locked --test floors

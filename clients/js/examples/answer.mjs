@@ -38,4 +38,6 @@ async function* wordsOf(question) {
 }
 
 await client.connect();
+await client.until('ready');
+console.log('ready: what is asked from now on is answered');
 process.once('SIGTERM', () => client.close());

@@ -50,8 +50,9 @@ describe('the tutorials', { skip: BINARY === undefined ? 'KIT_SERVER is not set'
 
   function run(name: string, ...flags: string[]): ChildProcess {
     writeFileSync(join(directory, `${name}.mjs`), printed(name));
-    const program = spawn(process.execPath, [`${name}.mjs`, ...flags], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
+    const program = spawn(process.execPath, [`${name}.mjs`, ...flags], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] });
     programs.push(program);
+    program.stdout!.resume();
     return program;
   }
 
@@ -94,9 +95,10 @@ describe('the tutorials', { skip: BINARY === undefined ? 'KIT_SERVER is not set'
       if (grown) texts.push(`${grown.text}${grown.isDone ? '|' : ''}`);
     });
     const url = `http://127.0.0.1:${(model.address() as AddressInfo).port}/v1/chat/completions`;
-    run('answer', server.url, 'oracle', server.token('oracle'), url);
-    alice.watch(['oracle']);
-    await new Promise<void>((resolve) => alice.on('presence', ({ user, isOnline }) => user === 'oracle' && isOnline && resolve()));
+    const program = run('answer', server.url, 'oracle', server.token('oracle'), url);
+    let said = '';
+    program.stdout!.on('data', (chunk: Buffer) => (said += String(chunk)));
+    await waitFor('the program', () => said.startsWith('ready'));
     await alice.sendText({ user: 'oracle' }, 'What is the answer?');
     await waitFor('the answer', () => texts.at(-1) === 'Forty-two, of course.|');
     assert.deepEqual(texts.slice(0, 4), ['Forty', 'Forty-two', 'Forty-two, of', 'Forty-two, of course.']);
