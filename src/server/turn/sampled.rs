@@ -115,6 +115,8 @@ impl<S: Storage> Turn<S> {
     ) -> Option<Arc<SampledMessage>> {
         let (me, sampler) = (self.common.me, self.sampler.as_mut()?);
         let message = sampler.choose(shard_message.written()?)?;
+        // This turn may have begun before the one that sent it, and taken it all the same.
+        sampler.turn_began = sampler.turn_began.max(sent);
         let span = SampledSpan { from: Some(from), ..sampler.span(&message, me, SpanStage::Lane, sent) };
         sampler.sampling.tell(span);
         Some(message)

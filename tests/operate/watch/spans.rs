@@ -130,6 +130,7 @@ async fn one_trace_shows_the_way_of_a_message_over_two_shards_in_order() {
     let starts = [send, commit, written, lane, delivery, durable, pushed].map(|span| span.start_time_unix_nano);
     assert!(starts.is_sorted(), "{starts:?} in {spans:#?}");
     assert!(written.end_time_unix_nano <= commit.end_time_unix_nano, "a sync ends within what waits for it");
+    assert!(lane.start_time_unix_nano <= commit.end_time_unix_nano, "a lane begins in the turn that acknowledged");
     assert!(lane.end_time_unix_nano <= delivery.start_time_unix_nano, "a lane ends where the delivery begins");
     assert!(commit.end_time_unix_nano <= send.end_time_unix_nano, "the reply comes with the commit");
 
