@@ -78,6 +78,19 @@ mod tests {
         }
     }
 
+    /// The first effects of a start leave together, the backlog of a session among them.
+    #[test]
+    fn after_a_start_a_backlog_has_no_words_of_an_erased_user() {
+        let mut duo = Duo::new();
+        duo.connect(1, ALICE, "a", CatchUp::Sync);
+        assert!(matches!(duo.ask(1, ALICE, message("mine", BOB)), Reply::Sent { .. }));
+        erase(&mut duo, ALICE);
+        let mut duo = duo.restart();
+        duo.connect(2, BOB, "b", CatchUp::Backlog);
+        let gone: Vec<bool> = duo.entries(2).iter().map(is_tombstone).collect();
+        assert_eq!(gone, [true]);
+    }
+
     #[test]
     fn an_erased_user_has_no_session_no_device_and_no_account_for_ever() {
         let mut duo = Duo::new();
