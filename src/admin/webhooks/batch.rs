@@ -16,6 +16,8 @@ pub struct EventBatch {
     pub events: Events,
     /// The cursor after the events.
     pub through: Cursor,
+    /// How many users were erased when the events were read.
+    pub erased_users: usize,
 }
 
 /// Events as a receiver gets them.
@@ -61,10 +63,11 @@ impl EventVisitor for Events {
 }
 
 impl EventBatch {
-    pub fn new(webhook: &str, from: &Cursor, through: Cursor, events: Events) -> Self {
+    /// A batch of what was read between two cursors.
+    pub fn new(webhook: &str, (from, through): (&Cursor, Cursor), events: Events, erased_users: usize) -> Self {
         let place = format!("{webhook} {from} {through}");
         let digest = digest::digest(&digest::SHA256, place.as_bytes());
-        Self { id: format!("msg_{}", hex(&digest.as_ref()[..16])), events, through }
+        Self { id: format!("msg_{}", hex(&digest.as_ref()[..16])), events, through, erased_users }
     }
 }
 

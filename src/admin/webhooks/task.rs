@@ -5,6 +5,7 @@ use crate::admin::webhooks::backoff::{PAUSE_MAX, pause_after};
 use crate::admin::webhooks::batch::{EventBatch, Events};
 use crate::admin::webhooks::cursor_file::StoredCursor;
 use crate::admin::webhooks::dead_letters::{DeadLetter, DeadLetterOutcome};
+use crate::admin::webhooks::redaction::without_words;
 use crate::admin::webhooks::webhook::{AttemptResult, Webhook, WebhookPhase};
 use crate::server::follow::FollowError;
 use crate::server::follow::cursor::Cursor;
@@ -138,7 +139,7 @@ impl WebhookTask {
             if place.progress == ReadProgress::AtEnd && !self.pause(linger).await {
                 return None;
             }
-            let from = place.read.clone();
+            let (from, erased_users) = (place.read.clone(), self.api.erased.count());
             let (look, events, through) = self.look(place).await?;
             (place.read, place.progress) = (through.clone(), look.progress);
             let mut is_stuck = false;
@@ -149,7 +150,7 @@ impl WebhookTask {
                 return None;
             }
             if events.count > 0 {
-                return Some(EventBatch::new(self.name(), &from, through, events));
+                return Some(EventBatch::new(self.name(), (&from, through), events, erased_users));
             }
             if place.stored_at.elapsed() >= STORE_INTERVAL && place.read != place.stored {
                 let read = place.read.clone();
@@ -200,11 +201,12 @@ impl WebhookTask {
 
     /// Sends a batch until it is acknowledged or too old.
     async fn settle(&mut self, batch: EventBatch) -> Settled {
-        let events = batch.events.json();
+        let (mut events, mut erased_users) = (batch.events.json(), batch.erased_users);
         let age_max = Duration::from_millis(self.webhook.options.numbers.age_max_ms);
         self.webhook.state().behind_since = Some(batch.events.oldest);
         let (mut begun, mut failures) = (Instant::now(), 0);
         loop {
+            self.leave_out(&mut events, &mut erased_users);
             let attempt = self.webhook.attempt(&batch.id, &events).await;
             match attempt.result {
                 AttemptResult::Acknowledged => {
@@ -232,6 +234,17 @@ impl WebhookTask {
             if !self.pause(pause).await {
                 return Settled::Stopping;
             }
+        }
+    }
+
+    /// Leaves out the words of users who were erased since the events were read, or were last looked through.
+    fn leave_out(&self, events: &mut String, erased_users: &mut usize) {
+        let now = self.api.erased.count();
+        if std::mem::replace(erased_users, now) == now {
+            return;
+        }
+        if let Some((without, _)) = without_words(events, &|user| self.api.erased.contains(user)) {
+            *events = without;
         }
     }
 

@@ -21,6 +21,11 @@ impl ErasedUsers {
         !users.is_empty() && users.contains(user)
     }
 
+    /// How many are erased: what was read when there were fewer may have words that it must have no more.
+    pub fn count(&self) -> usize {
+        self.users.get().map_or(0, |users| users.read().unwrap_or_else(PoisonError::into_inner).len())
+    }
+
     /// The record as followers are told it: a message of an erased user is a tombstone.
     pub fn without_their_words(&self, record: Record) -> Record {
         match record {

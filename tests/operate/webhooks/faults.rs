@@ -69,6 +69,31 @@ fn an_erasure_leaves_the_users_words_out_of_dead_letters() {
     assert!(!last.contains(words) && last.contains(r#""revoked":true"#), "{last}");
 }
 
+/// A batch may be tried for days, and whoever was erased meanwhile is in it.
+#[test]
+fn an_erasure_leaves_the_users_words_out_of_a_batch_that_is_tried_again() {
+    let words = r#""text":"secret-of-alice""#;
+    for (failure, state) in [(500, "retrying"), (410, "gone")] {
+        let told = Told::new(2, "");
+        let (_server, api) = told.start();
+        // The next try is after the erasure.
+        told.receiver.behave(Behaviour::Answer(failure, "Retry-After: 3\r\n"));
+        sent(&api, "alice", "bob", "secret-of-alice");
+        wait_until(&api, "a failure", |webhook| webhook["state"] == state);
+        let first = told.receiver.seen().pop().expect("a try");
+        assert!(first.body.contains(words), "{first:?}");
+        api.ask("DELETE", "/v1/users/alice", "").expect(200);
+        told.receiver.behave(Behaviour::Answer(204, ""));
+        if failure == 410 {
+            assert_eq!(ask(&api, "test")["result"], "acknowledged");
+        }
+        told.wait_for_ids(&one("secret-of-alice"));
+        let last = told.receiver.seen().into_iter().rfind(|it| it.body.contains("message.created")).expect("a try");
+        assert_eq!(last.header("webhook-id"), first.header("webhook-id"), "it is the same batch");
+        assert!(!last.body.contains(words) && last.body.contains(r#""revoked":true"#), "{last:?}");
+    }
+}
+
 #[test]
 fn a_dead_letter_that_cannot_be_written_holds_the_webhook() {
     let told = Told::new(1, "age_max_ms = 0");
