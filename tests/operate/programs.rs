@@ -3,7 +3,7 @@
 
 use crate::common::http::Api;
 use crate::common::mounts::skip;
-use crate::common::{Home, PATIENCE};
+use crate::common::{Home, PATIENCE, mushan, run};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
@@ -24,6 +24,7 @@ pub fn is_here(program: &str) -> bool {
     let probe: &[&str] = match program {
         "node" => &["-e", "process.exit(typeof fetch == 'function' ? 0 : 1)"],
         "curl" => &["--fail-with-body", "--version"],
+        "openssl" => &["version"],
         _ => &["--version"],
     };
     let is_here = Command::new(program).args(probe).output().is_ok_and(|probed| probed.status.success());
@@ -60,7 +61,7 @@ fn curl(words: &str, api: &Api) -> Command {
 }
 
 fn about(mut command: Command, api: &Api) -> Command {
-    command.env("MUSHAN_URL", format!("http://{}", api.address)).env("MUSHAN_TOKEN", &api.token);
+    command.env("API_URL", format!("http://{}", api.address)).env("API_TOKEN", &api.token);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
@@ -112,6 +113,19 @@ fn expect_sent(api: &Api, id: &str) {
     let history = api.get("/v1/users/shop/history/bob").json();
     let newest = history["messages"].as_array().and_then(|messages| messages.last()).cloned().expect("a message");
     assert_eq!((&newest["client_msg_id"], &newest["payload"]["content"]), (&json!(id), &json!("Thank you.")));
+}
+
+/// Variables that begin as the server's settings do would be unknown settings to a server in the same shell.
+#[test]
+fn a_server_starts_in_the_shell_in_which_the_programs_find_it() {
+    let exports = block("docs/BACKEND.md", "console", "export");
+    let names = exports.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name);
+    let mut command = mushan();
+    command.arg("check");
+    names.clone().for_each(|name| drop(command.env(name, "x")));
+    assert_eq!(names.collect::<Vec<_>>(), ["API_URL", "API_TOKEN"]);
+    let output = run(command);
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -184,4 +198,27 @@ fn curl_shows_the_events() {
     let mut following = Following::start(curl("types=message.created", &api));
     send(&api, 0..3);
     (0..3).for_each(|id| following.until(&format!("\"m-{id:02}\"")));
+}
+
+/// The commands of a block of a document for the console, with what they read from the lines after them.
+fn commands(document: &str, words: &str) -> String {
+    let lines = block(document, "console", words);
+    lines.lines().map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))).collect()
+}
+
+#[test]
+fn the_commands_that_set_a_webhook_up_make_a_valid_configuration() {
+    if !is_here("openssl") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = mushan().get_program().to_owned();
+    let programs = std::path::Path::new(&server).parent().expect("a folder").display().to_string();
+    let mut command = Command::new("sh");
+    command.args(["-ec", &commands("docs/WEBHOOKS.md", "whsec_")]).current_dir(folder.path());
+    command.env("PATH", format!("{programs}:{}", std::env::var("PATH").expect("a path")));
+    let output = run(command);
+    assert!(output.status.success(), "{output:?}");
+    let shown = String::from_utf8(output.stdout).expect("text");
+    assert!(shown.contains("name = \"orders\"") && shown.contains("https://example.com/events"), "{shown}");
 }
