@@ -44,7 +44,7 @@ fn batch_schema(generator: &mut SchemaGenerator) -> Schema {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeQuery {
-    /// The author, or a reader: the message is looked for in this user's conversations.
+    /// A reader, or the author if it is in the conversation: the message is looked for in this user's conversations.
     #[schemars(with = "IdSchema")]
     user: String,
 }
