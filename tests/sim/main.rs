@@ -60,6 +60,7 @@ fn scale_of(chance: &mut Chance) -> Scale {
         _ => Limits { fan_out_members_at_once_max: 2, fan_out_members_per_turn_max: 3, ..limits() },
     };
     let limits = Limits { outbox_bytes_max: *chance.pick(&[64 << 10, 16 << 10, 4 << 10]), ..limits };
+    let limits = Limits { group_members_max: *chance.pick(&[limits.group_members_max, 4, 3]), ..limits };
     let policies = Policies {
         same_platform: *chance.pick(&[SamePlatform::Allow, SamePlatform::Kick]),
         directory: *chance.pick(&[Directory::Open, Directory::Open, Directory::Closed]),
@@ -86,9 +87,13 @@ fn world_of(seed: u64) -> World {
     world.ledger.groups.may_expire = has_clocks_set;
     world.operator.may_judge = chance.one_in(3);
     world.ledger.may_drop = scale.retention != Retention::Everything;
+    world.ledger.cleared.is_wanted = !world.ledger.may_drop && chance.one_in(3);
+    world.ledger.devices.are_wanted = chance.one_in(8);
     world.is_waived = chance.one_in(5);
+    // What logs lose may be that somebody is erased.
+    world.operator.may_erase = !world.is_waived && chance.one_in(4);
     world.is_never_synced = world.is_waived && chance.one_in(3);
-    world.may_restore = !world.ledger.may_drop && chance.one_in(6);
+    world.may_restore = !world.ledger.may_drop && !world.operator.may_erase && chance.one_in(6);
     let users = chance.between(2, 6);
     world.users = (0..users).map(|n| format!("user-{n}")).collect();
     world.operator.names = (0..chance.below(4)).map(|n| format!("group-{n}")).collect();
@@ -206,6 +211,7 @@ fn totals_of(world: &World) -> Totals {
     totals.insert("backend's sends that were known", world.operator.backend.repeated);
     totals.insert("backend's pages", world.operator.backend.pages);
     totals.insert("backend's revocations", world.operator.backend.revoked);
+    totals.insert("users erased", world.ledger.erasures.finished());
     totals.insert("orders answered", world.operator.answered);
     totals.insert("orders given again after a crash", world.operator.repeated);
     totals
@@ -216,7 +222,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What a run that means anything has met.
-const FAULTS: [&str; 25] = [
+const FAULTS: [&str; 27] = [
     "events told to a follower",
     "followers that ended",
     "cursors of other logs",
@@ -224,6 +230,8 @@ const FAULTS: [&str; 25] = [
     "questions without an answer",
     "sends that the hook denied",
     "replaced messages shown",
+    "conversations cleared",
+    "users erased",
     "backend's sends that were known",
     "backend's revocations",
     "logins turned away",

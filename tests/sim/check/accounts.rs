@@ -25,6 +25,7 @@ pub struct Account {
     pub tokens_from_ms: u64,
     /// A guest whom the operator has made known.
     pub is_known: bool,
+    pub is_erased: bool,
 }
 
 pub type Accounts = BTreeMap<String, Account>;
@@ -140,6 +141,12 @@ impl Bars {
         assert!(!is_revoked, "{user} was let in with a token that was revoked: of {issued_ms}, good from {from_ms}");
     }
 
+    /// What the backend asked for then in the user's name was taken for the first time.
+    pub fn check_author(&self, user: &str, asked: u64) {
+        let is_disabled = self.disabled.get(user).is_some_and(|since| since.answered < asked);
+        assert!(!is_disabled, "{user} is disabled and writes");
+    }
+
     /// What was asked for then was answered on a session that was there since `opened`.
     pub fn check_served(&self, user: &str, opened: u64, asked: u64) {
         let is_disabled = self.disabled.get(user).is_some_and(|since| since.answered < asked);
@@ -168,7 +175,7 @@ impl Operator {
         }
         let disabled = self.accounts.iter().find(|(_, account)| account.is_disabled);
         let user = match disabled {
-            Some((user, _)) if chance.one_in(2) => user,
+            Some((user, account)) if chance.one_in(2) && !account.is_erased => user,
             _ => chance.pick(users),
         };
         let (user, is_disabled) = (id(user), self.account(user).is_disabled);
@@ -201,6 +208,10 @@ impl Operator {
             Order::KnowUser { user } => self.accounts.entry(user.to_string()).or_default().is_known = true,
             Order::SetAccount { user, state } => {
                 self.accounts.entry(user.to_string()).or_default().is_disabled = *state == AccountState::Disabled;
+            }
+            Order::EraseUser { user, .. } => {
+                let account = self.accounts.entry(user.to_string()).or_default();
+                (account.is_disabled, account.is_erased) = (true, true);
             }
             _ => {}
         }
@@ -245,8 +256,13 @@ impl World {
     /// Nobody who is disabled is here; then everybody is let back.
     pub fn pardon(&mut self) {
         self.calm();
-        let disabled: Vec<String> =
-            self.operator.accounts.iter().filter(|(_, it)| it.is_disabled).map(|(user, _)| user.clone()).collect();
+        let disabled: Vec<String> = self
+            .operator
+            .accounts
+            .iter()
+            .filter(|(_, it)| it.is_disabled && !it.is_erased)
+            .map(|(user, _)| user.clone())
+            .collect();
         for user in disabled {
             let is_here = |client: &Client| client.user == user && client.phase == Phase::Open;
             assert!(!self.clients.iter().any(is_here), "{user} is disabled and here");

@@ -159,6 +159,7 @@ impl World {
             book.cut(end.position);
             self.ledger.groups.cut(at, end.position);
             self.ledger.devices.cut(at, end.position);
+            self.ledger.cleared.cut(at, end.position);
         }
     }
 
@@ -175,6 +176,13 @@ impl World {
                     if let Record::Posted { message, .. } = &record {
                         self.ledger.groups.note((at, place), self.ledger.moment.step, message);
                         self.operator.note_who_runs(message);
+                        self.ledger.cleared.note((at, place), self.ledger.moment.step, message);
+                    }
+                    if let Record::Erased { user, .. } = &record
+                        && usize::from(self.placement.owner_of(user).0) == at
+                    {
+                        let step = self.ledger.moment.step;
+                        self.ledger.devices.note((at, place), step, user.as_str(), DeviceNews::AreGone);
                     }
                     if let Record::PushDevice { user, device, registration } = &record {
                         let news = DeviceNews::of(device, registration.as_deref());

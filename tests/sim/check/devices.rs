@@ -34,6 +34,8 @@ pub enum DeviceWish {
 pub enum DeviceNews {
     Is(Device),
     IsGone(String),
+    /// Their user was erased.
+    AreGone,
 }
 
 impl DeviceNews {
@@ -50,6 +52,7 @@ impl DeviceNews {
     /// The latest registered last, and no token twice.
     fn apply(&self, devices: &mut Vec<Device>) {
         match self {
+            Self::AreGone => devices.clear(),
             Self::IsGone(id) => devices.retain(|it| it.id != *id),
             Self::Is(device) => {
                 devices.retain(|it| it.id != device.id && it.token != device.token);
@@ -102,6 +105,8 @@ impl Book {
 
 #[derive(Default)]
 pub struct DeviceBooks {
+    /// Users ask of devices, more than most else.
+    pub are_wanted: bool,
     books: BTreeMap<String, Book>,
     /// Logs have lost what somebody was told of.
     has_lost: bool,

@@ -50,6 +50,7 @@ fn obey(world: &mut World) {
         if world.operator.is_idle() {
             return;
         }
+        world.erase_some();
         world.order_again();
     }
     panic!("without faults, an order is never carried out\n{}", world.describe());
@@ -94,8 +95,13 @@ fn say_all(world: &mut World) {
         }
         world.calm();
         let repeatable = &world.ledger.intents[world.ledger.repeatable()];
-        let is_answered = |client: &Client| client.is_retired || client.phase == Phase::Open && !client.is_waiting();
-        if repeatable.iter().all(|it| it.answer.is_final()) && world.clients.iter().all(is_answered) {
+        let is_out = |user: &String| world.ledger.erasures.may_be(user);
+        let is_answered = |client: &Client| {
+            client.is_retired || is_out(&client.user) || client.phase == Phase::Open && !client.is_waiting()
+        };
+        if repeatable.iter().all(|it| it.answer.is_final() || is_out(&it.author))
+            && world.clients.iter().all(is_answered)
+        {
             return;
         }
     }
@@ -111,8 +117,9 @@ fn say_all(world: &mut World) {
 fn check_refusals(world: &World) {
     for at in world.ledger.repeatable() {
         let intent = &world.ledger.intents[at];
-        if intent.answer.message.is_none() && intent.answer.no != Some(No::Denied) {
-            let may = world.operator.may_write(&intent.author, &intent.to, &world.ledger.groups);
+        let is_out = world.ledger.erasures.may_be(&intent.author);
+        if intent.answer.message.is_none() && intent.answer.no != Some(No::Denied) && !is_out {
+            let may = world.operator.may_write(intent, &world.ledger);
             let groups: Vec<_> = world.ledger.groups.all().collect();
             assert!(!may, "{intent:?} was refused, in a group as {groups:?}");
         }
@@ -124,6 +131,9 @@ fn probe(world: &mut World) {
     let groups: Vec<(String, Group)> =
         world.ledger.groups.all().map(|(name, group)| (name.clone(), group.clone())).collect();
     for (name, group) in groups {
+        if world.ledger.erasures.may_be(&group.owner) {
+            continue;
+        }
         let id = format!("probe-{name}-{}", world.ledger.intents.len());
         let to = Channel::Group(name);
         let at = world.ledger.intend(&group.owner, to, id, "probe".into(), Manner::default());
@@ -134,7 +144,8 @@ fn probe(world: &mut World) {
 /// Somebody comes, and is told who is here, and when the others were.
 pub fn ask_around(world: &mut World) {
     world.calm();
-    let first = world.clients.iter().position(|client| !client.is_retired).expect("somebody goes on");
+    let goes_on = |client: &Client| !client.is_retired && !world.ledger.erasures.may_be(&client.user);
+    let first = world.clients.iter().position(goes_on).expect("somebody goes on");
     world.connect(first);
     world.calm();
     world.check_presence();
@@ -144,7 +155,7 @@ pub fn ask_around(world: &mut World) {
 pub fn reckon(world: &mut World) {
     world.pass_ends_at_hand();
     let first = world.clients.len();
-    for user in world.users.clone() {
+    for user in world.living() {
         for protocol in [Protocol::JsonRpc, Protocol::Binary] {
             world.add_client(Client::new(&user, world.clients.len(), protocol, token_of(&user)));
         }
@@ -186,8 +197,11 @@ pub fn reckon(world: &mut World) {
         let (json_has, binary_has) = (std::mem::take(&mut json.collection), std::mem::take(&mut binary.collection));
         ends.push(End { user: json.user.clone(), json: json_has, binary: binary_has });
     }
-    // Where nothing is holed, what was told says it all.
-    let cores = if world.ledger.holed.is_empty() { &[][..] } else { &world.cores[..] };
+    // Where nothing is holed or hidden, what was told says it all.
+    let is_told_all = world.ledger.holed.is_empty() && !world.ledger.cleared.is_wanted && !world.ledger.erasures.any();
+    // Of what retention has dropped nothing is read.
+    let is_told_all = is_told_all || world.ledger.may_drop;
+    let cores = if is_told_all { &[][..] } else { &world.cores[..] };
     let logs = Remains::of(cores.iter().map(|core| core.turn.shard().journal().storage()));
     Oracle::new(&world.ledger, &world.operator, &logs, &ends).check();
 }

@@ -157,8 +157,17 @@ fn until(is_muted: bool) -> mushan::model::Millis {
     if is_muted { FOR_EVER } else { mushan::model::Millis(0) }
 }
 
-/// What comes of a request: deeds, in their order, or why not. `by` is `None` where the operator asks.
-pub fn judge(group: Option<&Group>, by: Option<&str>, act: &GroupAct) -> Result<Vec<Deed>, Refusal> {
+/// What comes of a request in groups of so many members at most: deeds, in their order, or why not. `by` is `None` where
+/// the operator asks.
+pub fn judge(group: Option<&Group>, by: Option<&str>, act: &GroupAct, most: usize) -> Result<Vec<Deed>, Refusal> {
+    let deeds = judge_rights(group, by, act)?;
+    let added = deeds.iter().map(|deed| if let Deed::Added(users) = deed { users.len() } else { 0 }).sum::<usize>();
+    let removed = deeds.iter().map(|deed| if let Deed::Removed(users) = deed { users.len() } else { 0 }).sum::<usize>();
+    let members = group.map_or(0, |group| group.members.len());
+    if added > 0 && members + added > most + removed { Err(Refusal::GroupFull) } else { Ok(deeds) }
+}
+
+fn judge_rights(group: Option<&Group>, by: Option<&str>, act: &GroupAct) -> Result<Vec<Deed>, Refusal> {
     let group = group.ok_or(Refusal::ConversationNotExist)?;
     let role = by.map(|user| group.role_of(user));
     let expect = |least: Role| match role.is_none_or(|role| role >= Some(least)) {

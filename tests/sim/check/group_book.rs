@@ -65,11 +65,19 @@ pub struct GroupBooks {
     pub is_closed: bool,
     /// The clocks are set, so that requests to join may be over at any time.
     pub may_expire: bool,
+    /// So many members a group has at most.
+    pub members_max: usize,
+    /// Users who are erased or about to be become no members.
+    pub erased: BTreeSet<String>,
 }
 
 impl GroupBooks {
     fn book(&self, group: &str) -> &Book {
         self.books.get(group).unwrap_or(&self.nothing)
+    }
+
+    fn judge(&self, group: Option<&Group>, by: Option<&str>, act: &GroupAct) -> Result<Vec<Deed>, Refusal> {
+        judge(group, by, act, self.members_max)
     }
 
     pub fn now(&self, group: &str) -> Option<&Group> {
@@ -84,6 +92,7 @@ impl GroupBooks {
     pub fn note(&mut self, (shard, at): (usize, Position), step: u64, message: &Message) {
         let Conversation::Group(group) = &message.conversation else { return };
         let Some((by, deed)) = Deed::of(message) else { return };
+        let members_max = self.members_max;
         let book = self.books.entry(group.to_string()).or_default();
         if !book.known.insert(message.id.0) {
             return;
@@ -95,7 +104,7 @@ impl GroupBooks {
                 Some(before) => {
                     // What the operator does is done in the owner's name.
                     let actor = Some(&*by).filter(|by| *by != before.owner);
-                    judge(Some(before), actor, &deed.wish(&by, before)) == Ok(vec![deed.clone()])
+                    judge(Some(before), actor, &deed.wish(&by, before), members_max) == Ok(vec![deed.clone()])
                 }
             };
             let may_be_over = self.may_expire && matches!(deed, Deed::Asked(_));
@@ -137,21 +146,28 @@ impl GroupBooks {
     }
 
     /// Whether somebody is to be added whom its shard may not know.
-    fn may_be_unknown(&self, act: &GroupAct) -> bool {
+    fn may_be_unknown(&self, act: &GroupAct, by: Option<&str>) -> bool {
         let adds = match act {
             GroupAct::ChangeMembers { add, .. } => !add.is_empty(),
             GroupAct::AnswerRequest { verdict, .. } => *verdict == JoinVerdict::Approve,
             act => *act == GroupAct::Join,
         };
-        self.is_closed && adds
+        let is_erased = match act {
+            GroupAct::ChangeMembers { add, .. } => add.iter().any(|user| self.erased.contains(user.as_str())),
+            GroupAct::AnswerRequest { user, .. } => self.erased.contains(user.as_str()),
+            _ => by.is_some_and(|by| self.erased.contains(by)),
+        };
+        adds && (self.is_closed || is_erased)
     }
 
     /// A request was refused: rightly, if it was to be refused at some time while it was under way.
     pub fn check_refused(&self, asked: Asked<'_>, refusal: Refusal) {
         let mut states = self.states_since(asked.group, asked.since);
-        let is_so = states.any(|group| judge(group, asked.by, asked.act) == Err(refusal));
-        let may_be =
-            self.has_lost || refusal == Refusal::UserNotExist && (self.may_expire || self.may_be_unknown(asked.act));
+        // Users are told that a group is full as they are told of any other mistake.
+        let is_told = |why: Refusal| why == refusal || asked.by.is_some() && why.error_code() == refusal.error_code();
+        let is_so = states.any(|group| self.judge(group, asked.by, asked.act).is_err_and(is_told));
+        let may_be = self.has_lost
+            || refusal == Refusal::UserNotExist && (self.may_expire || self.may_be_unknown(asked.act, asked.by));
         assert!(is_so || may_be, "{asked:?} was refused with {refusal:?}; it is {:?}", self.now(asked.group));
     }
 
@@ -159,7 +175,7 @@ impl GroupBooks {
     pub fn check_shown(&self, asked: Asked<'_>, mut shown: Group) {
         let is_so = |group: Option<&Group>| {
             shown.requests = group.map(|group| group.requests.clone()).unwrap_or_default();
-            group == Some(&shown) && judge(group, asked.by, asked.act).is_ok()
+            group == Some(&shown) && self.judge(group, asked.by, asked.act).is_ok()
         };
         let is_right = self.states_since(asked.group, asked.since).any(is_so) || self.has_lost;
         assert!(is_right, "{asked:?} was shown {shown:?}; it is {:?}", self.now(asked.group));
@@ -170,7 +186,7 @@ impl GroupBooks {
         let mut states = self.states_since(asked.group, asked.since);
         let is_so = |group: Option<&Group>| {
             let is_same = group.is_some_and(|group| self.may_expire || group.requests == *users);
-            is_same && judge(group, asked.by, asked.act).is_ok()
+            is_same && self.judge(group, asked.by, asked.act).is_ok()
         };
         let is_right = states.any(is_so) || self.has_lost;
         assert!(is_right, "{asked:?} was shown {users:?}; it is {:?}", self.now(asked.group));
@@ -184,7 +200,7 @@ impl GroupBooks {
             let before = book.before(at);
             // An operator's order to end what has ended changes nothing.
             is_so |= before.is_none() && asked.by.is_none() && *asked.act == GroupAct::Dissolve;
-            let Ok(deeds) = judge(before, asked.by, asked.act) else { continue };
+            let Ok(deeds) = self.judge(before, asked.by, asked.act) else { continue };
             let by = asked.by.or_else(|| book.before(at).map(|group| &*group.owner));
             match deeds.last() {
                 None => is_so = true,
@@ -215,7 +231,11 @@ impl GroupBooks {
             Answer::Refused(refused) if refused.refusal == Refusal::GroupExists => {
                 states.any(|there| there.is_some_and(|there| !is_same(there)))
             }
-            Answer::Refused(refused) => self.is_closed && refused.refusal == Refusal::UserNotExist,
+            Answer::Refused(refused) if refused.refusal == Refusal::GroupFull => new.members.len() > self.members_max,
+            Answer::Refused(refused) => {
+                let has_erased = new.members.keys().any(|user| self.erased.contains(user));
+                (self.is_closed || has_erased) && refused.refusal == Refusal::UserNotExist
+            }
             _ => false,
         };
         assert!(is_so || self.has_lost, "{group} was ordered as {new:?}: {answer:?}; it is {:?}", self.now(group));

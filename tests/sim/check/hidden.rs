@@ -65,6 +65,7 @@ impl Vanishing {
 impl Ledger {
     /// What is told is not over and not consumed when it is asked for.
     pub fn expect_due(&self, user: &str, shown: &Shown, asked: When) {
+        self.expect_wordless(user, shown, asked.step);
         let Some(at) = self.intent_of(&shown.author, &shown.client_id) else { return };
         let over_ms = over_ms(&self.intents[at], shown.message);
         let is_over = over_ms.is_some_and(|over_ms| over_ms <= asked.now_ms) && !self.is_rated;

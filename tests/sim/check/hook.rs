@@ -40,8 +40,10 @@ pub struct Answers {
 pub struct HookBook {
     /// The hook is asked about what sessions send.
     pub asks_sessions: bool,
-    /// The hook is asked about what the backend sends.
+    /// The hook is asked about what the backend sends as the user might.
     pub asks_backend: bool,
+    /// The hook is asked about what the operator says in users' names.
+    pub asks_system: bool,
     answers: BTreeMap<String, Answers>,
 }
 

@@ -1,11 +1,15 @@
 //! What every client was ever told, with the promises that can be checked on the spot.
 
 use crate::check::accounts::{Bars, guest_of};
+use crate::check::cleared::ClearBooks;
 use crate::check::devices::DeviceBooks;
+use crate::check::erased::Erasures;
 use crate::check::group_book::GroupBooks;
 use crate::check::hidden::{Vanishing, When};
 use crate::check::hook::HookBook;
-use crate::client::speech::{Channel, Chunk, Kind, Manner, No, Row, STREAM_END, Shown, Told, group_of, pair_of};
+use crate::client::speech::{
+    Channel, Chunk, Kind, Manner, No, Row, STREAM_END, SYSTEM, Shown, Told, group_of, pair_of,
+};
 use crate::world::operator::is_stranger;
 use mushan::model::Limits;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +26,8 @@ pub struct Intent {
     /// How often it was said, and the first time after so long.
     pub said: u64,
     pub said_ms: u64,
+    /// At which step it was said first.
+    pub first_said: u64,
     /// At which steps it was said without an answer, since the last crash: whoever says it again meanwhile gets the
     /// answer to the first.
     open: BTreeSet<u64>,
@@ -35,6 +41,11 @@ pub struct Intent {
 impl Intent {
     pub fn conversation(&self) -> String {
         self.to.conversation(&self.author)
+    }
+
+    /// The operator says it in the author's name, whatever blocks, mutes and memberships say.
+    pub fn is_systems(&self) -> bool {
+        self.client_id.starts_with(SYSTEM)
     }
 }
 
@@ -114,6 +125,8 @@ pub struct Ledger {
     /// Users ask of groups, more than anything else.
     pub is_about_groups: bool,
     pub devices: DeviceBooks,
+    pub cleared: ClearBooks,
+    pub erasures: Erasures,
     pub hook: HookBook,
     pub bars: Bars,
     /// Devices whose connections are open, and when these began.
@@ -161,7 +174,21 @@ impl Ledger {
         self.by_client_id.insert(client_id.clone(), at);
         let (answer, expected, by, author) = (Answer::default(), None, None, author.to_owned());
         let (said, said_ms, open) = (0, self.moment.elapsed_ms, BTreeSet::new());
-        self.intents.push(Intent { author, to, client_id, body, manner, said, said_ms, open, by, answer, expected });
+        let first_said = self.moment.step;
+        self.intents.push(Intent {
+            author,
+            to,
+            client_id,
+            body,
+            manner,
+            said,
+            said_ms,
+            first_said,
+            open,
+            by,
+            answer,
+            expected,
+        });
         at
     }
 
@@ -194,6 +221,8 @@ impl Ledger {
         let is_known = guest_of(&self.intents[intent].to).is_none_or(|guest| self.bars.may_know(guest));
         assert!(!is_strangers && is_known, "a message to nobody was taken");
         self.hook.check_accepted(&self.intents[intent]);
+        let Intent { to, author, first_said, .. } = &self.intents[intent];
+        self.expect_taker(to, author, *first_said);
         let answer = &mut self.intents[intent].answer;
         if answer.message.is_none() {
             answer.since = self.moment.step;
@@ -242,11 +271,13 @@ impl Ledger {
         assert!(is_older || no.passes(), "what was accepted is refused: {no:?}");
         let may_be = match (no, &self.intents[intent].to) {
             (No::Denied, _) => self.hook.was_denied(&self.intents[intent].client_id),
-            (No::Trouble | No::NotAllowed, _) | (No::Busy | No::UnknownConversation, Channel::Group(_)) => true,
+            (No::NotAllowed, _) => !self.intents[intent].is_systems(),
+            (No::Trouble, _) | (No::Busy | No::UnknownConversation, Channel::Group(_)) => true,
             (No::Busy, Channel::Person(_)) => self.is_rated,
             (No::UnknownUser, Channel::Person(peer)) => {
                 let was_known = self.known_users.get(peer).is_some_and(|since| *since < first_asked);
-                self.is_closed && !was_known && !self.bars.knew(peer, first_asked)
+                let is_unknown = self.is_closed && !was_known && !self.bars.knew(peer, first_asked);
+                is_unknown || self.erasures.may_be(peer)
             }
             _ => false,
         };
@@ -273,6 +304,7 @@ impl Ledger {
             Kind::Revoked(_) => "revocations shown",
             Kind::Read(_) => "receipts shown",
             Kind::Group(_) | Kind::Joining { .. } => "group changes shown",
+            Kind::Cleared { .. } => "clearings shown",
         });
         if shown.message == 0 {
             let notices = self.notices.entry(user.to_owned()).or_default();

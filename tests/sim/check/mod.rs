@@ -2,14 +2,17 @@
 
 pub mod accounts;
 pub mod chronicle;
+pub mod cleared;
 pub mod collection;
 pub mod devices;
+pub mod erased;
 pub mod final_checks;
 pub mod group;
 pub mod group_book;
 pub mod hidden;
 pub mod hook;
 pub mod ledger;
+pub mod lists;
 pub mod oracle;
 pub mod presence;
 pub mod quiescence;

@@ -1,17 +1,15 @@
 //! The end of a run: nothing changes any more, everybody has collected everything, and every promise is held against
 //! it.
 
+use crate::check::cleared::{Hidden, hidden_by};
 use crate::check::collection::Collection;
 use crate::check::ledger::{Intent, Ledger, Unpushed};
 use crate::check::timeline::{Timeline, Told};
-use crate::client::speech::{Channel, Kind, Row, Shown, group_of};
+use crate::client::speech::{Channel, Kind, Shown, group_of};
 use crate::client::streaming;
 use crate::world::loss::Remains;
 use crate::world::operator::Operator;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// In a conversation of so few messages a list looks at all of them, whatever their size.
-const LOOKED_AT_SURELY: u64 = 30;
 
 /// What one user has in the end.
 pub struct End {
@@ -22,16 +20,18 @@ pub struct End {
 }
 
 pub struct Oracle<'a> {
-    ledger: &'a Ledger,
+    pub(super) ledger: &'a Ledger,
     operator: &'a Operator,
     ends: &'a [End],
-    timelines: BTreeMap<String, Timeline>,
+    pub(super) timelines: BTreeMap<String, Timeline>,
     /// What the logs say: of a conversation with lost places nothing else tells who is to have what.
-    logs: &'a Remains,
+    pub(super) logs: &'a Remains,
     /// By user, the messages that it does not have any more, each with a place in its inbox that shows nothing.
-    lacked: BTreeMap<String, BTreeSet<u64>>,
+    pub(super) lacked: BTreeMap<String, BTreeSet<u64>>,
+    /// By user, what it has cleared of its conversations.
+    hidden: BTreeMap<String, BTreeMap<String, Hidden>>,
     /// Nothing was dropped: every promise is checked in full.
-    is_whole: bool,
+    pub(super) is_whole: bool,
 }
 
 fn first_of(inbox: &[Shown]) -> u64 {
@@ -56,11 +56,16 @@ impl<'a> Oracle<'a> {
                 let Some(message) = intent.answer.message else { continue };
                 timelines.entry(intent.conversation()).or_default().add_vanished(message, intent);
             }
+            // What everybody who had it has cleared, only logs have.
+            for (conversation, timeline) in &mut timelines {
+                logs.said_in(conversation).for_each(|said| timeline.add_unshown(conversation, said));
+            }
         }
         for (conversation, timeline) in &mut timelines {
-            timeline.is_holed = ledger.holed.contains(conversation);
+            timeline.is_holed = ledger.holed.contains(conversation) || ledger.has_lost_somebody(conversation);
         }
-        let mut oracle = Self { ledger, operator, ends, timelines, logs, lacked: BTreeMap::new(), is_whole };
+        let hidden = ends.iter().map(|end| (end.user.clone(), hidden_by(&end.json.inbox))).collect();
+        let mut oracle = Self { ledger, operator, ends, timelines, logs, lacked: BTreeMap::new(), hidden, is_whole };
         if !ledger.may_drop {
             oracle.lacked = ends.iter().map(|end| (end.user.clone(), oracle.lacked_by(end))).collect();
         }
@@ -75,6 +80,10 @@ impl<'a> Oracle<'a> {
             for id in self.due_to(&end.user, conversation, timeline).into_iter().filter(|id| !has.contains(id)) {
                 let entry = timeline.entries.get(&id);
                 let entry = entry.unwrap_or_else(|| panic!("{} has {id} in a log, and nobody is shown it", end.user));
+                if entry.kind.is_message() && self.is_hidden(&end.user, conversation, id) {
+                    lacked.insert(id);
+                    continue;
+                }
                 let intent = self.ledger.intent_of(&entry.author, &entry.client_id);
                 if let Some(at) = intent.filter(|_| entry.kind.is_message()) {
                     let intent = &self.ledger.intents[at];
@@ -95,6 +104,31 @@ impl<'a> Oracle<'a> {
         let author_of = |id: u64| timeline.entries.get(&id).map(|entry| entry.author.clone());
         let recipients = timeline.tell(conversation, &author_of).recipients.into_iter();
         recipients.filter(|(_, users)| users.contains(user)).map(|(id, _)| id).collect()
+    }
+
+    /// How far the user has cleared the conversation, and whether it is to be in no list.
+    pub(super) fn hidden_from(&self, user: &str, conversation: &str) -> Hidden {
+        self.hidden.get(user).and_then(|hidden| hidden.get(conversation)).copied().unwrap_or_default()
+    }
+
+    fn is_hidden(&self, user: &str, conversation: &str, message: u64) -> bool {
+        let (through, _) = self.hidden_from(user, conversation);
+        let place = (through > 0).then(|| self.place_of(conversation, message)).flatten();
+        place.is_some_and(|place| place <= through)
+    }
+
+    fn place_of(&self, conversation: &str, message: u64) -> Option<u64> {
+        let mut places = self.places_of(conversation).into_iter();
+        places.find(|(id, _)| *id == message).map(|(_, place)| place)
+    }
+
+    /// The messages of a conversation, each with its place.
+    pub(super) fn places_of(&self, conversation: &str) -> Vec<(u64, u64)> {
+        let timeline = &self.timelines[conversation];
+        match timeline.is_holed {
+            true => self.logs.places(conversation).collect(),
+            false => timeline.places().into_iter().zip(1..).collect(),
+        }
     }
 
     fn is_lacked(&self, user: &str, message: u64) -> bool {
@@ -175,6 +209,12 @@ impl<'a> Oracle<'a> {
             }
             let is_told_apart = *is_binary && matches!(entry.kind, Kind::Revoked(_) | Kind::Read(_));
             assert!(entry.author == *user || is_told_apart, "an open session of {user} was not pushed {entry:?}");
+        }
+        for entry in inbox.iter().filter(|entry| entry.kind.is_message()) {
+            self.ledger.expect_wordless(user, entry, u64::MAX);
+            let (through, _) = self.hidden_from(user, &entry.conversation);
+            let place = entry.conversation_seq.expect("this protocol tells it");
+            assert!(place > through, "{user} has what it has cleared up to {through}: {entry:?}");
         }
         for (_, seq) in self.ledger.vanishing.skipped.iter().filter(|(of, _)| of == user) {
             // What one device had for all comes back if a crash forgets that.
@@ -289,7 +329,8 @@ impl<'a> Oracle<'a> {
             for (_, place) in skipped.filter(|_| self.is_whole) {
                 let id = places.get(*place as usize - 1);
                 let entry = id.map(|id| &timeline.entries[id]);
-                let may_vanish = entry.is_some_and(|entry| self.ledger.may_vanish(entry));
+                let is_cleared = self.ends.iter().any(|end| self.hidden_from(&end.user, conversation).0 >= *place);
+                let may_vanish = is_cleared || entry.is_some_and(|entry| self.ledger.may_vanish(entry));
                 assert!(may_vanish, "a history of {conversation} was without {entry:?}, at {place}");
             }
             for (place, id) in told.iter().filter(|_| self.is_whole) {
@@ -311,7 +352,9 @@ impl<'a> Oracle<'a> {
             }
         }
         for message in &self.ledger.revoked {
-            assert!(facts.contains_key(message) || !self.is_whole, "{message} was taken back, and nobody is told");
+            // Whom a group has lost may have been the last who was told.
+            let may_be_untold = !self.is_whole || self.ledger.erasures.any();
+            assert!(facts.contains_key(message) || may_be_untold, "{message} was taken back, and nobody is told");
         }
         for timeline in self.timelines.values() {
             for (id, entry) in &timeline.entries {
@@ -319,7 +362,8 @@ impl<'a> Oracle<'a> {
                     // Of a group that is dissolved, nobody hears what the operator has taken back.
                     let is_silent = group_of(&entry.conversation).is_some()
                         && self.ledger.asked_to_revoke.contains(&(entry.author.clone(), *id));
-                    let is_tombstone = entry.kind == Kind::Tombstone && self.is_whole && !is_silent;
+                    let is_told = self.is_whole && !self.ledger.has_lost_somebody(&entry.conversation);
+                    let is_tombstone = entry.kind == Kind::Tombstone && is_told && !is_silent;
                     assert!(!is_tombstone, "a tombstone of what nobody took back: {entry:?}");
                     continue;
                 };
@@ -359,7 +403,8 @@ impl<'a> Oracle<'a> {
         for (_, reader, message) in self.ledger.receipts.iter().filter(|(of, ..)| of == conversation) {
             let Some(read) = timeline.entries.get(message).filter(|read| read.kind.is_message()) else { continue };
             // Whoever came back does not see what was said before, and cannot have read it now.
-            let is_seen = visible.get(reader).is_some_and(|visible| visible.contains(message));
+            let is_seen = visible.get(reader).is_some_and(|visible| visible.contains(message))
+                && !self.is_hidden(reader, conversation, *message);
             // Who blocks the reader is not told what it reads.
             let is_hidden = group_of(conversation).is_none() && self.operator.may_hide(&read.author, reader);
             let is_due = read.author != *reader && !left.contains(&read.author) && is_seen && !is_hidden;
@@ -395,84 +440,13 @@ impl<'a> Oracle<'a> {
         let Some(history) = end.binary.histories.get(conversation) else { return };
         let ids: Vec<u64> = history.iter().map(|entry| entry.message).collect();
         let mut visible = told.visible.get(&end.user).cloned().unwrap_or_default();
-        visible.retain(|id| !self.is_lacked(&end.user, *id));
+        visible.retain(|id| !self.is_lacked(&end.user, *id) && !self.is_hidden(&end.user, conversation, *id));
         assert_eq!(ids, visible, "the history of {conversation}, as {} sees it", end.user);
         let timeline = &self.timelines[conversation];
         for entry in history {
             let known = &timeline.entries[&entry.message];
             assert_eq!(entry.kind, known.kind, "{} sees another thing in history than in an inbox", end.user);
         }
-    }
-
-    /// The list has every conversation once, with its newest entry, and counts what was not read.
-    fn check_rows(&self, end: &End) {
-        let rows = &end.json.rows;
-        let strip = |row: &Row| Row { last: row.last.as_ref().map(Shown::bare), ..row.clone() };
-        let (one, other): (Vec<Row>, Vec<Row>) =
-            (rows.iter().map(strip).collect(), end.binary.rows.iter().map(strip).collect());
-        assert!(one == other || !self.is_whole, "two protocols, two lists of {}: {one:?}, {other:?}", end.user);
-        for row in rows {
-            let of = end.json.inbox.iter().filter(|entry| entry.conversation == row.conversation);
-            let entries: Vec<&Shown> = of.collect();
-            let newest = entries.iter().filter_map(|entry| entry.seq).max();
-            // The newest entry may have vanished; its place stays.
-            let is_vanished = newest.is_none_or(|newest| newest < row.last_seq) && !self.lacked_in(end, row).is_empty();
-            let is_newest = newest == Some(row.last_seq) || !self.is_whole && newest.is_none() || is_vanished;
-            assert!(is_newest, "{} has {row:?}, and {newest:?}", end.user);
-            let is_unread = |entry: &&&Shown| {
-                let place = entry.conversation_seq.expect("this protocol tells it");
-                entry.author != end.user && place > row.read_through
-            };
-            let messages = entries.iter().filter(|entry| entry.kind.is_message());
-            // What is not shown any more is left out, as far back as a list looks for it.
-            let vanished = self.lacked_in(end, row);
-            let is_unread_place = |(author, place): &&(String, u64)| *author != end.user && *place > row.read_through;
-            let vanished = vanished.iter().filter(is_unread_place).count();
-            let unread = messages.filter(is_unread).count() as u64;
-            let most = if row.newest_seq <= LOOKED_AT_SURELY { unread } else { unread + vanished as u64 };
-            let marked = self.ledger.marks.get(&(end.user.clone(), row.conversation.clone()));
-            let is_forgotten = marked.is_some_and(|marked| *marked > row.read_through);
-            assert!(!is_forgotten, "{} marked {marked:?}: {row:?}", end.user);
-            let is_right = row.unread >= unread && (!self.is_whole || row.unread <= most);
-            assert!(is_right, "{} has {unread} unread: {row:?}", end.user);
-            if self.is_whole && !self.timelines[&row.conversation].is_holed {
-                self.check_last(end, row);
-            }
-        }
-        let listed: BTreeSet<&str> = rows.iter().map(|row| row.conversation.as_str()).collect();
-        assert_eq!(listed.len(), rows.len(), "a conversation is listed twice");
-        for entry in &end.json.inbox {
-            let conversation = entry.conversation.as_str();
-            // Where the change is lost that let a user in, what it wrote may have come back all the same.
-            // Who asks to join a group is not in it.
-            let is_asking = matches!(entry.kind, Kind::Joining { .. });
-            let is_outside = self.timelines[conversation].is_holed && !self.logs.has_joined(&end.user, conversation);
-            assert!(listed.contains(conversation) || is_outside || is_asking, "{} has {entry:?}, not listed", end.user);
-        }
-    }
-
-    /// Authors and places of what the user has no more in a conversation, since it is in it.
-    fn lacked_in(&self, end: &End, row: &Row) -> Vec<(String, u64)> {
-        let Some(lacked) = self.lacked.get(&end.user).filter(|lacked| !lacked.is_empty()) else { return Vec::new() };
-        let timeline = &self.timelines[&row.conversation];
-        let places: Vec<(u64, u64)> = match timeline.is_holed {
-            true => self.logs.places(&row.conversation).collect(),
-            false => timeline.places().into_iter().zip(1..).collect(),
-        };
-        let places = places.into_iter().filter(|(id, _)| lacked.contains(id));
-        places.map(|(id, place)| (timeline.entries[&id].author.clone(), place)).collect()
-    }
-
-    fn check_last(&self, end: &End, row: &Row) {
-        let vanished = self.lacked_in(end, row).into_iter().map(|(_, place)| place).max();
-        if vanished == Some(row.newest_seq) {
-            return assert!(row.last.is_none(), "the last of {row:?} of {} is over", end.user);
-        }
-        let history = end.binary.histories.get(&row.conversation).map(Vec::as_slice).unwrap_or_default();
-        let newest = history.last();
-        let (id, place) = (newest.map(|last| last.message), newest.and_then(|last| last.conversation_seq));
-        assert_eq!(row.last.as_ref().map(|last| last.message), id, "the last of {row:?} of {}", end.user);
-        assert_eq!(row.newest_seq, place.unwrap_or(0), "the newest of {row:?} of {}", end.user);
     }
 
     /// Messages whose recipients were known beforehand.

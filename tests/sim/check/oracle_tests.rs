@@ -1,6 +1,7 @@
 //! What the oracle holds against the server, and what it does not.
 
 use super::*;
+use crate::client::speech::Row;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const PAIR: &str = "single_ann_ben";

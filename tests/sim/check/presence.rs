@@ -151,7 +151,7 @@ impl World {
                 assert_eq!(*is_online, online.contains(user), "{} was answered that {user} is online", client.user);
                 assert!(!is_online || *last_seen == 0, "{state:?}");
                 // A clock that was set dates what it likes.
-                if self.clocks.times_set == 0 {
+                if self.clocks.times_set == 0 && !self.ledger.erasures.may_be(user) {
                     self.sightings.check(state);
                 }
             }

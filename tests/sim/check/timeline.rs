@@ -2,7 +2,7 @@
 
 use crate::check::group::{Deed, Group, Standing};
 use crate::check::ledger::Intent;
-use crate::client::speech::{Change, Kind, STREAM_END, Shown, group_of, pair_of};
+use crate::client::speech::{Change, Kind, STREAM_END, SYSTEM, Shown, group_of, pair_of};
 use mushan::model::{JoinPolicy, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,19 +43,22 @@ impl Timeline {
 
     /// Somebody was told that this message is taken, and nobody has it any more.
     pub fn add_vanished(&mut self, message: u64, intent: &Intent) {
+        self.add_unshown(&intent.conversation(), (message, &intent.author, &intent.client_id));
+    }
+
+    /// A log has this message, and nobody is shown it: the id, the author and the client id.
+    pub fn add_unshown(&mut self, conversation: &str, (message, author, client_id): (u64, &str, &str)) {
         if self.entries.contains_key(&message) {
             return;
         }
-        let (conversation, author) = (intent.conversation(), intent.author.clone());
-        let (client_id, kind) = (intent.client_id.clone(), Kind::Body(intent.body.clone()));
         let entry = Shown {
             seq: None,
-            conversation,
+            conversation: conversation.to_owned(),
             conversation_seq: None,
             message,
-            client_id,
-            author,
-            kind,
+            client_id: client_id.to_owned(),
+            author: author.to_owned(),
+            kind: Kind::Body(String::new()),
             chunk: None,
             time: None,
         };
@@ -79,12 +82,22 @@ impl Timeline {
                     [a.to_owned(), b.to_owned()].into()
                 }
             };
+            if let Kind::Cleared { .. } = entry.kind {
+                recipients = [entry.author.clone()].into();
+            }
             if let Kind::Read(messages) = &entry.kind {
                 let authors: BTreeSet<_> = messages.iter().filter_map(|message| author_of(*message)).collect();
                 recipients.retain(|user| authors.contains(user));
             }
             if entry.kind.takes_place() {
-                recipients.iter().for_each(|user| told.visible.entry(user.clone()).or_default().push(*id));
+                // An author in whose name the operator has written need not be in the group: then it has no history.
+                let is_out = |user: &String| {
+                    let is_systems = entry.client_id.starts_with(SYSTEM);
+                    is_systems && told.group.as_ref().is_some_and(|group| !group.members.contains_key(user))
+                };
+                for user in recipients.iter().filter(|user| !is_out(user)) {
+                    told.visible.entry(user.clone()).or_default().push(*id);
+                }
             }
             told.recipients.insert(*id, recipients);
         }
@@ -105,6 +118,9 @@ impl Timeline {
         }
         let Kind::Group(change) = &entry.kind else {
             let may = told.group.as_ref().is_some_and(|group| group.may_write(&entry.author));
+            if entry.client_id.starts_with(SYSTEM) && told.group.is_some() {
+                return before.into_iter().chain([entry.author.clone()]).collect();
+            }
             // What the server says to end a stream needs no leave.
             let is_end = entry.client_id.starts_with(STREAM_END);
             let is_message = entry.kind.is_message();

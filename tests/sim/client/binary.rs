@@ -2,7 +2,7 @@
 
 use crate::client::devices;
 use crate::client::groups;
-use crate::client::json::change_of;
+use crate::client::json::{change_of, cleared};
 use crate::client::speech::{
     Ask, Channel, Edge, Kind, No, Row, STREAM_END, Shown, State, Told, Wish, body_bytes, extra_of,
 };
@@ -72,6 +72,10 @@ fn request(user: &str, ask: Ask) -> (i32, Vec<u8>) {
         Ask::Receipt { of, messages } => {
             let message_ids = messages.iter().map(u64::to_string).collect();
             (500, proto::ReadReceiptRequest { message_ids, conversation_id: named(&of) }.encode_to_vec())
+        }
+        Ask::Clear { of, through, is_deleted } => {
+            let request = proto::ClearRequest { conversation_id: named(&of), through: through as i64 };
+            (if is_deleted { 746 } else { 744 }, request.encode_to_vec())
         }
         Ask::Typing { of } => {
             (600, proto::TypingStatusRequest { conversation_id: named(&of), status: 1 }.encode_to_vec())
@@ -196,7 +200,7 @@ fn answer(command: i32, body: &[u8]) -> Option<Told> {
             Told::Requests(answer.requests.into_iter().map(|it| it.user_id).collect())
         }
         755 => devices::told_in_binary(proto::DevicesResponse::decode(body).unwrap()),
-        0 | 103 | 206 | 501 | 703 | 723 | 725 | 727 | 729 | 731 | 733 | 743 | 751 | 753 => Told::Done,
+        0 | 103 | 206 | 501 | 703 | 723 | 725 | 727 | 729 | 731 | 733 | 743 | 745 | 747 | 751 | 753 => Told::Done,
         _ => return None,
     })
 }
@@ -245,6 +249,7 @@ fn shown(push: &proto::PushMessage) -> Shown {
             Kind::Read(numbers(&fact.message_ids))
         }
         1003 => change_of(&serde_json::from_slice(&push.content).expect("a change is JSON")),
+        1004 => cleared(&serde_json::from_slice(&push.content).expect("a clearing is JSON")),
         1 if push.extra.get("revoked").is_some_and(|revoked| revoked == "1") => {
             assert!(push.content.is_empty(), "what was taken back is still shown");
             Kind::Tombstone

@@ -40,6 +40,10 @@ pub fn say(user: &str, tag: u32, ask: &Ask) -> Value {
             let ids: Vec<String> = messages.iter().map(u64::to_string).collect();
             ("receipt", named(of, json!({"messageIds": ids})))
         }
+        Ask::Clear { of, through, is_deleted } => {
+            let method = if *is_deleted { "deleteConversation" } else { "clearHistory" };
+            (method, named(of, json!({"through": through})))
+        }
         Ask::Typing { of } => ("typing", named(of, json!({"status": 1}))),
         Ask::Ack { message, .. } => ("recvack", json!({"messageId": message.to_string()})),
         Ask::Presence { wish, users } => {
@@ -118,7 +122,7 @@ fn notification(user: &str, method: &str, params: &Value) -> Told {
     match method {
         "recv" if params["header"]["noPersist"] == true => Told::Transient(message(user, params)),
         "recv" => Told::Push(message(user, params)),
-        "revoked" | "receipt" | "group" => Told::Push(fact(user, method, params)),
+        "revoked" | "receipt" | "group" | "cleared" => Told::Push(fact(user, method, params)),
         "presence" => {
             let State { user, is_online, .. } = state(params);
             Told::Came { user, is_online }
@@ -196,9 +200,9 @@ fn entry(user: &str, value: &Value) -> Shown {
 fn message(user: &str, value: &Value) -> Shown {
     let kind = match value["payload"]["content"].as_str() {
         Some(body) => Kind::Body(body.to_owned()),
-        // That of a message taken back is as empty; nobody here takes back the end of a stream.
-        None if text(value, "clientMsgNo").starts_with(STREAM_END) => {
-            assert!(value["payload"] == "" && value["extra"].is_null(), "the end of a stream says nothing: {value}");
+        // That of a message taken back is as empty, and marked.
+        None if text(value, "clientMsgNo").starts_with(STREAM_END) && value["extra"].is_null() => {
+            assert_eq!(value["payload"], "", "the end of a stream says nothing: {value}");
             Kind::Body(String::new())
         }
         None => {
@@ -238,6 +242,7 @@ fn fact(user: &str, what: &str, value: &Value) -> Shown {
             }
             change => (text(value, "by"), change),
         },
+        "cleared" => (user.to_owned(), cleared(value)),
         other => panic!("nothing is told as {other}"),
     };
     Shown {
@@ -251,6 +256,16 @@ fn fact(user: &str, what: &str, value: &Value) -> Shown {
         chunk: None,
         time: None,
     }
+}
+
+/// What both protocols say about a conversation that was cleared.
+pub fn cleared(value: &Value) -> Kind {
+    let is_deleted = match value["change"].as_str() {
+        Some("historyCleared") => false,
+        Some("conversationDeleted") => true,
+        _ => panic!("cleared how: {value}"),
+    };
+    Kind::Cleared { through: value["through"].as_u64().expect("a place"), is_deleted }
 }
 
 /// What both protocols say about a group's change.

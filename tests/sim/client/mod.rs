@@ -11,6 +11,7 @@ pub mod streaming;
 pub mod verbs;
 
 use crate::chance::Chance;
+use crate::check::cleared::ClearWish;
 use crate::check::collection::Collection;
 use crate::check::devices::DeviceWish;
 use crate::check::hidden::{Acknowledgement, When};
@@ -72,6 +73,7 @@ pub enum Expectation {
         act: GroupAct,
     },
     Devices(DeviceWish),
+    Cleared(ClearWish),
     Anything,
 }
 
@@ -260,6 +262,7 @@ impl Client {
         }
         ledger.misuses -= u64::from(matches!(expectation, Expectation::Refusal));
         match (expectation, told) {
+            (Expectation::Cleared(wish), Told::Done) => self.told_of_clearing(&wish, asked.step, ledger),
             (Expectation::Devices(wish), told) => self.told_of_devices(&wish, asked, told, ledger),
             (Expectation::Group { group, act }, told) => self.told_of_group((&group, &act), asked, told, ledger),
             (Expectation::Welcome, Told::Welcome { max_seq }) => {
@@ -307,7 +310,10 @@ impl Client {
                 self.paged_back(before, &entries, asked, max_seq, has_more, ledger);
             }
             (Expectation::History { of, from }, Told::History { messages, newest_seq, reached, has_more }) => {
-                messages.iter().for_each(|message| ledger.expect_due(&self.user, message, asked));
+                for message in &messages {
+                    ledger.expect_due(&self.user, message, asked);
+                    ledger.expect_unhidden(&self.user, message, asked.step);
+                }
                 self.told_history(&of, from, &messages, newest_seq, ledger);
                 let conversation = of.conversation(&self.user);
                 self.collection.take_history(&conversation, &messages, reached, has_more);
@@ -315,7 +321,10 @@ impl Client {
             (Expectation::List, Told::List { rows, has_more }) => {
                 ledger.count("lists");
                 let last = rows.iter().filter_map(|row| row.last.as_ref());
-                last.for_each(|last| ledger.expect_due(&self.user, last, asked));
+                for last in last {
+                    ledger.expect_due(&self.user, last, asked);
+                    ledger.expect_unhidden(&self.user, last, asked.step);
+                }
                 ledger.listed(&self.user, &rows);
                 self.collection.take_rows(rows, has_more);
             }
@@ -355,10 +364,11 @@ impl Client {
                 no.passes() || [No::UnknownUser, No::UnknownConversation, No::NotAllowed, No::Denied].contains(&no)
             }
             Expectation::Marked { .. } => [No::UnknownConversation, No::Trouble].contains(&no),
+            Expectation::Cleared(_) => no.passes() || no == No::UnknownConversation,
             Expectation::Typed => [No::UnknownConversation, No::NotAllowed].contains(&no),
             // A shard that lacks deliveries takes no send, whatever it is marked with.
             Expectation::Passed => {
-                let is_unknown = no == No::UnknownUser && ledger.is_closed;
+                let is_unknown = no == No::UnknownUser && (ledger.is_closed || ledger.erasures.any());
                 is_unknown || no.passes() || [No::UnknownConversation, No::NotAllowed, No::Denied].contains(&no)
             }
             Expectation::Presence { .. } => no == No::Trouble,
@@ -397,6 +407,7 @@ impl Client {
     fn sees(&mut self, shown: &Shown, asked: When, ledger: &mut Ledger) {
         ledger.shown(&self.user, shown);
         ledger.expect_due(&self.user, shown, asked);
+        ledger.expect_uncleared(&self.user, shown, asked.step);
         self.notes_once(shown, ledger);
         if matches!(shown.kind, Kind::Body(_)) && !shown.client_id.starts_with(STREAM_END) {
             self.seen.push((shown.conversation.clone(), shown.message, shown.author.clone()));

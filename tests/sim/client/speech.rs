@@ -87,6 +87,12 @@ pub enum Ask {
         of: Channel,
         messages: Vec<u64>,
     },
+    /// For oneself, up to a place; 0: to the newest.
+    Clear {
+        of: Channel,
+        through: u64,
+        is_deleted: bool,
+    },
     Typing {
         of: Channel,
     },
@@ -176,6 +182,9 @@ pub struct Chunk {
 /// The client ids of what the server says to end a stream that was left behind.
 pub const STREAM_END: &str = "stream-end-";
 
+/// What the client ids begin with of what the operator says in users' names.
+pub const SYSTEM: &str = "system-";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     After(u64),
@@ -190,6 +199,11 @@ pub enum Kind {
     Revoked(u64),
     Read(Vec<u64>),
     Group(Change),
+    /// The author has cleared the conversation for itself.
+    Cleared {
+        through: u64,
+        is_deleted: bool,
+    },
     /// The author has asked to join, or was declined.
     Joining {
         is_asked: bool,
@@ -204,7 +218,7 @@ impl Kind {
 
     /// Whether its author may have it before what others did earlier.
     pub fn is_said_by_one(&self) -> bool {
-        self.is_message() || matches!(self, Self::Joining { .. })
+        self.is_message() || matches!(self, Self::Joining { .. } | Self::Cleared { .. })
     }
 
     /// Whether it has a number of its own in its conversation.

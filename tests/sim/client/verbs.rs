@@ -28,6 +28,12 @@ impl Client {
         if ledger.is_about_groups && chance.one_in(3) {
             return self.ask_of_group(scene, chance);
         }
+        if ledger.cleared.is_wanted && chance.one_in(16) {
+            return self.clear(self.someone(scene, chance), ledger, chance);
+        }
+        if ledger.devices.are_wanted && chance.one_in(4) {
+            return self.ask_of_devices(chance);
+        }
         match chance.below(56) {
             0..14 => self.send_new(scene, ledger, chance),
             14..17 => self.repeat(ledger, chance).unwrap_or_default(),
@@ -130,7 +136,9 @@ impl Client {
     }
 
     fn can_say(&self, intent: &Intent) -> bool {
-        intent.author == self.user && (self.protocol != Protocol::Binary || intent.manner.is_plain())
+        intent.author == self.user
+            && !intent.is_systems()
+            && (self.protocol != Protocol::Binary || intent.manner.is_plain())
     }
 
     /// Says one of this user's messages once more, from whichever device this is.
@@ -181,7 +189,7 @@ impl Client {
     fn say_again(&mut self, ledger: &mut Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
         let may = |at: &usize| {
             let intent = &ledger.intents[*at];
-            let is_good = intent.author == self.user && intent.manner.is_plain() && intent.answer.message.is_some();
+            let is_good = self.can_say(intent) && intent.manner.is_plain() && intent.answer.message.is_some();
             is_good && (ledger.again.contains_key(at) || !ledger.left_open.contains(at))
         };
         // Mostly what another device has just said again, and has not been answered.

@@ -8,7 +8,7 @@ use crate::check::accounts::is_guest;
 use crate::check::hidden::When;
 use crate::check::hook::replaced;
 use crate::check::ledger::Ledger;
-use crate::client::speech::{Channel, Manner, No, SHORT_S, Told, body_bytes, extra_of};
+use crate::client::speech::{Channel, Manner, No, SHORT_S, SYSTEM, Told, body_bytes, extra_of};
 use crate::world::World;
 use crate::world::operator::is_stranger;
 use mushan::model::{
@@ -35,6 +35,7 @@ pub struct Backend {
     pub pages: u64,
 }
 
+#[derive(Clone)]
 enum Asked {
     Send {
         intent: usize,
@@ -45,10 +46,13 @@ enum Asked {
     Revoke {
         message: u64,
         is_in_group: bool,
+        /// Its author need not be in the group, in which it is then not found.
+        is_systems: bool,
     },
     Inbox {
         user: String,
         after: u64,
+        since: u64,
     },
 }
 
@@ -113,7 +117,8 @@ impl World {
             _ => Manner::default(),
         };
         let body = "x".repeat(if self.chance.one_in(8) { self.chance.below(3_000) } else { self.chance.below(60) });
-        let client_id = format!("backend-{}", self.ledger.intents.len() + self.ledger.transients.len());
+        let whose = if self.chance.one_in(4) { SYSTEM } else { "backend-" };
+        let client_id = format!("{whose}{}", self.ledger.intents.len() + self.ledger.transients.len());
         let at = self.ledger.intend(&author, to, client_id, body, manner);
         // One line of orders to the author's shard, until that is gone.
         self.ledger.intents[at].by = Some((format!("backend of {author}"), self.crashes));
@@ -148,15 +153,17 @@ impl World {
     pub fn backend_repeats_unanswered(&mut self) {
         let aged = self.ledger.repeatable().start;
         for at in self.operator.backend.own.clone() {
-            if at >= aged && !self.ledger.intents[at].answer.is_final() {
+            let is_out = self.ledger.erasures.may_be(&self.ledger.intents[at].author);
+            if at >= aged && !is_out && !self.ledger.intents[at].answer.is_final() {
                 self.backend_says(at);
             }
         }
     }
 
     fn backend_says(&mut self, at: usize) {
-        let client_id = self.ledger.says(at).client_id.clone();
-        if !self.ledger.hook.asks_backend {
+        let (client_id, is_systems) = (self.ledger.says(at).client_id.clone(), self.ledger.intents[at].is_systems());
+        let hook = &self.ledger.hook;
+        if !(if is_systems { hook.asks_system } else { hook.asks_backend }) {
             self.ledger.hook.note(&client_id, |answers| answers.passed = true);
         }
         let is_known = self.ledger.intents[at].answer.message.is_some() && !self.ledger.left_open.contains(&at);
@@ -164,7 +171,7 @@ impl World {
         let order = Order::Send {
             author: id(&intent.author),
             send: Box::new(send_of(&intent.to, &intent.client_id, &intent.body, &intent.manner)),
-            authority: Authority::User,
+            authority: if is_systems { Authority::System } else { Authority::User },
         };
         self.backend_gives(order, Asked::Send { intent: at, since: self.ledger.moment, is_known });
     }
@@ -173,23 +180,27 @@ impl World {
         let range = self.ledger.repeatable();
         let known = range.filter_map(|at| {
             let intent = &self.ledger.intents[at];
-            Some((intent.author.clone(), intent.answer.message?, matches!(intent.to, Channel::Group(_))))
+            let is_in_group = matches!(intent.to, Channel::Group(_));
+            let message = intent.answer.message?;
+            Some((intent.author.clone(), Asked::Revoke { message, is_in_group, is_systems: intent.is_systems() }))
         });
         let known: Vec<_> = known.collect();
         if known.is_empty() {
             return;
         }
-        let (author, message, is_in_group) = self.chance.pick(&known).clone();
+        let (author, asked) = self.chance.pick(&known).clone();
+        let Asked::Revoke { message, .. } = asked else { unreachable!("only revocations are picked") };
         self.ledger.asked_to_revoke.insert((author.clone(), message));
         let order = Order::Revoke { user: id(&author), message: MessageId(message) };
-        self.backend_gives(order, Asked::Revoke { message, is_in_group });
+        self.backend_gives(order, asked);
     }
 
     fn backend_reads(&mut self) {
         let user = self.chance.pick(&self.users).clone();
         let (after, limit) = (self.chance.below(30) as u64, self.chance.between(1, 20) as u32);
         let sync = Sync { direction: SyncDirection::After(Seq(after)), limit };
-        self.backend_gives(Order::ShowInbox { user: id(&user), sync }, Asked::Inbox { user, after });
+        let since = self.ledger.moment.step;
+        self.backend_gives(Order::ShowInbox { user: id(&user), sync }, Asked::Inbox { user, after, since });
     }
 
     fn backend_gives(&mut self, order: Order, asked: Asked) {
@@ -209,8 +220,12 @@ impl World {
         let asked = self.operator.backend.under_way.remove(&ticket).expect("an order is answered once");
         self.operator.backend.answered += 1;
         match (asked, answer) {
-            (Asked::Send { intent, is_known, .. }, Answer::Sent(sent)) => {
+            (Asked::Send { intent, is_known, since }, Answer::Sent(sent)) => {
                 let SentMessage { id, conversation_seq, server_time, is_repeated } = sent;
+                let sent = &self.ledger.intents[intent];
+                if !is_repeated && !sent.is_systems() {
+                    self.ledger.bars.check_author(&sent.author, since.step);
+                }
                 assert!(*is_repeated || !is_known, "a known message is said to be new");
                 self.operator.backend.repeated += u64::from(*is_repeated);
                 let told = Told::Sent {
@@ -225,23 +240,24 @@ impl World {
                 self.ledger.backend_is_refused(intent, refused.refusal, since);
             }
             (Asked::Send { intent, since, .. }, Answer::Denied(_)) => self.ledger.refused(intent, No::Denied, since),
-            (Asked::Revoke { message, is_in_group }, Answer::Done) => {
+            (Asked::Revoke { message, is_in_group, .. }, Answer::Done) => {
                 self.operator.backend.revoked += 1;
                 // Of a group that is dissolved, nobody hears of it.
                 if !is_in_group {
                     self.ledger.revoked.insert(message);
                 }
             }
-            (Asked::Revoke { .. }, Answer::Refused(refused)) => {
+            (Asked::Revoke { is_in_group, is_systems, .. }, Answer::Refused(refused)) => {
                 let is_passing =
                     [Refusal::Busy, Refusal::StorageFull, Refusal::GroupTooBusy].contains(&refused.refusal);
                 let may_be_lost = self.has_lost || self.ledger.may_drop;
-                assert!(is_passing || may_be_lost, "what is there is not taken back: {refused:?}");
+                let may_be_out = is_in_group && is_systems && refused.refusal == Refusal::ConversationNotExist;
+                assert!(is_passing || may_be_lost || may_be_out, "what is there is not taken back: {refused:?}");
             }
-            (Asked::Inbox { user, after }, Answer::Page(reply)) => {
+            (Asked::Inbox { user, after, since }, Answer::Page(reply)) => {
                 let Reply::Synced { entries, .. } = &**reply else { panic!("an inbox is shown as {reply:?}") };
                 self.operator.backend.pages += 1;
-                self.ledger.backend_is_shown(&user, after, entries);
+                self.ledger.backend_is_shown(&user, (after, since), entries);
             }
             // Of somebody who has not been here, or of a log that has lost it.
             (Asked::Inbox { .. }, Answer::Refused(_)) => {}
@@ -252,11 +268,16 @@ impl World {
 
 impl Ledger {
     /// An inbox is shown in order, with what its user is shown there and what was said.
-    fn backend_is_shown(&self, user: &str, after: u64, entries: &[Entry]) {
+    fn backend_is_shown(&self, user: &str, (after, since): (u64, u64), entries: &[Entry]) {
         let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq.0).collect();
         let is_ordered = seqs.windows(2).all(|pair| pair[0] < pair[1]) && seqs.first().is_none_or(|seq| *seq > after);
         assert!(is_ordered, "the inbox of {user} behind {after} is shown as {seqs:?}");
         for Entry { seq, message, .. } in entries {
+            let has_words = !message.content.is_empty() && self.erasures.was(message.author.as_str(), since);
+            assert!(
+                !has_words || message.fact.is_some(),
+                "the backend is shown what an erased user wrote: {message:?}"
+            );
             let known = self.shown.get(user).and_then(|shown| shown.get(&seq.0));
             assert!(known.is_none_or(|known| known.message == message.id.0), "{user} was shown {known:?} at {seq}");
             let intent = self.intent_of(message.author.as_str(), message.client_message_id.as_str());
@@ -272,8 +293,10 @@ impl Ledger {
     fn backend_is_refused(&mut self, at: usize, refusal: Refusal, since: When) {
         let author = self.intents[at].author.clone();
         let no = match refusal {
+            Refusal::UserNotExist if self.erasures.may_be(&author) => return,
             Refusal::AccountDisabled => {
-                assert!(self.bars.may_bar(&author), "{author} is not disabled");
+                let may_be = self.bars.may_bar(&author) && !self.intents[at].is_systems();
+                assert!(may_be, "{author} is not disabled: {:?}", self.intents[at]);
                 return;
             }
             // Of its author, unless that is known: then of the other.
@@ -294,7 +317,7 @@ impl Ledger {
     /// Whether it is for somebody who is never here, or whom no operator had made known.
     fn is_unknown(&self, at: usize, since: When) -> bool {
         let Channel::Person(peer) = &self.intents[at].to else { return false };
-        is_stranger(peer) || is_guest(peer) && !self.bars.knew(peer, since.step)
+        is_stranger(peer) || self.erasures.may_be(peer) || is_guest(peer) && !self.bars.knew(peer, since.step)
     }
 }
 

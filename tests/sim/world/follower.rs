@@ -7,7 +7,7 @@ use crate::chance::Chance;
 use crate::check::chronicle::Book;
 use crate::world::{BEGIN, Core, World};
 use mushan::log::{LogEnd, MemoryStorage, Segments, made_at};
-use mushan::model::{Millis, Position, ShardId};
+use mushan::model::{Millis, Position, ShardId, UserId};
 use mushan::server::Manifest;
 use mushan::server::event::filter::EventFilter;
 use mushan::server::event::log_event::LogEvent;
@@ -17,6 +17,7 @@ use mushan::server::follow::erased_users::ErasedUsers;
 use mushan::server::follow::event_reader::{EventReader, EventVisitor, LogSet, Look, ReadFrom};
 use mushan::server::follow::followed_log::FollowedLog;
 use mushan::server::follow::log_follower::{CommittedEnd, ReadProgress};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What one event costs the budget of a look.
@@ -60,6 +61,8 @@ pub struct Follower {
     laziness: usize,
     manifest: Manifest,
     erased: Arc<ErasedUsers>,
+    /// Whose words it is told no more.
+    wordless: BTreeSet<String>,
     /// What it has kept: the cursor, and what comes before it in each log.
     kept: Option<(String, Vec<Progress>)>,
     /// Everything before these places was told.
@@ -85,8 +88,21 @@ impl Follower {
         };
         let erased = Arc::<ErasedUsers>::default();
         erased.learn(std::iter::empty().collect());
+        let wordless = BTreeSet::new();
         let (kept, furthest) = (None, vec![Position::NONE; usize::from(shards)]);
-        Self { chance, laziness, manifest, erased, kept, furthest, told: 0, ended: 0, expired: 0, superseded: 0 }
+        Self {
+            chance,
+            laziness,
+            manifest,
+            erased,
+            wordless,
+            kept,
+            furthest,
+            told: 0,
+            ended: 0,
+            expired: 0,
+            superseded: 0,
+        }
     }
 
     /// A reader from the cursor that was kept, or from the beginning, and what comes before it in each log.
@@ -114,6 +130,12 @@ impl Follower {
         (reader, progress)
     }
 
+    /// All shards have erased the user.
+    pub fn erase(&mut self, user: &str) {
+        self.erased.insert(&UserId::new(user).expect("a user"));
+        self.wordless.insert(user.to_owned());
+    }
+
     /// Logs were opened, and found to end like this: nothing that was told is lost.
     pub fn expect_all_there(&self, found: &[LogEnd]) {
         for (told, end) in self.furthest.iter().zip(found) {
@@ -131,6 +153,7 @@ impl Follower {
 /// Holds each event against the record that it must be of.
 struct Listener<'a> {
     books: &'a [Book],
+    wordless: &'a BTreeSet<String>,
     /// The oldest segment of each log.
     oldest: Vec<u32>,
     progress: Vec<Progress>,
@@ -177,11 +200,22 @@ impl EventVisitor for Listener<'_> {
             *progress = Progress { records: progress.records + 1, events: 0 };
         }
         self.heard += 1;
+        if !self.wordless.is_empty() {
+            expect_wordless(self.wordless, &event.line(cursor, shard.0));
+        }
         if self.heard == self.keeps_at {
             self.kept = Some((cursor.to_owned(), self.progress.clone()));
         }
         EVENT_COST
     }
+}
+
+/// An event has no words of these users.
+fn expect_wordless(users: &BTreeSet<String>, line: &str) {
+    let event: serde_json::Value = serde_json::from_str(line).expect("an event is JSON");
+    let message = &event["message"];
+    let is_theirs = message["from"].as_str().is_some_and(|author| users.contains(author));
+    assert!(!is_theirs || message["revoked"] == true && message["payload"].is_null(), "told of an erased user: {line}");
 }
 
 impl World {
@@ -205,7 +239,8 @@ impl World {
         let oldest = cores.iter().map(|core| core.turn.shard().journal().segments().start).collect();
         let (mut reader, progress) = follower.open(cores, books, &ends);
         let keeps_at = if follower.chance.one_in(6) { 1 + follower.chance.below(8) as u64 } else { 0 };
-        let mut listener = Listener { books, oldest, progress, heard: 0, keeps_at, kept: None };
+        let wordless = follower.wordless.clone();
+        let mut listener = Listener { books, wordless: &wordless, oldest, progress, heard: 0, keeps_at, kept: None };
         let look: Look = reader.look(&ends, budget, &mut listener);
         for failure in &look.failures {
             let FollowError::Expired { shard, oldest } = failure else { panic!("a log is not followed: {failure}") };

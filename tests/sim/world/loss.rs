@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Remains {
     /// By id: the conversation and the place in it, if it takes one.
     messages: BTreeMap<u64, (String, Option<u64>)>,
+    /// By id, the author and the client id of what somebody said.
+    said: BTreeMap<u64, (String, String)>,
     /// By user and inbox seq.
     inboxes: BTreeMap<String, BTreeMap<u64, u64>>,
     places: BTreeMap<String, BTreeMap<u64, u64>>,
@@ -29,7 +31,7 @@ pub struct Remains {
     blocks: BTreeSet<(String, String)>,
 }
 
-fn name_of(conversation: &Conversation) -> String {
+pub fn name_of(conversation: &Conversation) -> String {
     match conversation {
         Conversation::Pair(a, b) => format!("single_{a}_{b}"),
         Conversation::Group(group) => format!("group_{group}"),
@@ -96,6 +98,9 @@ impl Remains {
             }
             Some(Fact::Group(_) | Fact::Joining { .. } | Fact::Cleared { .. }) | None => {}
         }
+        if message.fact.is_none() {
+            self.said.insert(id, (message.author.to_string(), message.client_message_id.to_string()));
+        }
         if let Some((_, deed)) = Deed::of(message) {
             self.changes.entry(conversation.clone()).or_default().insert(id, deed);
         }
@@ -119,6 +124,12 @@ impl Remains {
     /// The messages of a conversation, each with its place.
     pub fn places(&self, conversation: &str) -> impl Iterator<Item = (u64, u64)> {
         self.places.get(conversation).into_iter().flatten().map(|(place, id)| (*id, *place))
+    }
+
+    /// What was said in a conversation: the id, the author and the client id.
+    pub fn said_in(&self, conversation: &str) -> impl Iterator<Item = (u64, &str, &str)> {
+        let said = self.places(conversation).filter_map(|(id, _)| Some((id, self.said.get(&id)?)));
+        said.map(|(id, (author, client_id))| (id, author.as_str(), client_id.as_str()))
     }
 
     /// Whether this, as somebody was shown it, is what is left of it.
@@ -199,6 +210,10 @@ impl Ledger {
             &|user, seq| seq <= remains.newest(user),
             &|conversation, place| remains.places.get(conversation).is_some_and(|it| it.contains_key(&place)),
         );
+        for (user, conversation) in self.cleared.lose(&|id| remains.messages.contains_key(&id)) {
+            self.vanishing.skipped.retain(|(of, _)| *of != user);
+            self.vanishing.skipped_places.retain(|(of, _)| *of != conversation);
+        }
         self.count("cuts that lost something");
     }
 }

@@ -6,6 +6,7 @@ pub mod backend;
 pub mod clocks;
 pub mod copies;
 pub mod disks;
+pub mod erasing;
 pub mod failing;
 pub mod follower;
 pub mod hook;
@@ -204,7 +205,9 @@ impl World {
         let asked = scale.policies.hook.asked;
         world.ledger.hook.asks_sessions = asked.contains(SendKind::Stored);
         world.ledger.hook.asks_backend = asked.contains(SendKind::Backend);
+        world.ledger.hook.asks_system = asked.contains(SendKind::System);
         world.ledger.groups.is_closed = world.ledger.is_closed;
+        world.ledger.groups.members_max = scale.limits.group_members_max;
         if world.ledger.is_closed {
             world.operator.guests = (0..2).map(|n| format!("guest-{n}")).collect();
             world.strangers = (0..2).map(|n| format!("stranger-{n}")).chain(world.operator.guests.clone()).collect();

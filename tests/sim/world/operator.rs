@@ -8,14 +8,15 @@ use crate::check::accounts::{Accounts, is_guest};
 use crate::check::devices::{Device, DeviceNews};
 use crate::check::group::Group;
 use crate::check::group_book::{Asked, GroupBooks};
-use crate::check::ledger::Ledger;
+use crate::check::ledger::{Intent, Ledger};
 use crate::client::groups;
 use crate::client::speech::Channel;
 use crate::world::World;
 use crate::world::backend::Backend;
+use crate::world::erasing::Erasing;
 use mushan::model::{
-    Addressee, Answer, BlockState, Conversation, Fact, GroupChange, GroupId, JoinPolicy, JoinVerdict, Message, Millis,
-    Order, ProfileChange, PushDevice, Refusal, Role, UserId,
+    AccountState, Addressee, Answer, BlockState, Conversation, Fact, GroupChange, GroupId, JoinPolicy, JoinVerdict,
+    Message, Millis, Order, ProfileChange, PushDevice, Refusal, Role, UserId,
 };
 use mushan::shard::Ticket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ enum Outcome {
 }
 
 #[derive(Clone, Debug)]
-struct Task {
+pub struct Task {
     order: Order,
     outcome: Outcome,
     /// At which step it was given.
@@ -42,11 +43,27 @@ struct Task {
     is_again: bool,
 }
 
+impl Task {
+    /// An order that is to be done, or was done before.
+    pub fn done_by(order: Order) -> Self {
+        Self { order, outcome: Outcome::Done, since: 0, is_again: true }
+    }
+
+    /// An order that depends on what users do meanwhile.
+    pub fn of_users(order: Order) -> Self {
+        Self { order, outcome: Outcome::OfUsers, since: 0, is_again: false }
+    }
+}
+
 #[derive(Default)]
 pub struct Operator {
     pub names: Vec<String>,
     /// It disables users and revokes tokens.
     pub may_judge: bool,
+    /// It erases users.
+    pub may_erase: bool,
+    /// Whom it is erasing.
+    pub erasing: Option<Erasing>,
     pub guests: Vec<String>,
     pub accounts: Accounts,
     blocks: BTreeSet<(String, String)>,
@@ -74,7 +91,7 @@ fn id(user: impl AsRef<str>) -> UserId {
 
 impl Operator {
     pub fn is_idle(&self) -> bool {
-        self.under_way.is_empty() && self.waiting.is_empty()
+        self.under_way.is_empty() && self.waiting.is_empty() && self.erasing.is_none()
     }
 
     pub fn may_have_run(&self, group: &str, user: &str) -> bool {
@@ -86,14 +103,18 @@ impl Operator {
         self.hidden.contains(&(user.to_owned(), other.to_owned()))
     }
 
-    /// Whether a message of `author` to a conversation is to be taken, when nothing is under way.
-    pub fn may_write(&self, author: &str, to: &Channel, groups: &GroupBooks) -> bool {
-        match to {
+    /// Whether a message is to be taken, when nothing is under way.
+    pub fn may_write(&self, intent: &Intent, ledger: &Ledger) -> bool {
+        let (author, is_systems) = (&intent.author, intent.is_systems());
+        match &intent.to {
             Channel::Person(peer) => {
                 let is_there = !is_stranger(peer) && (!is_guest(peer) || self.account(peer).is_known);
-                !self.blocks.contains(&(peer.clone(), author.to_owned())) && is_there
+                let is_there = is_there && !ledger.erasures.may_be(peer);
+                (is_systems || !self.blocks.contains(&(peer.clone(), author.clone()))) && is_there
             }
-            Channel::Group(group) => groups.now(group).is_some_and(|group| group.may_write(author)),
+            Channel::Group(group) => {
+                ledger.groups.now(group).is_some_and(|group| is_systems || group.may_write(author))
+            }
         }
     }
 
@@ -106,13 +127,23 @@ impl Operator {
             _ => self.change(users, groups, chance)?,
         };
         let subject = order.addressee();
-        let tasks = self.under_way.values().chain(&self.waiting);
-        if tasks.into_iter().any(|task| task.order.addressee() == subject) {
+        if self.is_about(&subject) || self.is_about_erased(&order) {
             return None;
         }
         let outcome = self.outcome(&order);
         self.note_block(&order);
         Some(Task { order, outcome, since: 0, is_again: false })
+    }
+
+    /// Whether an order about this is under way.
+    pub fn is_about(&self, subject: &Addressee) -> bool {
+        self.under_way.values().chain(&self.waiting).any(|task| task.order.addressee() == *subject)
+    }
+
+    /// Whether the order may be refused, since the user is being erased.
+    fn is_about_erased(&self, order: &Order) -> bool {
+        let Some(erasing) = &self.erasing else { return false };
+        matches!(order.addressee(), Addressee::User(user) if user.as_str() == erasing.user)
     }
 
     fn change(&self, users: &[String], groups: &GroupBooks, chance: &mut Chance) -> Option<Order> {
@@ -165,6 +196,9 @@ impl Operator {
                     Outcome::Done
                 }
             }
+            Order::SetAccount { user, .. } if self.account(user.as_str()).is_erased => {
+                Outcome::Refused(Refusal::UserNotExist)
+            }
             Order::KnowUser { .. } | Order::ShowUser { .. } | Order::SetAccount { .. } | Order::RevokeTokens { .. } => {
                 if self.is_news(order) {
                     Outcome::Done
@@ -202,7 +236,9 @@ impl Operator {
             Order::Block { by, other, state: BlockState::Allowed } => {
                 self.blocks.remove(&(by.to_string(), other.to_string()));
             }
-            Order::KnowUser { .. } | Order::SetAccount { .. } => self.apply_to_account(&order),
+            Order::KnowUser { .. } | Order::SetAccount { .. } | Order::EraseUser { .. } => {
+                self.apply_to_account(&order);
+            }
             _ => {}
         }
     }
@@ -288,6 +324,9 @@ fn block(users: &[String], chance: &mut Chance) -> Order {
 impl World {
     /// An order that occurs to the operator, or one that was not answered.
     pub fn order(&mut self) {
+        if self.operator.may_erase && self.chance.one_in(3) {
+            return self.erase_some();
+        }
         if self.chance.one_in(2) {
             return self.backend_asks();
         }
@@ -304,8 +343,19 @@ impl World {
         }
     }
 
+    /// What the order does to its user's account: whoever is erased is disabled as well, by its own shard.
+    fn as_to_account(&self, order: &Order) -> Option<Order> {
+        match order {
+            Order::EraseUser { shard, user } => {
+                let disabled = || Order::SetAccount { user: user.clone(), state: AccountState::Disabled };
+                (self.placement.owner_of(user) == *shard).then(disabled)
+            }
+            order => Some(order.clone()),
+        }
+    }
+
     /// To the shard that owns it, once all are ready: the control thread waits for that.
-    fn give(&mut self, task: Task) {
+    pub fn give(&mut self, task: Task) {
         if !self.is_ready() {
             return self.operator.waiting.push(task);
         }
@@ -318,7 +368,9 @@ impl World {
         };
         let since = self.ledger.moment.step;
         self.operator.under_way.insert(ticket, Task { since, ..task });
-        self.ledger.bars.given(&order, self.ledger.moment.step, self.now.wall);
+        if let Some(order) = self.as_to_account(&order) {
+            self.ledger.bars.given(&order, self.ledger.moment.step, self.now.wall);
+        }
         let at = usize::from(owner.0);
         self.cores[at].turn.ordered(self.now, Ticket(ticket), order);
         self.carry_out(at);
@@ -332,7 +384,12 @@ impl World {
             self.operator.check_shown(shown, self.ledger.bars.tokens_from_ms(shown.id.as_str()));
         }
         if let Some(order) = self.operator.answered(ticket, answer, &mut self.ledger) {
-            self.ledger.bars.holds(&order, self.ledger.moment.step);
+            if let Some(order) = self.as_to_account(&order) {
+                self.ledger.bars.holds(&order, self.ledger.moment.step);
+            }
+            if let Order::EraseUser { shard, .. } = order {
+                self.erased_on(shard);
+            }
         }
     }
 
