@@ -11,11 +11,13 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mushan::log::MemoryStorage;
 use mushan::model::{
     Ack, Command, ConversationRef, ConversationSeq, Conversations, DeviceKey, GroupId, History, HistoryDirection,
-    Limits, MarkRead, MessageId, Millis, Moment, Order, Policies, Receipt, Recipient, Reply, RequestTag, Revoke, Seq,
-    SessionId, ShardId, Sizing, Sync, SyncDirection, Typing, UserId, Verb,
+    HookPolicy, HookVerdict, Limits, MarkRead, MessageId, Millis, Moment, OnHookFailure, Order, Policies, Receipt,
+    Recipient, Reply, RequestTag, Revoke, SendKinds, Seq, SessionId, ShardId, Sizing, Sync, SyncDirection, Typing,
+    UserId, Verb,
 };
 use mushan::shard::{
-    CatchUp, Effect, ExternalEffect, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep, Windows,
+    CatchUp, Effect, ExternalEffect, HookTicket, Input, Placement, Shard, ShardMessage, ShardSettings, Ticket, Upkeep,
+    Windows,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -37,6 +39,8 @@ struct Cluster {
     longest: (Duration, &'static str),
     /// The newest message that was accepted.
     sent: MessageId,
+    /// Questions to the operator's hook.
+    questions: Vec<(ShardId, HookTicket)>,
 }
 
 impl Cluster {
@@ -45,6 +49,10 @@ impl Cluster {
     }
 
     fn with_segments(shards: u16, segment_bytes: u32) -> Self {
+        Self::with_policies(shards, segment_bytes, Policies::default())
+    }
+
+    fn with_policies(shards: u16, segment_bytes: u32, policies: Policies) -> Self {
         let placement = Placement::new(shards);
         let limits = Limits { sends_per_second: 1_000_000, sends_burst: u32::MAX, ..Limits::default() };
         let open = |me| {
@@ -52,7 +60,7 @@ impl Cluster {
                 me,
                 placement,
                 limits,
-                policies: Policies::default(),
+                policies,
                 windows: Windows::default(),
                 upkeep: Upkeep::default(),
                 seed: 1,
@@ -64,8 +72,15 @@ impl Cluster {
         };
         let shards: Vec<_> = placement.all().map(open).collect();
         let longest = (Duration::ZERO, "");
-        let mut cluster =
-            Self { placement, shards, effects: Vec::new(), shard_messages: Vec::new(), longest, sent: MessageId(0) };
+        let mut cluster = Self {
+            placement,
+            shards,
+            effects: Vec::new(),
+            shard_messages: Vec::new(),
+            longest,
+            sent: MessageId(0),
+            questions: Vec::new(),
+        };
         for me in placement.all() {
             cluster.shards[usize::from(me.0)].start(&mut cluster.effects);
             cluster.collect(me);
@@ -123,9 +138,17 @@ impl Cluster {
                 Effect::External(ExternalEffect::Forward { to, shard_message }) => {
                     self.shard_messages.push((me, to, shard_message))
                 }
+                Effect::External(ExternalEffect::AskHook(question)) => self.questions.push((me, question.ticket)),
                 Effect::Reply { reply: Reply::Sent { message_id, .. }, .. } => self.sent = message_id,
                 other => drop(black_box(other)),
             }
+        }
+    }
+
+    /// The hook allows what it is asked about.
+    fn allow(&mut self) {
+        while let Some((me, ticket)) = self.questions.pop() {
+            self.handle(me, Input::HookAnswered { ticket, verdict: HookVerdict::Allowed });
         }
     }
 
@@ -167,16 +190,19 @@ fn send(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("shard/send");
     group.throughput(Throughput::Elements(SENDS));
     // With two shards alice is on one and bob on the other, who owns the conversation with his elder.
-    for (name, shards, author, peer) in [
-        ("one shard", 1, "alice", "bob"),
-        ("to another shard", 2, "alice", "bob"),
-        ("by another shard", 2, "bob", "alice"),
+    for (name, shards, asked, (author, peer)) in [
+        ("one shard", 1, SendKinds::default(), ("alice", "bob")),
+        ("one shard, allowed by the hook", 1, SendKinds::OF_CLIENTS, ("alice", "bob")),
+        ("to another shard", 2, SendKinds::default(), ("alice", "bob")),
+        ("by another shard", 2, SendKinds::default(), ("bob", "alice")),
     ] {
+        let hook = HookPolicy { asked, on_failure: OnHookFailure::Closed };
+        let policies = Policies { hook, ..Policies::default() };
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|iterations| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..iterations {
-                    let mut cluster = Cluster::new(shards);
+                    let mut cluster = Cluster::with_policies(shards, 8 << 20, policies);
                     cluster.open(1, author);
                     cluster.open(2, peer);
                     let commands = sends(peer);
@@ -184,6 +210,7 @@ fn send(criterion: &mut Criterion) {
                     for (command, n) in commands.into_iter().zip(1..) {
                         let tag = RequestTag::Sequence(n as u32, Verb::Send);
                         cluster.input(author, Input::Requested { session: SessionId(1), tag, command });
+                        cluster.allow();
                         if n % BATCH == 0 {
                             cluster.settle();
                         }
