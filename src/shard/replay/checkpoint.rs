@@ -69,10 +69,10 @@ impl<S: Storage> Shard<S> {
         }
         state.segments.times.begin_run(journal.end().segment(), now.wall);
         state.tables.dedupe.wake(now, clock.trusts_dates(now));
-        let log_now = ShardLog::new(journal);
+        let shard_log = ShardLog::new(journal);
         // What was replayed is durable, so no crash can undo it any more: nobody is shown the words until the next sync.
-        state.tables.revoked.acknowledged(log_now.acknowledged);
-        state.tables.erased.acknowledged(log_now.acknowledged);
+        state.tables.revoked.acknowledged(shard_log.acknowledged);
+        state.tables.erased.acknowledged(shard_log.acknowledged);
         let mut kept = RetainedCheckpoints::default();
         if let Some(base) = base {
             kept.add(base.end.segment());
@@ -80,7 +80,7 @@ impl<S: Storage> Shard<S> {
         let shard = Self {
             prices: Prices::of(&settings.limits),
             settings,
-            log: log_now,
+            log: shard_log,
             state,
             background: BackgroundProgress { checkpoints: kept, clock, next_part: 0 },
             healing: Some(Box::default()),
