@@ -2,7 +2,7 @@
 
 use crate::server::acme::responder::{self, TokenAnswers};
 use crate::server::acme::store::AcmeStore;
-use crate::server::acme::transport::AcmeTransport;
+use crate::server::acme::transport::{AcmeTransport, TrustError};
 use crate::server::config::acme::{AcmeChallenge, AcmeOptions};
 use crate::server::tls::challenges::AlpnChallenges;
 use instant_acme::{
@@ -29,7 +29,7 @@ pub enum OrderError {
     #[error("the authority: {0}")]
     Authority(#[from] instant_acme::Error),
     #[error("cannot trust the authority's certificate: {0}")]
-    Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Trust(#[from] TrustError),
     #[error("the authority offers no challenge {challenge} for {name}")]
     NoChallenge { name: String, challenge: &'static str },
     #[error("the authority has not accepted the proof: the order is {0:?}")]

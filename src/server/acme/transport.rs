@@ -1,6 +1,5 @@
 //! Requests to the authority: over TLS only, with answers of bounded size.
 
-use crate::server::acme::order::OrderError;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Response};
@@ -20,6 +19,11 @@ use std::sync::Arc;
 /// A chain of certificates has some kilobytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// Why no authority can be trusted: a file is missing or wrong, or this machine trusts nobody.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TrustError(#[from] Box<dyn std::error::Error + Send + Sync>);
+
 /// The client of an authority.
 pub struct AcmeTransport(Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>);
 
@@ -29,13 +33,11 @@ impl AcmeTransport {
     /// # Errors
     ///
     /// The file is missing or wrong, or this machine trusts nobody.
-    pub fn new(ca_file: Option<&Path>) -> Result<Self, OrderError> {
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, TrustError> {
         let builder = HttpsConnectorBuilder::new();
         let builder = match ca_file {
-            None => {
-                builder.with_provider_and_native_roots(default_provider()).map_err(|it| OrderError::Trust(it.into()))?
-            }
-            Some(path) => builder.with_tls_config(trusting(path).map_err(OrderError::Trust)?),
+            None => builder.with_provider_and_native_roots(default_provider()).map_err(|it| TrustError(it.into()))?,
+            Some(path) => builder.with_tls_config(trusting(path)?),
         };
         let connector = builder.https_only().enable_http1().build();
         Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
