@@ -56,9 +56,12 @@ impl<'a> Oracle<'a> {
                 let Some(message) = intent.answer.message else { continue };
                 timelines.entry(intent.conversation()).or_default().add_vanished(message, intent);
             }
-            // What everybody who had it has cleared, only logs have.
-            for (conversation, timeline) in &mut timelines {
-                logs.said_in(conversation).for_each(|said| timeline.add_unshown(conversation, said));
+            // What nobody has any more, because all have cleared it or it was consumed before its author was erased, only
+            // logs have.
+            for conversation in logs.conversations() {
+                for said in logs.said_in(conversation) {
+                    timelines.entry(conversation.clone()).or_default().add_unshown(conversation, said);
+                }
             }
         }
         for (conversation, timeline) in &mut timelines {

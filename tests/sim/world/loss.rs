@@ -121,6 +121,10 @@ impl Remains {
         inbox.filter(move |id| self.messages.get(id).is_some_and(|(of, _)| of == conversation))
     }
 
+    pub fn conversations(&self) -> impl Iterator<Item = &String> {
+        self.places.keys()
+    }
+
     /// The messages of a conversation, each with its place.
     pub fn places(&self, conversation: &str) -> impl Iterator<Item = (u64, u64)> {
         self.places.get(conversation).into_iter().flatten().map(|(place, id)| (*id, *place))
