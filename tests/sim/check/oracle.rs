@@ -410,7 +410,10 @@ impl<'a> Oracle<'a> {
                 && !self.is_hidden(reader, conversation, *message);
             // Who blocks the reader is not told what it reads.
             let is_hidden = group_of(conversation).is_none() && self.operator.may_hide(&read.author, reader);
-            let is_due = read.author != *reader && !left.contains(&read.author) && is_seen && !is_hidden;
+            // The system writes in anybody's name; who is no member is not told what becomes of it.
+            let is_member = visible.get(&read.author).is_some_and(|visible| visible.contains(message));
+            let is_told_at_all = is_member && !left.contains(&read.author) && !is_hidden;
+            let is_due = read.author != *reader && is_told_at_all && is_seen;
             let is_told = told.contains(&(reader.clone(), *message));
             assert!(is_told || !is_due, "{} was not told that {reader} has read {message}", read.author);
         }
