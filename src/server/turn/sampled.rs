@@ -44,7 +44,7 @@ impl<S: Storage> Turn<S> {
         while let Some(late) = sampler.sends.iter().position(is_late) {
             let SampledSend { message, began, .. } = sampler.sends.swap_remove(late);
             let span = sampler.span(&message, me, SpanStage::Send, began);
-            sampler.ended.push(SampledSpan { outcome: Some("unwaiter"), ..span });
+            sampler.ended.push(SampledSpan { outcome: Some("unanswered"), ..span });
         }
         while let Some(record) = sampler.written.pop_front_if(|record| record.end <= acknowledged) {
             let SampledRecord { message, stage, began, end } = record;
