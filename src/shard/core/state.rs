@@ -1,6 +1,6 @@
 //! The state of a shard: the part that follows from its log, and the part that lives with its sessions.
 
-use crate::model::ShardId;
+use crate::model::{MessageId, ShardId};
 use crate::shard::core::settings::ShardSettings;
 use crate::shard::core::waiting_orders::WaitingOrders;
 use crate::shard::live::sessions::Sessions;
@@ -116,6 +116,9 @@ pub(in crate::shard) struct ReadsUnderWay {
 pub(in crate::shard) struct SegmentTables {
     pub times: SegmentTimes,
     pub dependencies: SegmentDependencies,
+    /// What was revoked and consumed is not known any more of messages with smaller ids, since retention has dropped
+    /// them.
+    pub marks_from: MessageId,
 }
 
 impl State {

@@ -5,7 +5,7 @@
 
 use crate::log::{Page, ReadMode, Record, Segments, Tail, Thread, Unread, View};
 use crate::model::{
-    Authority, Conversation, Message, MessageId, Position, Receipt, RequestTag, Send, SessionId, ShardId, UserId,
+    Authority, Conversation, Entry, Message, MessageId, Position, Receipt, RequestTag, Send, SessionId, ShardId, UserId,
 };
 use crate::shard::peers::message::ConversationRequest;
 use crate::shard::peers::ticket::Ticket;
@@ -27,8 +27,9 @@ pub struct Fetch {
     /// The user for whom the read is; reads of different users take turns.
     pub(in crate::shard) user: UserId,
     pub(in crate::shard) whose: FetchOwner,
-    /// The end of the log when the read was requested.
+    /// The end of the log when the read was requested, and the first segment that it had.
     pub(in crate::shard) end: Position,
+    pub(in crate::shard) first_segment: u32,
     pub(in crate::shard) wanted: ColdRead,
 }
 
@@ -110,6 +111,22 @@ pub(in crate::shard) enum FetchResult {
     Count(u32),
     /// The conversation that has the message.
     Found(Option<Conversation>),
+}
+
+impl FetchResult {
+    /// Whether it has a message with a smaller id.
+    pub fn has_older_than(&self, id: MessageId) -> bool {
+        let is_older = |entry: &Entry| entry.message.id < id;
+        match self {
+            Self::Page(page) => page.entries.iter().any(is_older),
+            Self::History(page) => page.entries.iter().any(is_older),
+            Self::List(rows) => rows.iter().any(|ListedRow { row, once }| {
+                row.last.as_ref().is_some_and(is_older) || once.iter().any(|message| *message < id)
+            }),
+            Self::Messages(messages) => messages.iter().flatten().any(|message| message.id < id),
+            Self::First(_) | Self::Count(_) | Self::Found(_) => false,
+        }
+    }
 }
 
 /// What a read is for.

@@ -87,18 +87,17 @@ impl<S: Storage> Shard<S> {
         if whose.is_apart() {
             self.state.reads.apart.begin(&user);
         }
-        let fetch = Box::new(Fetch { user, whose, end: self.log.journal.end(), wanted });
+        let first_segment = self.log.journal.segments().start;
+        let fetch = Box::new(Fetch { user, whose, end: self.log.journal.end(), first_segment, wanted });
         effects.push(Effect::External(ExternalEffect::Fetch(fetch)));
     }
 
     pub(in crate::shard) fn fetched(&mut self, ctx: &mut Ctx<'_>, fetched: Fetched) {
-        let Fetched { fetch: Fetch { user, whose, wanted, .. }, found } = fetched;
+        let Fetched { fetch: Fetch { user, whose, wanted, first_segment, .. }, found } = fetched;
         if whose.is_apart() {
             self.state.reads.apart.end(&user);
         }
-        // Records that retention dropped during the read are not damage: the question is repeated on the remaining log.
-        let view = self.log.journal.view(ReadMode::None);
-        if matches!(found, Err(Unread::Damaged(Damage { position })) if view.is_gone(position)) {
+        if self.is_overtaken(first_segment, &found) {
             return self.order(user, whose, wanted.anew(), ctx.effects);
         }
         match whose {
@@ -126,6 +125,20 @@ impl<S: Storage> Shard<S> {
                 let counted = found.map(|found| if let FetchResult::Count(counted) = found { counted } else { 0 });
                 self.recounted(&recount, counted, ctx.effects);
             }
+        }
+    }
+
+    /// Whether retention has dropped during the read what was read or was to be read: then the question is repeated on
+    /// the remaining log. A record that is gone is no damage, and of a message that is gone nobody knows any more that
+    /// it was revoked or consumed.
+    fn is_overtaken(&self, first_segment: u32, found: &Result<FetchResult, Unread>) -> bool {
+        match found {
+            Ok(found) => {
+                let has_dropped = self.log.journal.segments().start > first_segment;
+                has_dropped && found.has_older_than(self.state.segments.marks_from)
+            }
+            Err(Unread::Damaged(Damage { position })) => self.log.journal.view(ReadMode::None).is_gone(*position),
+            Err(Unread::Cold(_)) => false,
         }
     }
 

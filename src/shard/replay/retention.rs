@@ -108,6 +108,7 @@ impl State {
         let oldest = ConversationTable::first_id_of(oldest_left);
         self.tables.revoked.forget_before(oldest);
         self.tables.consumed.forget_before(oldest);
+        self.segments.marks_from = self.segments.marks_from.max(oldest);
     }
 
     /// Whether marks are left of messages that are in no log any more, or rows of what erased users have cleared.

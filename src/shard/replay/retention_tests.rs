@@ -472,3 +472,6 @@ fn a_groups_message_stays_while_it_is_on_its_way_and_as_long_as_the_last_member_
 
 #[path = "retention_clock_tests.rs"]
 mod clock_tests;
+
+#[path = "retention_read_tests.rs"]
+mod read_tests;
