@@ -79,8 +79,10 @@ impl<S: Storage> Shard<S> {
         // end the inbox, so it stays as long as they do.
         let last = self.state.segments.dependencies.done_in(segment);
         let newest = (segment..=last).filter_map(|segment| self.state.segments.times.bound_of(segment)).max();
-        let last_dated = self.state.segments.times.last_segment();
-        let age_ms = self.background.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_dated);
+        // More may be written to the open segment: only what is closed can be said to be as old as it is now.
+        let last_closed =
+            self.state.segments.times.last_segment().min(self.log.journal.end().segment().saturating_sub(1));
+        let age_ms = self.background.clock.segment_age_ms(now, segment, newest.unwrap_or_default(), last_closed);
         if age_ms < self.settings.limits.dedupe_window_ms {
             return false;
         }

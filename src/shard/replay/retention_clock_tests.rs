@@ -124,3 +124,22 @@ fn a_segment_without_messages_is_kept_as_long_as_what_was_written_after_it() {
     rig.wait(3);
     assert!(rig.first_segment() > 4, "{} is the first segment", rig.first_segment());
 }
+
+#[test]
+fn what_is_written_behind_history_dated_in_the_future_is_as_old_as_it_is() {
+    let mut rig = Rig::new(Upkeep { retention_ms: 2 * DAY_MS, ..Upkeep::default() });
+    let right = rig.now;
+    rig.now.wall = right.wall.plus(400 * DAY_MS);
+    talk(&mut rig, 0, 100);
+    rig.now.wall = right.wall.plus(rig.now.steady.since(right.steady));
+    rig.tick();
+    let open = rig.shard.journal().end().segment();
+    // Almost two days later somebody goes on in the segment that was open, and behind it.
+    rig.now = rig.now.plus(2 * DAY_MS - 60_000);
+    talk(&mut rig, 100, 160);
+    rig.now = rig.now.plus(60_000);
+    (0..200).for_each(|_| rig.tick());
+    assert_eq!(rig.first_segment(), open, "what was dated in the future is two days old, and no more than that is");
+    rig.wait(3);
+    assert!(rig.first_segment() > open, "{} is the first segment", rig.first_segment());
+}

@@ -116,13 +116,13 @@ impl SettledClock {
         self.trusts_dates(now) && self.age_ms(now, date) >= window_ms
     }
 
-    /// The age of a segment whose newest message has this date; `last` is the newest segment that has a message. A
-    /// segment with a date in the future was written with a clock that was ahead: its age is the time since this server
-    /// saw it.
-    pub fn segment_age_ms(&mut self, now: Moment, segment: u32, newest: Millis, last: u32) -> u64 {
+    /// The age of a segment whose newest message has this date; `last_closed` is the newest segment that has a message
+    /// and will have no more. A segment with a date in the future was written with a clock that was ahead: its age is
+    /// the time since this server saw it.
+    pub fn segment_age_ms(&mut self, now: Moment, segment: u32, newest: Millis, last_closed: u32) -> u64 {
         let is_undated = self.undated.is_some_and(|(through, _)| segment <= through);
         if newest > now.wall && !is_undated {
-            self.undated = Some((last, now.wall));
+            self.undated = Some((last_closed, now.wall));
         }
         let counted_from = self.undated.filter(|(through, _)| segment <= *through).map_or(newest, |(_, from)| from);
         self.age_ms(now, counted_from)
