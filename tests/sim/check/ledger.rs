@@ -28,9 +28,9 @@ pub struct Intent {
     pub said_ms: u64,
     /// At which step it was said first.
     pub first_said: u64,
-    /// At which steps it was said without an answer, since the last crash: whoever says it again meanwhile gets the
-    /// answer to the first.
-    open: BTreeSet<u64>,
+    /// At which steps it was said without an answer, since the last crash, each with the step of the first one whose
+    /// answer it may get: whoever says it again meanwhile gets the answer to that one.
+    open: BTreeMap<u64, u64>,
     /// The connection on which it was said first: the device, and when it began.
     pub by: Option<(String, u64)>,
     pub answer: Answer,
@@ -175,7 +175,7 @@ impl Ledger {
         let at = self.intents.len();
         self.by_client_id.insert(client_id.clone(), at);
         let (answer, expected, by, author) = (Answer::default(), None, None, author.to_owned());
-        let (said, said_ms, open) = (0, self.moment.elapsed_ms, BTreeSet::new());
+        let (said, said_ms, open) = (0, self.moment.elapsed_ms, BTreeMap::new());
         let first_said = self.moment.step;
         self.intents.push(Intent {
             author,
@@ -198,7 +198,9 @@ impl Ledger {
     pub fn says(&mut self, at: usize) -> &Intent {
         let intent = &mut self.intents[at];
         intent.said += 1;
-        intent.open.insert(self.moment.step);
+        let step = self.moment.step;
+        let first = intent.open.values().copied().min().unwrap_or(step);
+        intent.open.entry(step).or_insert(first);
         intent
     }
 
@@ -266,8 +268,8 @@ impl Ledger {
     /// A send was refused: for want of room, or by the conversation.
     pub fn refused(&mut self, intent: usize, no: No, asked: When) {
         let open = &mut self.intents[intent].open;
-        let first_asked = open.first().map_or(asked.step, |first| asked.step.min(*first));
-        open.remove(&asked.step);
+        let earliest = open.values().copied().min().unwrap_or(asked.step);
+        let first_asked = open.remove(&asked.step).unwrap_or(earliest).min(asked.step);
         let answer = &mut self.intents[intent].answer;
         // Each connection hears its own answers: a no may be heard after a yes to what was asked later.
         let is_older = answer.message.is_none() || asked.step <= answer.since;
@@ -395,7 +397,8 @@ impl Ledger {
             let is_same = intent.author == end.author && intent.conversation() == end.conversation;
             is_same && intent.manner.piece.as_ref().is_some_and(|piece| piece.stream == *stream)
         };
-        let is_here = |intent: &Intent| intent.by.as_ref().is_some_and(|by| self.here.contains(by));
+        // Said again, it may have been another connection's that is gone.
+        let is_here = |it: &Intent| it.said == 1 && it.by.as_ref().is_some_and(|by| self.here.contains(by));
         let is_before = |intent: &&Intent| intent.answer.message.is_some_and(|message| message < end.message);
         let newest_ms = self.intents.iter().filter(is_in).filter(is_before).map(|intent| intent.said_ms).max();
         let Some(newest_ms) = newest_ms.filter(|_| self.intents.iter().filter(is_in).all(is_here)) else { return };

@@ -151,7 +151,7 @@ impl<'a> Oracle<'a> {
         for (conversation, timeline) in &self.timelines {
             if self.is_whole && !timeline.is_holed {
                 self.check_conversation(conversation);
-                streaming::check(conversation, &self.timelines[conversation], self.ledger, self.operator);
+                streaming::check((conversation, timeline), self.ledger, self.operator, self.logs);
             }
         }
         self.ends.iter().for_each(|end| self.check_rows(end));

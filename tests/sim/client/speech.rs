@@ -5,7 +5,7 @@ use crate::check::group::Group;
 use crate::client::binary;
 use crate::client::frames::Protocol;
 use crate::client::json;
-use mushan::model::GroupAct;
+use mushan::model::{ChunkPhase, GroupAct, StreamChunk};
 use std::collections::BTreeSet;
 
 /// Whom a message is for, as its author sees it.
@@ -177,6 +177,18 @@ pub struct Chunk {
     pub stream: String,
     pub number: u64,
     pub flag: u64,
+}
+
+impl Chunk {
+    /// As a log has it.
+    pub fn of(chunk: &StreamChunk) -> Self {
+        let flag = match chunk.phase {
+            ChunkPhase::First => 0,
+            ChunkPhase::Next => 1,
+            ChunkPhase::Last => 2,
+        };
+        Self { stream: chunk.stream.to_string(), number: chunk.number, flag }
+    }
 }
 
 /// The client ids of what the server says to end a stream that was left behind.

@@ -4,6 +4,7 @@
 use crate::check::ledger::Ledger;
 use crate::check::timeline::Timeline;
 use crate::client::speech::{Channel, Chunk, STREAM_END, group_of};
+use crate::world::loss::Remains;
 use crate::world::operator::Operator;
 use std::collections::BTreeMap;
 
@@ -12,11 +13,12 @@ const FIRST: u64 = 0;
 const LAST: u64 = 2;
 
 /// A whole conversation.
-pub fn check(conversation: &str, timeline: &Timeline, ledger: &Ledger, operator: &Operator) {
+pub fn check((conversation, timeline): (&str, &Timeline), ledger: &Ledger, operator: &Operator, logs: &Remains) {
     let mut streams: BTreeMap<(&str, &str), Vec<&Chunk>> = BTreeMap::new();
     let mut ends: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for (id, entry) in &timeline.entries {
-        if let Some(chunk) = ledger.chunks.get(id) {
+        // What all have cleared only the logs still tell.
+        if let Some(chunk) = ledger.chunks.get(id).or_else(|| logs.chunk(*id)) {
             streams.entry((&entry.author, &chunk.stream)).or_default().push(chunk);
         }
         if entry.client_id.starts_with(STREAM_END) {

@@ -159,10 +159,12 @@ impl Client {
         due.into_iter().flat_map(|at| self.say_intent(at, ledger, chance)).collect()
     }
 
-    /// Marks a place that is there for certain, as this user has written behind it.
+    /// Marks a place that is there for certain, as this user has written behind it. In whose name the operator has
+    /// written to a group, that user may be outside of it and have none of its places.
     fn mark(&mut self, ledger: &Ledger, chance: &mut Chance) -> Option<Vec<u8>> {
-        let own = |intent: &&Intent| intent.author == self.user && intent.answer.conversation_seq > Some(0);
-        let all: Vec<&Intent> = ledger.intents.iter().filter(own).collect();
+        let is_outside = |intent: &Intent| intent.is_systems() && matches!(intent.to, Channel::Group(_));
+        let is_own = |intent: &&Intent| intent.author == self.user && intent.answer.conversation_seq > Some(0);
+        let all: Vec<&Intent> = ledger.intents.iter().filter(is_own).filter(|intent| !is_outside(intent)).collect();
         if all.is_empty() {
             return None;
         }

@@ -3,7 +3,7 @@
 
 use crate::check::group::{Deed, Group};
 use crate::check::ledger::{Answer, Ledger};
-use crate::client::speech::{Kind, Shown, group_of};
+use crate::client::speech::{Chunk, Kind, Shown, group_of};
 use crate::world::World;
 use crate::world::operator::Operator;
 use mushan::log::{Batch, MemoryStorage, Record, Segments, Side, TornTail, inspect};
@@ -17,6 +17,8 @@ pub struct Remains {
     messages: BTreeMap<u64, (String, Option<u64>)>,
     /// By id, the author and the client id of what somebody said.
     said: BTreeMap<u64, (String, String)>,
+    /// By id: its place in a stream.
+    chunks: BTreeMap<u64, Chunk>,
     /// By user and inbox seq.
     inboxes: BTreeMap<String, BTreeMap<u64, u64>>,
     places: BTreeMap<String, BTreeMap<u64, u64>>,
@@ -98,6 +100,9 @@ impl Remains {
             }
             Some(Fact::Group(_) | Fact::Joining { .. } | Fact::Cleared { .. }) | None => {}
         }
+        if let Some(chunk) = message.annotations.as_ref().and_then(|it| it.chunk.as_ref()) {
+            self.chunks.insert(id, Chunk::of(chunk));
+        }
         if message.fact.is_none() {
             self.said.insert(id, (message.author.to_string(), message.client_message_id.to_string()));
         }
@@ -128,6 +133,11 @@ impl Remains {
     /// The messages of a conversation, each with its place.
     pub fn places(&self, conversation: &str) -> impl Iterator<Item = (u64, u64)> {
         self.places.get(conversation).into_iter().flatten().map(|(place, id)| (*id, *place))
+    }
+
+    /// The place that a message has in a stream.
+    pub fn chunk(&self, message: u64) -> Option<&Chunk> {
+        self.chunks.get(&message)
     }
 
     /// What was said in a conversation: the id, the author and the client id.
@@ -216,6 +226,7 @@ impl Ledger {
         );
         for (user, conversation) in self.cleared.lose(&|id| remains.messages.contains_key(&id)) {
             self.vanishing.skipped.retain(|(of, _)| *of != user);
+            self.unpushed.retain(|it| it.user != user);
             self.vanishing.skipped_places.retain(|(of, _)| *of != conversation);
         }
         self.count("cuts that lost something");
