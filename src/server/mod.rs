@@ -63,7 +63,8 @@ pub use outbound::pool::{OfferedHttp, OutboundPool};
 pub use outbound::retry_after::retry_after;
 pub use outbound::signature::SigningSecret;
 pub use start::demo::{DEMO_GROUP, DEMO_PATH, DEMO_PEOPLE};
-pub use start::{DrainStarted, Operator, Server, Stopper, serve, serve_with_operator};
+pub use start::stopper::{DrainStarted, Stopper};
+pub use start::{Operator, Server, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]
 pub use state::control::{ControlEndpoint, ControlTestBench};

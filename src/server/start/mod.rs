@@ -3,6 +3,7 @@
 
 pub(super) mod demo;
 pub(super) mod shard_thread;
+pub(super) mod stopper;
 
 use super::host;
 use crate::log::LogEnd;
@@ -14,7 +15,6 @@ use crate::server::base::clock::Clock;
 use crate::server::base::descriptors::Descriptors;
 use crate::server::base::error::{ConfigurationError, HostError};
 use crate::server::base::error::{RunError, StartError};
-use crate::server::base::waker::Waker;
 use crate::server::config::options::{Durability, Options};
 use crate::server::data::directory::{DataDir, begin_run, segments_in};
 use crate::server::data::epoch::Epoch;
@@ -25,12 +25,12 @@ use crate::server::host::memory::SmallPages;
 use crate::server::host::{cores, memory};
 use crate::server::peer::places::AddressPlaces;
 use crate::server::start::shard_thread::{ShardExit, ShardSpec, ShardStarted};
+use crate::server::start::stopper::Stopper;
 use crate::server::state::control::{self, Control, ControlEndpoint};
 use crate::server::state::counters::Summary;
 use crate::server::state::listener;
 use crate::server::state::mesh;
 use crate::server::state::pulse::ShardPulse;
-use crate::server::state::shared::Shared;
 use crate::server::tls::identity::TlsIdentity;
 use crate::server::tls::watch::{Identities, Watching};
 use crate::server::turn::span::Sampling;
@@ -69,45 +69,6 @@ pub struct Server {
 pub struct Operator {
     pub address: SocketAddr,
     pub thread: JoinHandle<()>,
-}
-
-/// What a request to stop began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrainStarted {
-    Draining { length_ms: u64 },
-    Stopping,
-}
-
-/// Stops a server, from any thread.
-#[derive(Clone)]
-pub struct Stopper {
-    shared: Arc<Shared>,
-    wakers: Arc<[Waker]>,
-    drain_ms: u64,
-}
-
-impl Stopper {
-    fn new(directory: &DataDir, drain_ms: u64) -> Result<Self, StartError> {
-        let shared = Arc::new(Shared::new(directory.manifest.shards));
-        Ok(Self { shared, wakers: wakers(directory)?, drain_ms })
-    }
-
-    /// Begins to drain the server for `server.drain_ms`, and then the graceful stop; without that time, the stop.
-    pub fn drain(&self) -> DrainStarted {
-        if self.drain_ms == 0 {
-            self.stop();
-            return DrainStarted::Stopping;
-        }
-        self.shared.drain(self.drain_ms);
-        self.wakers.iter().for_each(Waker::wake);
-        DrainStarted::Draining { length_ms: self.drain_ms }
-    }
-
-    /// Begins the graceful stop. Further calls do nothing.
-    pub fn stop(&self) {
-        self.shared.stop();
-        self.wakers.iter().for_each(Waker::wake);
-    }
 }
 
 impl Server {
@@ -332,11 +293,6 @@ struct Plan<'a> {
     descriptors: Arc<Descriptors>,
     tls: Option<TlsIdentity>,
     small_pages: Option<Arc<SmallPages>>,
-}
-
-fn wakers(directory: &DataDir) -> Result<Arc<[Waker]>, StartError> {
-    let wakers = (0..directory.manifest.shards).map(|_shard| Waker::new()).collect::<Result<Vec<_>, _>>();
-    Ok(wakers.map(Arc::from).map_err(HostError::system("create an eventfd"))?)
 }
 
 /// Starts one thread for each shard and returns when all accept connections. If one cannot, the others are stopped.
