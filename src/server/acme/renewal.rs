@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
@@ -51,6 +51,8 @@ struct Renewal {
     meters: Arc<AcmeMeters>,
     /// Orders that failed since the last one that did not.
     failures: u32,
+    /// When the next order follows one that failed.
+    again_at: Option<Instant>,
 }
 
 /// Ends the thread when it is dropped, also in the middle of an order.
@@ -99,9 +101,8 @@ impl Acme {
         };
         let identity = TlsIdentity::answering(&files, Some(challenges.clone()), "tls.acme_directory_url")?;
         identities.clients = Some(identity.clone());
-        let meters = Arc::<AcmeMeters>::default();
-        let renewal = Renewal { options: acme, store, challenges, identity, meters: Arc::clone(&meters), failures: 0 };
-        Ok(Some(Self { meters, renewal }))
+        let renewal = Renewal::new(acme, store, challenges, identity);
+        Ok(Some(Self { meters: Arc::clone(&renewal.meters), renewal }))
     }
 
     /// Starts the thread, which waits for `begin`.
@@ -123,9 +124,14 @@ impl Acme {
 }
 
 impl Renewal {
+    fn new(options: AcmeOptions, store: AcmeStore, challenges: AlpnChallenges, identity: TlsIdentity) -> Self {
+        let meters = Arc::<AcmeMeters>::default();
+        Self { options, store, challenges, identity, meters, failures: 0, again_at: None }
+    }
+
     async fn run(mut self, mut ended: Receiver<()>) {
         loop {
-            let wait = self.wait_from(wall_now());
+            let wait = self.wait_from(wall_now(), Instant::now());
             tokio::select! {
                 _ = &mut ended => return,
                 () = tokio::time::sleep(wait.min(LOOK)) => {}
@@ -141,9 +147,9 @@ impl Renewal {
     }
 
     /// How long until the next order.
-    fn wait_from(&self, now: Millis) -> Duration {
-        if self.failures > 0 {
-            return retry_after(self.failures);
+    fn wait_from(&self, now: Millis, steady: Instant) -> Duration {
+        if let Some(again_at) = self.again_at {
+            return again_at.saturating_duration_since(steady);
         }
         let due = self.store.certificate().map_or(0, |stored| stored.renewal_is_due(&self.options.names));
         let due_ms = u64::try_from(due).unwrap_or_default().saturating_mul(1_000);
@@ -153,29 +159,42 @@ impl Renewal {
     async fn order_now(&mut self) {
         let ordered = tokio::time::timeout(ORDER, order(&self.options, &self.store, &self.challenges)).await;
         let ordered = ordered.unwrap_or(Err(OrderError::TooSlow(ORDER)));
-        match ordered.map(|()| read_again(&self.identity)) {
+        let taken = ordered.map(|()| read_again(&self.identity));
+        self.note(taken, wall_now(), Instant::now());
+    }
+
+    /// Notes what came of an order, and so when the next one follows.
+    fn note(&mut self, taken: Result<Reload, OrderError>, now: Millis, steady: Instant) {
+        match taken {
             Ok(Reload::Done) => {
                 let failures = std::mem::take(&mut self.failures);
+                self.again_at = None;
                 // Due again at once, by a wrong clock or for want of a name: such orders are as seldom as failed ones.
-                if self.wait_from(wall_now()).is_zero() {
-                    self.failures = failures.saturating_add(1);
+                if self.wait_from(now, steady).is_zero() {
+                    self.failures = failures;
+                    self.wait_longer(steady);
                 }
                 self.meters.issued.fetch_add(1, Ordering::Relaxed);
                 let ends = self.identity.expires().unwrap_or_default();
                 tracing::info!(names = %self.options.names.join(","), ends, "certificate issued: new connections use it");
             }
             // What was wrong is logged.
-            Ok(Reload::Failed) => self.failed(),
+            Ok(Reload::Failed) => self.failed(steady),
             Err(error) => {
-                self.failed();
+                self.failed(steady);
                 let again_s = retry_after(self.failures).as_secs();
                 tracing::error!(%error, again_s, "no certificate was issued; the previous one stays in use");
             }
         }
     }
 
-    fn failed(&mut self) {
+    fn wait_longer(&mut self, steady: Instant) {
         self.failures = self.failures.saturating_add(1);
+        self.again_at = Some(steady + retry_after(self.failures));
+    }
+
+    fn failed(&mut self, steady: Instant) {
+        self.wait_longer(steady);
         self.meters.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -187,6 +206,68 @@ fn retry_after(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
+
+    const NOW: Millis = Millis(1_900_000_000_000);
+
+    /// A renewal for two names in a directory, which has ordered nothing yet.
+    fn renewal(data_dir: &Path) -> Renewal {
+        let names = ["im.example.org".to_owned(), "chat.example.org".to_owned()];
+        let store = AcmeStore::open(data_dir, &names).expect("a disk with room");
+        let file = || Some(store.certificate.clone());
+        let files = TlsOptions { certificate_file: file(), key_file: file(), ..TlsOptions::default() };
+        let challenges = AlpnChallenges::default();
+        let identity = TlsIdentity::answering(&files, Some(challenges.clone()), "a test").expect("a certificate");
+        let options = AcmeOptions { names: names.into(), ..AcmeOptions::default() };
+        Renewal::new(options, store, challenges, identity)
+    }
+
+    /// A certificate of an authority for these names, as an order stores it; it lasts for centuries.
+    fn issue(store: &AcmeStore, names: &[&str]) {
+        let key = || KeyPair::generate().expect("a key");
+        let mut signs = CertificateParams::default();
+        signs.distinguished_name.push(DnType::CommonName, "authority");
+        let authority = Issuer::new(signs, key());
+        let (names, key): (Vec<String>, _) = (names.iter().map(|name| (*name).to_owned()).collect(), key());
+        let issued = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("signed");
+        store.put(&key.serialize_pem(), &issued.pem()).expect("a disk with room");
+    }
+
+    #[test]
+    fn a_certificate_that_is_due_again_at_once_is_ordered_as_seldom_as_after_failures() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut renewal = renewal(directory.path());
+        let steady = Instant::now();
+        assert_eq!(renewal.wait_from(NOW, steady), Duration::ZERO, "there is only the server's own");
+        issue(&renewal.store, &["im.example.org"]);
+        let waits: Vec<u64> = (0..3)
+            .map(|_again| {
+                renewal.note(Ok(Reload::Done), NOW, steady);
+                renewal.wait_from(NOW, steady).as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [60, 120, 240], "the authority leaves a name out");
+        assert_eq!(renewal.meters.issued.load(Ordering::Relaxed), 3);
+        issue(&renewal.store, &["im.example.org", "chat.example.org"]);
+        renewal.note(Ok(Reload::Done), NOW, steady);
+        assert!(renewal.wait_from(NOW, steady) > Duration::from_secs(365 * 86_400), "all is well");
+        renewal.note(Ok(Reload::Failed), NOW, steady);
+        assert_eq!(renewal.wait_from(NOW, steady).as_secs(), 60, "what was before does not count");
+    }
+
+    /// Also where that takes longer than the thread sleeps at once.
+    #[test]
+    fn an_order_that_failed_often_is_tried_again_in_its_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut renewal = renewal(directory.path());
+        let steady = Instant::now();
+        (0..8).for_each(|_again| renewal.note(Err(OrderError::TooSlow(ORDER)), NOW, steady));
+        let (wait, looked) = (renewal.wait_from(NOW, steady), steady + LOOK);
+        assert_eq!(wait.as_secs(), 7_680);
+        assert_eq!(renewal.wait_from(NOW, looked), wait - LOOK);
+        assert_eq!(renewal.wait_from(NOW, steady + wait), Duration::ZERO);
+        assert_eq!(renewal.meters.failed.load(Ordering::Relaxed), 8);
+    }
 
     #[test]
     fn orders_that_fail_come_more_and_more_seldom() {
