@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 /// How long the authority may take to look at the proofs, and again to issue.
@@ -139,7 +140,7 @@ async fn prepare(
         }
         AcmeChallenge::Http01 => {
             let address = options.http_listen;
-            let port = responder::listen(address).await.map_err(|source| OrderError::Port { address, source })?;
+            let port = TcpListener::bind(address).await.map_err(|source| OrderError::Port { address, source })?;
             let answers = questions.into_iter().map(|it| (it.token, it.proof.as_str().to_owned()));
             let answers: TokenAnswers = answers.collect();
             proofs.responding = Some(tokio::spawn(responder::respond(port, Arc::new(answers))).abort_handle());

@@ -12,8 +12,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,11 +43,6 @@ pub async fn respond(listener: TcpListener, answers: Arc<TokenAnswers>) {
     }
 }
 
-/// Binds the port, so that what is wrong with it is seen.
-pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
 async fn serve(stream: TcpStream, answers: &TokenAnswers) {
     let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(answers, &request))));
     let mut http = http1::Builder::new();
@@ -71,6 +64,7 @@ fn answer(answers: &TokenAnswers, request: &Request<Incoming>) -> Response<Full<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn asked(address: SocketAddr, head: &str) -> String {
@@ -83,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_of_the_order_is_answered_and_nothing_else() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let answers = TokenAnswers::from([("token-1".to_owned(), "token-1.thumb".to_owned())]);
         let responding = tokio::spawn(respond(listener, Arc::new(answers)));
