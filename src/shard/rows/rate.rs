@@ -7,12 +7,14 @@ use crate::model::{Limits, Steady};
 use crate::shard::rows::index::UserIndex;
 use crate::shard::table::rows::{RowIndex, Rows};
 
-const MICROS_PER_MILLI: u64 = 1_000;
-const MICROS_PER_SECOND: u64 = 1_000_000;
+const NANOS_PER_MICRO: u64 = 1_000;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct Bucket {
-    full_at_us: u64,
+    /// In nanoseconds: the highest rates differ by less than a microsecond for each token.
+    full_at_ns: u64,
 }
 
 impl Bucket {
@@ -23,8 +25,7 @@ impl Bucket {
 
     /// Returns a token whose request is made again.
     pub fn give_back(&mut self, limits: &Limits) {
-        let token_us = MICROS_PER_SECOND / u64::from(limits.sends_per_second).max(1);
-        self.full_at_us = self.full_at_us.saturating_sub(token_us);
+        self.full_at_ns = self.full_at_ns.saturating_sub(token_ns(limits.sends_per_second));
     }
 
     /// As `take`, of a bucket of queries.
@@ -33,34 +34,50 @@ impl Bucket {
     }
 
     fn take_at(&mut self, now: Steady, per_second: u32, burst: u32, tokens: u32) -> bool {
-        let token_us = MICROS_PER_SECOND / u64::from(per_second).max(1);
-        let burst = burst.max(1);
-        self.take_us(now, token_us * u64::from(tokens.min(burst)), token_us * u64::from(burst))
+        let (token_ns, burst) = (token_ns(per_second), burst.max(1));
+        self.take_ns(now, token_ns * u64::from(tokens.min(burst)), token_ns * u64::from(burst))
     }
 
     /// Takes the tokens that refill within `us`, from a bucket that is full `burst_us` after it was empty; false if
     /// there are not enough.
     pub fn take_us(&mut self, now: Steady, us: u64, burst_us: u64) -> bool {
-        let has = self.has_us(now, us, burst_us);
-        if has {
-            self.spend_us(now, us);
-        }
-        has
+        self.take_ns(now, us.saturating_mul(NANOS_PER_MICRO), burst_us.saturating_mul(NANOS_PER_MICRO))
     }
 
     pub fn has_us(self, now: Steady, us: u64, burst_us: u64) -> bool {
-        let now_us = now.0 * MICROS_PER_MILLI;
-        self.full_at_us.max(now_us).saturating_add(us.min(burst_us)) - now_us <= burst_us
+        self.has_ns(now, us.saturating_mul(NANOS_PER_MICRO), burst_us.saturating_mul(NANOS_PER_MICRO))
     }
 
     /// Takes the tokens even if there are not enough.
     pub fn spend_us(&mut self, now: Steady, us: u64) {
-        self.full_at_us = self.full_at_us.max(now.0 * MICROS_PER_MILLI).saturating_add(us);
+        self.spend_ns(now, us.saturating_mul(NANOS_PER_MICRO));
+    }
+
+    fn take_ns(&mut self, now: Steady, ns: u64, burst_ns: u64) -> bool {
+        let has = self.has_ns(now, ns, burst_ns);
+        if has {
+            self.spend_ns(now, ns);
+        }
+        has
+    }
+
+    fn has_ns(self, now: Steady, ns: u64, burst_ns: u64) -> bool {
+        let now_ns = now.0 * NANOS_PER_MILLI;
+        self.full_at_ns.max(now_ns).saturating_add(ns.min(burst_ns)) - now_ns <= burst_ns
+    }
+
+    fn spend_ns(&mut self, now: Steady, ns: u64) {
+        self.full_at_ns = self.full_at_ns.max(now.0 * NANOS_PER_MILLI).saturating_add(ns);
     }
 
     fn is_full(self, now: Steady) -> bool {
-        self.full_at_us <= now.0 * MICROS_PER_MILLI
+        self.full_at_ns <= now.0 * NANOS_PER_MILLI
     }
+}
+
+/// The time in which one token of a rate refills, in nanoseconds.
+fn token_ns(per_second: u32) -> u64 {
+    NANOS_PER_SECOND / u64::from(per_second).max(1)
 }
 
 /// Each new allowance checks this many old ones and frees those that are full again, which bounds memory without a
@@ -161,6 +178,18 @@ mod tests {
         assert_eq!(taken(&mut bucket, 1_099), 0);
         assert_eq!(taken(&mut bucket, 1_100), 1);
         assert_eq!(taken(&mut bucket, 60_000), 5, "no more than the burst is ever saved up");
+    }
+
+    #[test]
+    fn a_rate_is_what_it_says_up_to_the_highest() {
+        for rate in [1, 3, 300_000, 500_001, 700_000, 999_999, 1_000_000] {
+            let limits = Limits { sends_per_second: rate, sends_burst: 10_000, ..Limits::default() };
+            let mut bucket = Bucket::default();
+            let taken: usize =
+                (1_000..11_000).map(|at| (0..2_000).take_while(|_| bucket.take(Steady(at), 1, &limits)).count()).sum();
+            let expected = f64::from(rate) * 10.0 + 10_000.0;
+            assert!((taken as f64 / expected - 1.0).abs() < 0.002, "{taken} of {expected} at {rate}");
+        }
     }
 
     #[test]
