@@ -1,4 +1,4 @@
-# docker build -t mushan .
+# docker build -t mushan --build-arg MUSHAN_COMMIT=$(git describe --always --dirty --exclude='*') .
 # docker run --rm --security-opt seccomp=FILE --ulimit memlock=67108864 -v mushan:/data -p 8081:8081 mushan
 #
 # Docker's own seccomp profile forbids io_uring; FILE is that profile with io_uring_setup, io_uring_enter and
@@ -7,6 +7,8 @@
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
+# The commit that `mushan --version` tells: .dockerignore leaves out what git would say.
+ARG MUSHAN_COMMIT
 COPY . .
 RUN cargo build --locked --release --no-default-features --features server \
     && mkdir -p /out/data && cp target/release/mushan /out/

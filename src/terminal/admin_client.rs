@@ -88,8 +88,13 @@ impl ApiFlags {
 
     /// The response to a request, as JSON.
     pub fn ask(&self, call: Call) -> Result<Value, Failure> {
+        self.ask_within(call, TIMEOUT)
+    }
+
+    /// The same, for a server that is well.
+    pub fn ask_within(&self, call: Call, timeout: Duration) -> Result<Value, Failure> {
         let (target, token) = (self.connected_target()?, self.token()?);
-        runtime()?.block_on(in_time(&target.url, request(&target, &token, call)))
+        runtime()?.block_on(within(timeout, &target.url, request(&target, &token, call)))
     }
 
     /// The response to a request, as text.
@@ -104,8 +109,12 @@ impl ApiFlags {
 
     /// Sends the request, and prints the response as JSON or as `tell` formats it.
     pub fn run(&self, call: Call, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
-        let answer = self.ask(call)?;
-        if self.json { print(&answer.to_string()) } else { print(&tell(&answer)) }
+        self.show(&self.ask(call)?, tell)
+    }
+
+    /// Prints a response as JSON or as `tell` formats it.
+    pub fn show(&self, answer: &Value, tell: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        if self.json { print(&answer.to_string()) } else { print(&tell(answer)) }
     }
 
     /// Sends the request, and prints each line of the response as it comes, as JSON or as `tell` formats it.
@@ -179,8 +188,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 async fn in_time<T>(url: &str, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let late = |_elapsed| Err(Failure::new(format!("{url} does not answer within {} s", TIMEOUT.as_secs())));
-    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(late)
+    within(TIMEOUT, url, answer).await
+}
+
+async fn within<T>(
+    timeout: Duration,
+    url: &str,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_elapsed| Err(Failure::new(format!("{url} does not answer within {} s", timeout.as_secs())));
+    tokio::time::timeout(timeout, answer).await.unwrap_or_else(late)
 }
 
 /// A response whose body is not read yet, and the message to print for a code of a refusal.

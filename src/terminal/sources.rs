@@ -1,7 +1,7 @@
 //! The flags of every command that reads the configuration.
 
-use crate::server::Options;
 use crate::server::config::Sources;
+use crate::server::{Options, PublicKeys, StartError};
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -49,6 +49,14 @@ impl ConfigurationFlags {
             flags: flags.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect(),
         }
     }
+}
+
+/// Reads the files of keys and secrets that a configuration names, as a start reads them.
+pub fn read_keys(options: &Options) -> Result<PublicKeys, StartError> {
+    for webhook in &options.webhooks {
+        let _secret = webhook.secret()?;
+    }
+    PublicKeys::configured(&options.auth)
 }
 
 /// The data directory for a client on the server's machine: that of the flag, otherwise the one that `serve` would use.

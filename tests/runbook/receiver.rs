@@ -33,16 +33,18 @@ fn a_dead_receiver_is_seen_in_the_lag_and_gets_everything_when_it_is_back() {
     assert!(api.sample(attempts) >= 2.0);
     let webhook = |verb: &[&str]| {
         let output = home.run(&[&["webhook"], verb].concat());
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), told)
     };
-    let listed = webhook(&["list"]);
+    let (_, listed) = webhook(&["list"]);
     assert!(listed.contains("orders") && listed.contains("retrying"), "{listed}");
-    let tested = webhook(&["test", "orders"]);
-    assert!(tested.contains("has not acknowledged"), "{tested}");
+    let (status, tested) = webhook(&["test", "orders"]);
+    assert!(status == Some(1) && tested.contains("has not acknowledged"), "{tested}");
 
     let back = Receiver::start_at(dead);
     wait_for("everything", || (back.acknowledged() == ids).then_some(()));
     wait_for("no lag", || (api.sample(LAG) == 0.0).then_some(()));
-    assert!(webhook(&["test", "orders"]).contains("has acknowledged the test event"));
+    let (status, tested) = webhook(&["test", "orders"]);
+    assert!(status == Some(0) && tested.contains("has acknowledged the test event"), "{tested}");
     assert!(server.stop().status.success());
 }

@@ -7,13 +7,14 @@ use crate::cli::tune::report::FindingRow;
 use crate::cli::tune::scope::HostFlags;
 use crate::server::config::Config;
 use crate::server::{
-    DiskRoom, Identities, Options, PublicKeys, acme_certificate_file, clock_is_synchronised, is_open_to_others,
-    last_backup, stored_certificate,
+    DiskRoom, Identities, Options, acme_certificate_file, clock_is_synchronised, is_open_to_others, last_backup,
+    stored_certificate,
 };
 use crate::terminal::admin_client::{ApiFlags, Call};
 use crate::terminal::date::{now, of_millis};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
+use crate::terminal::sources::read_keys;
 use crate::terminal::tls_client::TlsFlags;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -74,8 +75,9 @@ pub fn examine(flags: &HostFlags, tls: &TlsFlags) -> Vec<ExaminedPart> {
 }
 
 fn configuration(config: &Config) -> ExaminedPart {
-    if let Err(error) = PublicKeys::configured(&config.options.auth) {
-        return ExaminedPart::bad("configuration", error.to_string(), "mend the file that auth.jwks_file names");
+    if let Err(error) = read_keys(&config.options) {
+        let advice = "mend the file of keys or of a secret that the configuration names";
+        return ExaminedPart::bad("configuration", error.to_string(), advice);
     }
     ExaminedPart::good("configuration", format!("profile {}, durability {}", config.profile, config.options.durability))
 }

@@ -1,10 +1,9 @@
 //! `mushan check`: prints the configuration that the server would use.
 
 use crate::server::config::Config;
-use crate::server::{PublicKeys, StartError};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
-use crate::terminal::sources::ConfigurationFlags;
+use crate::terminal::sources::{ConfigurationFlags, read_keys};
 
 /// Print the effective configuration and the source of each value; starts nothing
 ///
@@ -18,11 +17,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::read(&arguments.configuration.sources())?;
     let lines: Vec<String> = config.lines().collect();
-    for webhook in &config.options.webhooks {
-        let _secret = webhook.secret().map_err(StartError::from)?;
-    }
-    let auth = &config.options.auth;
-    let tokens = format!("# tokens {}", PublicKeys::configured(auth)?.summary(auth));
+    let tokens = format!("# tokens {}", read_keys(&config.options)?.summary(&config.options.auth));
     let durability = config.options.durability;
     let promise = format!("# durability {}: {}", durability.name(), durability.promise());
     let room = format!("# {}", crate::server::room_of_this_host(&config.options));

@@ -24,7 +24,7 @@ enum WebhookVerb {
     },
     /// Send the dead letters of webhook NAME again, for some seconds: those that are acknowledged are removed
     Replay(OneWebhook),
-    /// Send a signed test event to webhook NAME and print its answer
+    /// Send a signed test event to webhook NAME and print its answer; exit status 1 unless it is acknowledged
     Test(OneWebhook),
 }
 
@@ -41,7 +41,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         WebhookVerb::Replay(OneWebhook { name, api }) => {
             api.run(posted(name, "replay"), |answer| replayed(name, answer))
         }
-        WebhookVerb::Test(OneWebhook { name, api }) => api.run(posted(name, "test"), |answer| tested(name, answer)),
+        WebhookVerb::Test(OneWebhook { name, api }) => {
+            let answer = api.ask(posted(name, "test"))?;
+            api.show(&answer, |answer| tested(name, answer))?;
+            if answer["error"].is_null() { Ok(()) } else { Err(Failure::new(format!("{name} does not take events"))) }
+        }
     }
 }
 
