@@ -6,7 +6,9 @@ use crate::admin::events::stream;
 use crate::admin::messages::{reading, sending};
 use crate::admin::overview::{history, live};
 use crate::admin::people::{all_sessions, devices, erasure, export, groups, profiles, sessions, users};
-use crate::admin::watch::{configuration, description, drain, health, log_level, metrics, status, storage, trace};
+use crate::admin::watch::{
+    configuration, description, drain, hand_over, health, log_level, metrics, status, storage, trace,
+};
 use crate::admin::webhooks::handlers as webhooks;
 
 pub struct Route {
@@ -319,6 +321,11 @@ pub static ROUTES: &[Route] = &[
             the time, and then stops. A drain that is under way keeps its time.",
         details: "",
         answer: "It drains." },
+    Route { method: "POST", path: "/v1/hand-over", access: Access::Token, handler: |it| served(it, hand_over::hand_over),
+        id: "handOver", refusals: &[400, 503],
+        summary: "The server stops at once in favour of another one that waits for its directory and its port.",
+        details: "`mushan serve --take-over` asks for it; without a server that waits it is refused.",
+        answer: "It stops." },
     Route { method: "GET", path: "/v1/status", access: Access::Token, handler: |it| served(it, status::show),
         id: "showStatus", refusals: &[],
         summary: "The state of the server and of each shard, as the shards published it last. Quantiles are upper \

@@ -26,8 +26,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// After all orders are answered: time for the last bytes of responses, and for requests that had only begun.
-const LINGER: Duration = Duration::from_secs(3);
+/// After all orders are answered: time for the last bytes of responses, and for requests that had only begun, in milliseconds.
+const LINGER_MS: u64 = 3_000;
 
 /// Starts the control thread, if the API is configured. It answers at once, and accepts orders once the shards are
 /// ready.
@@ -131,11 +131,13 @@ fn run(
             drop(written);
             connections.stop();
             stop.send_replace(true);
-            let stop_deadline = Duration::from_millis(api.options.stop_deadline_ms);
+            let deadline_ms = orders.lanes.stop_deadline_ms(api.options.stop_deadline_ms);
+            let stop_deadline = Duration::from_millis(deadline_ms);
             // After the deadline nobody waits for answers any more, and the shards may end.
             let _ = tokio::time::timeout(stop_deadline, orders.finish(keep_serving)).await;
             let last_requests = async { tokio::join!(connections.all_closed(), tasks.join_all()) };
-            let _ = tokio::time::timeout(LINGER, last_requests).await;
+            let linger = Duration::from_millis(orders.lanes.stop_deadline_ms(LINGER_MS));
+            let _ = tokio::time::timeout(linger, last_requests).await;
         };
         let forever = async { tokio::join!(serving, orders.deliver(answers), agree_after_start(api.clone())) };
         tokio::select! {

@@ -47,6 +47,7 @@ pub use config::webhooks::{WebhookBegin, WebhookNumbers, WebhookOptions};
 pub use data::directory::{AUDIT_DIRECTORY, Archive, WEBHOOKS_DIRECTORY, make_directory, segments_in, shard_path};
 pub use data::manifest::Manifest;
 pub use data::runs::{Misfit, Runs};
+pub use data::succession::Succession;
 pub use disk::ArchivedLog;
 pub use disk::space::DiskRoom;
 pub use hook::meters::{HookFault, HookMeters, HookNumbers, LATENCY_BOUNDS_MS};
@@ -64,6 +65,7 @@ pub use outbound::retry_after::retry_after;
 pub use outbound::signature::SigningSecret;
 pub use start::demo::{DEMO_GROUP, DEMO_PATH, DEMO_PEOPLE};
 pub use start::stopper::{DrainStarted, Stopper};
+pub use start::take_over::Predecessor;
 pub use start::{Operator, Server, serve, serve_with_operator};
 pub use state::control::{Answers, Control, ControlLanes, KeepServing, ServerPhase, ShardEnded};
 #[cfg(test)]

@@ -17,3 +17,4 @@ mod flood;
 mod lost_host;
 mod receiver;
 mod slow_disk;
+mod take_over;

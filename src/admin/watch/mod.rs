@@ -3,6 +3,7 @@
 pub mod configuration;
 pub mod description;
 pub mod drain;
+pub mod hand_over;
 pub mod health;
 mod histograms;
 mod hook;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct ServerNumbers {
@@ -21,6 +22,8 @@ pub struct ServerNumbers {
     pub backed_up: Option<Millis>,
     pub stream_lag_bytes: u64,
     pub is_draining: bool,
+    /// How long nobody served, where the server has taken over from another one.
+    pub gap: Option<Duration>,
 }
 
 impl ServerNumbers {
@@ -34,6 +37,7 @@ impl ServerNumbers {
             backed_up: last_backup::read(&api.options.data_dir),
             stream_lag_bytes: longest_lag_bytes(&segments, &api.places.oldest(), &ends),
             is_draining: api.orders.lanes.is_draining(),
+            gap: api.orders.lanes.gap(),
         }
     }
 
@@ -66,6 +70,12 @@ impl ServerNumbers {
         let help = "Bytes of a shard's log that the slowest client of an event stream has not read yet";
         let lag = encoder.encode_descriptor("mushan_event_stream_lag_bytes", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(self.stream_lag_bytes).unwrap_or(i64::MAX)).encode(lag)?;
+        if let Some(gap) = self.gap {
+            let help = "Time in which nobody served while this server took over from the one before it";
+            let name = "mushan_take_over_gap_seconds";
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(gap.as_secs_f64()).encode(gauge)?;
+        }
         let help = "1 while the server drains: it accepts nobody and asks its sessions to go";
         let draining = encoder.encode_descriptor("mushan_draining", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::from(self.is_draining)).encode(draining)

@@ -13,6 +13,7 @@ pub(super) mod manager;
 pub(super) mod reshard;
 pub(super) mod restore;
 pub(super) mod serve;
+pub(super) mod take_over;
 pub(super) mod token;
 pub(super) mod trace;
 pub(super) mod user;

@@ -2,11 +2,13 @@
 
 use crate::admin::{self, AdminToken};
 use crate::cli::commands::manager;
+use crate::cli::commands::take_over::TakeOverFlags;
 use crate::server::base::console::{self, ConsoleStream};
 use crate::server::base::logging::{self, LogFormat};
 use crate::server::config::Config;
 use crate::server::{
-    DrainStarted, Identities, KeySource, Reload, Server, Stopper, read_certificate_again, serve_with_operator,
+    DrainStarted, Identities, KeySource, Predecessor, Reload, Server, Stopper, read_certificate_again,
+    serve_with_operator,
 };
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;
@@ -30,6 +32,8 @@ pub struct Arguments {
     configuration: ConfigurationFlags,
     #[command(flatten)]
     demo: crate::cli::commands::demo::DemoFlags,
+    #[command(flatten)]
+    take_over: TakeOverFlags,
     /// Log level on stderr: error, warn, info, debug, trace, or a filter such as info,mushan::server=debug; overrides
     /// the variable RUST_LOG [default: warn]
     #[arg(long, value_name = "LEVEL", value_parser = logging::parse_filter)]
@@ -45,14 +49,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let default_data_dir = crate::server::Options::default().data_dir;
     let is_default_dir = config.options.data_dir == default_data_dir;
     let (profile, stop_deadline_ms) = (config.profile, config.options.stop_deadline_ms);
-    let server = serve_with_operator(arguments.demo.applied_to(config), admin::serve)?;
+    let predecessor = arguments.take_over.predecessor(&config.options)?;
+    let predecessor = predecessor.as_ref().map(|it| it as &dyn Predecessor);
+    let server = serve_with_operator(arguments.demo.applied_to(config), predecessor, admin::serve)?;
     announce(&greeting(&server, profile, is_default_dir));
+    announce_gap(&server);
     arguments.demo.announce(&server);
     manager::tell_ready(server.pulse());
     let reloaded = Reloaded { keys: server.keys(), identities: server.identities() };
-    handle_signals(signals, server.stopper(), reloaded, stop_deadline_ms);
+    let stopper = server.stopper();
+    handle_signals(signals, stopper.clone(), reloaded, stop_deadline_ms);
     let summary = server.wait()?;
-    announce(&format!("stopped: {summary}"));
+    let to = stopper.successor().map_or_else(String::new, |pid| format!(" for the server with pid {pid}"));
+    announce(&format!("stopped{to}: {summary}"));
     Ok(())
 }
 
@@ -109,6 +118,14 @@ fn greeting(server: &Server, profile: &str, is_default_dir: bool) -> String {
         operated(server),
         first_steps(server, &flag),
     )
+}
+
+fn announce_gap(server: &Server) {
+    if let Some(gap) = server.gap {
+        let told =
+            format!("{:<12} from the server before this one; nobody served for {} ms", "took over", gap.as_millis());
+        announce(&told);
+    }
 }
 
 /// Commands that work with this server. With TLS, the name of its certificate is the operator's to fill in.

@@ -92,6 +92,8 @@ pub enum ConfigurationError {
         path.display()
     )]
     ShardCount { path: PathBuf, shards: u16, wanted: u16 },
+    #[error("cannot take over {}: {source}", path.display())]
+    TakeOver { path: PathBuf, source: Cause },
     #[error("only a data directory of one shard can be used here")]
     ManyShards,
     #[error("this process may not use core {core}")]
@@ -200,6 +202,13 @@ pub enum DiskError {
         Holder(*pid)
     )]
     InUse { path: PathBuf, pid: Option<u32> },
+    #[error(
+        "the server on {}{} agreed to hand over, and still has the directory after {waited_s} s: see what it does, or stop it; \
+         then start without --take-over",
+        path.display(),
+        Holder(*pid)
+    )]
+    NotHandedOver { path: PathBuf, pid: Option<u32>, waited_s: u64 },
     #[error(
         "there is no {}, and {} is not complete: restore the original directory, or remove the incomplete one",
         path.display(),

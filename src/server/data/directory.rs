@@ -18,7 +18,12 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+/// How long a server may take to give up a directory that it has agreed to hand over: its sync may be slow. Clients wait
+/// meanwhile in the backlog of the one that takes over.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(30);
+const HANDED_OVER_RETRY: Duration = Duration::from_millis(1);
 /// The folder of the webhooks' cursors and dead letters; absent where there never was one.
 pub const WEBHOOKS_DIRECTORY: &str = "webhooks";
 /// The folder of the audit trail; absent where there never was an HTTP API.
@@ -44,22 +49,47 @@ impl DataDir {
         let path = options.data_dir.clone();
         expect_no_backup(&path)?;
         swap::finish(&path)?;
-        make_directory(&path)?;
+        make_directory(files::parent_of(&path))?;
+        create_directory(&path)?;
         let lock = lock(&path)?;
+        Self::open_locked(options, lock, cores, now)
+    }
+
+    /// Opens a data directory as soon as the server there gives it up, which it has agreed to.
+    pub fn open_after_another(options: &Options, cores: usize, now: Millis) -> Result<Self, StartError> {
+        let path = &options.data_dir;
+        let began = Instant::now();
+        let lock = loop {
+            match lock(path) {
+                Err(StartError::Disk(DiskError::InUse { .. })) if began.elapsed() < HANDED_OVER_WITHIN => {
+                    std::thread::sleep(HANDED_OVER_RETRY);
+                }
+                Err(StartError::Disk(DiskError::InUse { path, pid })) => {
+                    return Err(DiskError::NotHandedOver { path, pid, waited_s: HANDED_OVER_WITHIN.as_secs() }.into());
+                }
+                locked => break locked?,
+            }
+        };
+        Self::open_locked(options, lock, cores, now)
+    }
+
+    /// The manifest of a directory that another server uses, if this server could open it.
+    pub fn expect_usable(options: &Options) -> Result<Manifest, StartError> {
+        let path = &options.data_dir;
+        let manifest = Manifest::load(path)?.ok_or_else(|| ConfigurationError::no_data_directory(path))?;
+        expect_shards(options, &manifest)?;
+        Ok(manifest)
+    }
+
+    fn open_locked(options: &Options, lock: File, cores: usize, now: Millis) -> Result<Self, StartError> {
+        let path = options.data_dir.clone();
         expect_private(&path);
         swap::forget_new(&path)?;
         let manifest = match Manifest::load(&path)? {
             Some(manifest) => manifest,
-            None => {
-                // A directory that was just created may be lost in a power cut until its parent is synced.
-                let parent = files::parent_of(&path);
-                files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))?;
-                found(options, cores, now)?
-            }
+            None => found(options, cores, now)?,
         };
-        if let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) {
-            return Err(ConfigurationError::ShardCount { path, shards: manifest.shards, wanted }.into());
-        }
+        expect_shards(options, &manifest)?;
         let has_logs = has_logs(&path, manifest.shards);
         for shard in 0..manifest.shards {
             make_directory(&shard_path(&path, ShardId(shard)))?;
@@ -72,6 +102,11 @@ impl DataDir {
     pub fn shard(&self, shard: ShardId) -> PathBuf {
         shard_path(&self.path, shard)
     }
+}
+
+fn expect_shards(options: &Options, manifest: &Manifest) -> Result<(), StartError> {
+    let Some(wanted) = options.shards.filter(|wanted| *wanted != manifest.shards) else { return Ok(()) };
+    Err(ConfigurationError::ShardCount { path: options.data_dir.clone(), shards: manifest.shards, wanted }.into())
 }
 
 /// Begins a run on logs that were found like this: checks them, and lists the run. Durable on return. Its number, as
@@ -178,6 +213,10 @@ fn found(options: &Options, cores: usize, now: Millis) -> Result<Manifest, Start
         return Err(DiskError::unfit(path, "has logs but no manifest.toml").into());
     }
     let shards = options.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX).min(crate::shard::SLOTS));
+    // A directory that was just created, by this start or by one that ended early, may be lost in a power cut until its parent
+    // is synced.
+    let parent = files::parent_of(path);
+    files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))?;
     let manifest = Manifest::new(shards, options.segment_bytes, now)?;
     manifest.store(path)?;
     Ok(manifest)
@@ -205,11 +244,15 @@ fn expect_private(data_dir: &Path) {
     }
 }
 
+fn create_directory(path: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StartError::disk("create", path, error))
+}
+
 /// Creates a directory and its missing parents, each durable on return.
 pub fn make_directory(path: &Path) -> Result<(), StartError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StartError::disk("create", path, error))?;
+    create_directory(path)?;
     for parent in missing.iter().rev().map(|made| files::parent_of(made)) {
         files::sync_directory(parent).map_err(|error| StartError::disk("sync", parent, error))?;
     }

@@ -20,7 +20,8 @@ impl Reactor {
         }
         if self.stopping.is_none() {
             self.has_worked = true;
-            self.stopping = Some(Stopping::new(now.steady, self.options.stop_deadline_ms));
+            let deadline_ms = self.shared.stop_deadline_ms(self.options.stop_deadline_ms);
+            self.stopping = Some(Stopping::new(now.steady, deadline_ms));
             self.stop_listening();
             self.turn.stop(now);
         }

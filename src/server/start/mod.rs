@@ -1,9 +1,10 @@
 //! From options to a running server: opens everything, connects the lanes, starts every shard, and listens once all are
-//! ready. No connection is accepted before that.
+//! ready. No connection is accepted before that; one that comes while a server is taken over waits.
 
 pub(super) mod demo;
 pub(super) mod shard_thread;
 pub(super) mod stopper;
+pub(super) mod take_over;
 
 use super::host;
 use crate::log::LogEnd;
@@ -26,6 +27,7 @@ use crate::server::host::{cores, memory};
 use crate::server::peer::places::AddressPlaces;
 use crate::server::start::shard_thread::{ShardExit, ShardSpec, ShardStarted};
 use crate::server::start::stopper::Stopper;
+use crate::server::start::take_over::{Opening, Predecessor};
 use crate::server::state::control::{self, Control, ControlEndpoint};
 use crate::server::state::counters::Summary;
 use crate::server::state::listener;
@@ -41,6 +43,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a server that hands over waits for its helpers: for a checkpoint that is being written, for instance.
+const HELPERS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A running server. Dropping it does not stop it: call `stop`, then `wait`.
 pub struct Server {
@@ -54,6 +60,8 @@ pub struct Server {
     pub connections_max: usize,
     pub data_dir: PathBuf,
     pub durability: Durability,
+    /// How long nobody served when this server took over from another one; `None` if it did not.
+    pub gap: Option<Duration>,
     keys: KeySource,
     identities: Identities,
     upkeep: CertificateUpkeep,
@@ -119,7 +127,12 @@ impl Server {
         }
         self.operator.into_iter().for_each(|operator| join(operator.thread));
         drop(self.upkeep);
-        self.helpers.into_iter().for_each(join);
+        if self.stopper.successor().is_some() && !are_finished_soon(&self.helpers) {
+            // Whoever waits for the directory gets it with the end of this process, which no helper outlives.
+            std::mem::forget(self._directory);
+        } else {
+            self.helpers.into_iter().for_each(join);
+        }
         match failure {
             None => Ok(summary),
             Some(error) => Err(error),
@@ -129,12 +142,14 @@ impl Server {
 
 /// Starts a server without an operator's API; on return it accepts connections.
 pub fn serve(options: Options) -> Result<Server, StartError> {
-    serve_with_operator(options, |_control| Ok(None))
+    serve_with_operator(options, None, |_control| Ok(None))
 }
 
-/// Starts a server and, before its shards, the operator's API: `serve` receives the channels to all shards.
+/// Starts a server and, before its shards, the operator's API: `serve` receives the channels to all shards. A `predecessor` is
+/// taken over.
 pub fn serve_with_operator(
     mut options: Options,
+    predecessor: Option<&dyn Predecessor>,
     serve: impl FnOnce(Control) -> Result<Option<Operator>, StartError>,
 ) -> Result<Server, StartError> {
     let lockable = checked(&options)?;
@@ -144,11 +159,11 @@ pub fn serve_with_operator(
     let mut identities = Identities::configured(&options)?;
     let available = cores::available()?;
     let (chosen, shards_of_new) = chosen_cores(&options, &available, lockable)?;
-    let directory = DataDir::open(&options, shards_of_new, Clock::start().read().wall)?;
+    let Opening { directory, bound, taken } = Opening::begin(&options, shards_of_new, predecessor)?;
     let acme = Acme::open(&options, &directory.path, &mut identities)?;
     lockable.fit(&mut options, directory.manifest.shards)?;
     let cores = cores::assign(directory.manifest.shards, &chosen, &available);
-    let listener::Bound { address, listeners, claim } = listener::bind_all(&options, directory.manifest.shards)?;
+    let listener::Bound { address, listeners, claim } = bound;
     let (keys, options) = (KeySource::new(directory.secret.clone(), &options, keys), Arc::new(options));
     let spare_core = cores.free.first().copied();
     let hook = asker::start(&options, spare_core, u64::from_ne_bytes(secret::random()?))?;
@@ -174,16 +189,10 @@ pub fn serve_with_operator(
         tls: identities.clients.clone(),
         small_pages: if lockable.is_bounded() { SmallPages::begin(&options) } else { None },
     };
-    let shards = match launch(plan, listeners, queues, endpoints) {
-        Ok(shards) => shards,
-        Err(error) => {
-            stopper.stop();
-            operator.into_iter().for_each(|operator| join(operator.thread));
-            return Err(error);
-        }
-    };
+    let (shards, operator) = beside(operator, &stopper, launch(plan, listeners, queues, endpoints))?;
     drop(claim);
     upkeep.renewing.iter_mut().for_each(Renewing::begin);
+    let gap = taken.map(|taken| taken.finish(&stopper.shared));
     tracing::info!(%address, shards = shards.len(), cores = ?cores.of_shards, "serving");
     Ok(Server {
         address,
@@ -192,6 +201,7 @@ pub fn serve_with_operator(
         connections_max,
         data_dir: directory.path.clone(),
         durability: options.durability,
+        gap,
         keys,
         identities,
         upkeep,
@@ -202,6 +212,22 @@ pub fn serve_with_operator(
         helpers,
         _directory: directory,
     })
+}
+
+/// What was launched, and the operator's API beside it, which ends if nothing was.
+fn beside<T>(
+    operator: Option<Operator>,
+    stopper: &Stopper,
+    launched: Result<T, StartError>,
+) -> Result<(T, Option<Operator>), StartError> {
+    match launched {
+        Ok(launched) => Ok((launched, operator)),
+        Err(error) => {
+            stopper.stop();
+            operator.into_iter().for_each(|operator| join(operator.thread));
+            Err(error)
+        }
+    }
 }
 
 /// The cores for shards, and how many shards a new data directory gets: no more than the CPU quota of this process's control
@@ -424,6 +450,18 @@ fn oversee(data_dir: &Path, reports: &Receiver<ShardStarted>, starts: Vec<Sender
         }
     }
     Ok(())
+}
+
+/// Whether all threads end before a client would notice the wait.
+fn are_finished_soon(threads: &[JoinHandle<()>]) -> bool {
+    let began = Instant::now();
+    loop {
+        let are_finished = threads.iter().all(JoinHandle::is_finished);
+        if are_finished || began.elapsed() > HELPERS_PATIENCE {
+            return are_finished;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn join_all(threads: Vec<JoinHandle<ShardExit>>) -> Vec<ShardExit> {

@@ -38,6 +38,11 @@ impl Stopper {
         DrainStarted::Draining { length_ms: self.drain_ms }
     }
 
+    /// The process to which the server hands over, if it stops for that.
+    pub fn successor(&self) -> Option<u32> {
+        self.shared.successor()
+    }
+
     /// Begins the graceful stop. Further calls do nothing.
     pub fn stop(&self) {
         self.shared.stop();

@@ -24,6 +24,7 @@ use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Everything that the control thread is given at the start of a server.
@@ -190,6 +191,23 @@ impl ControlLanes {
     pub fn drain(&self, length_ms: u64) {
         self.shared.drain(length_ms);
         self.wakers.iter().for_each(Waker::wake);
+    }
+
+    /// Stops the server at once in favour of the process that waits for its directory. `false` if it stops already.
+    pub fn hand_over(&self, successor: u32) -> bool {
+        let has_begun = self.shared.hand_over(successor);
+        self.wakers.iter().for_each(Waker::wake);
+        has_begun
+    }
+
+    /// How long a stop waits for what is unfinished, in milliseconds, if it may take `deadline_ms`.
+    pub fn stop_deadline_ms(&self, deadline_ms: u64) -> u64 {
+        self.shared.stop_deadline_ms(deadline_ms)
+    }
+
+    /// How long nobody served when this server took over from another one; `None` if it did not.
+    pub fn gap(&self) -> Option<Duration> {
+        self.shared.gap()
     }
 
     /// Whether the server accepts no more clients, before it stops.

@@ -40,7 +40,8 @@ pub struct Bound {
 ///
 /// The claim is an abstract socket name in the network namespace of the port; the kernel frees it with the process.
 pub struct Claim {
-    _socket: Socket,
+    /// `None` beside a server that has the port.
+    _socket: Option<Socket>,
     _name: Option<UnixListener>,
 }
 
@@ -48,6 +49,29 @@ pub fn bind_all(options: &Options, shards: u16) -> Result<Bound, StartError> {
     let refuse = |error: io::Error| refused(options.listen, "--listen", error);
     let (address, claim) = await_free(options.listen).map_err(refuse)?;
     let listeners = (0..shards).map(|_shard| Listener::bind(address, options)).collect::<io::Result<Vec<_>>>();
+    Ok(Bound { address, listeners: listeners.map_err(refuse)?, claim })
+}
+
+/// The same beside a server that still has the port. Its user must be this process's: the kernel shares a port with nobody
+/// else (decision 0046).
+pub fn bind_beside(options: &Options, shards: u16) -> Result<Bound, StartError> {
+    let refuse = |error: io::Error| {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return refused(options.listen, "--listen", error);
+        }
+        let port = options.listen.port();
+        let remedy = format!(
+            "port {port} is another user's or another program's, which share it with nobody: --take-over wants the port \
+             and the user of the server that runs"
+        );
+        ConfigurationError::Listen { address: options.listen, remedy, source: error }.into()
+    };
+    let name = if options.listen.port() == 0 { Ok(None) } else { name(options.listen.port()) };
+    let claim = Claim { _socket: None, _name: name.map_err(refuse)? };
+    let first = Listener::bind(options.listen, options).map_err(refuse)?;
+    let address = first.socket.local_addr().map_err(refuse)?.as_socket().unwrap_or(options.listen);
+    let others = (1..shards).map(|_shard| Listener::bind(address, options));
+    let listeners = std::iter::once(Ok(first)).chain(others).collect::<io::Result<Vec<_>>>();
     Ok(Bound { address, listeners: listeners.map_err(refuse)?, claim })
 }
 
@@ -91,7 +115,7 @@ fn claim(address: SocketAddr) -> io::Result<(SocketAddr, Claim)> {
     let address = socket.local_addr()?.as_socket();
     let address = address.ok_or_else(|| io::Error::other("the address is not an internet address"))?;
     let name = if early.is_some() { early } else { name(address.port())? };
-    Ok((address, Claim { _socket: socket, _name: name }))
+    Ok((address, Claim { _socket: Some(socket), _name: name }))
 }
 
 /// `None` where the system has no abstract names: then only servers that already listen are noticed.
@@ -121,6 +145,7 @@ impl Listener {
         Ok(Self { socket, reserve: None, backlog })
     }
 
+    /// May be called again, which changes nothing.
     pub fn listen(&mut self) -> io::Result<()> {
         self.reserve = Some(File::open("/dev/null")?);
         self.socket.listen(self.backlog)

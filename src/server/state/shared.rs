@@ -2,7 +2,10 @@
 //!
 //! Every change is followed by waking all shards.
 
+use crate::server::state::stopping::HAND_OVER_DEADLINE_MS;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -11,6 +14,10 @@ pub struct Shared {
     has_failed: AtomicBool,
     /// The length of the drain in milliseconds, and one more; 0: nobody drains.
     drain: AtomicU64,
+    /// The process to which the server hands over its directory and its port, once it has agreed to that.
+    successor: OnceLock<u32>,
+    /// How long nobody served, where this server has taken over from another one.
+    gap: OnceLock<Duration>,
     /// Shards with connections, while the server drains.
     undrained: AtomicUsize,
     /// Wakes the control thread, which does not sleep on a `Waker`.
@@ -30,6 +37,8 @@ impl Shared {
             is_stopping: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             drain: AtomicU64::new(0),
+            successor: OnceLock::new(),
+            gap: OnceLock::new(),
             undrained: AtomicUsize::new(shards),
             stop_told: Notify::new(),
             unready: AtomicUsize::new(shards),
@@ -53,6 +62,35 @@ impl Shared {
     /// How long the drain that has begun takes, in milliseconds.
     pub fn drain_ms(&self) -> Option<u64> {
         self.drain.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    /// Stops the server in favour of the process that waits for its directory. `false` if it stops already.
+    pub fn hand_over(&self, successor: u32) -> bool {
+        if self.is_stopping() || self.successor.set(successor).is_err() {
+            return false;
+        }
+        self.stop();
+        true
+    }
+
+    /// The process to which the server hands over.
+    pub fn successor(&self) -> Option<u32> {
+        self.successor.get().copied()
+    }
+
+    /// How long a stop may take, in milliseconds, if `deadline_ms` is allowed and nobody waits.
+    pub fn stop_deadline_ms(&self, deadline_ms: u64) -> u64 {
+        if self.successor().is_some() { deadline_ms.min(HAND_OVER_DEADLINE_MS) } else { deadline_ms }
+    }
+
+    /// To be called once, by a server that has taken over and serves now.
+    pub fn note_gap(&self, gap: Duration) {
+        let _ = self.gap.set(gap);
+    }
+
+    /// How long nobody served when this server took over from another one; `None` if it did not.
+    pub fn gap(&self) -> Option<Duration> {
+        self.gap.get().copied()
     }
 
     /// To be called once for each shard.

@@ -5,6 +5,9 @@ use crate::model::Steady;
 /// The deadline of a stop after a shard has failed: outstanding replies cannot be completed, only close frames are
 /// written.
 pub const FAILED_DEADLINE_MS: u64 = 500;
+/// The most time that a server takes to stop when another one waits for its directory. Replies that are on their way come
+/// within a sync; what is unfinished after this the next start completes, as after a crash.
+pub const HAND_OVER_DEADLINE_MS: u64 = 300;
 /// How long unfinished work may delay a stop before a line in the log says so.
 const PATIENCE_MS: u64 = 500;
 /// How long before the deadline sessions are closed, so that their clients still receive the reason.
