@@ -6,7 +6,7 @@ use crate::shard::core::context::Ctx;
 use crate::shard::table::cost::Cost;
 
 /// The parts of background work, besides effects that wait for the log.
-const PARTS: u8 = 10;
+const PARTS: u8 = 11;
 /// After this many rows a turn begins no further part.
 const ROWS_A_TURN: u32 = 1_024;
 
@@ -28,6 +28,7 @@ impl<S: Storage> Shard<S> {
             || self.state.reads.author_lines.has_ready()
             || self.state.groups.rosters.has_left()
             || self.state.live.hook_lines.has_ready()
+            || self.has_cleared_unread()
             || self.state.has_forgotten()
     }
 
@@ -57,6 +58,7 @@ impl<S: Storage> Shard<S> {
             6 => self.has_listings(),
             7 => self.state.reads.author_lines.has_ready(),
             8 => self.state.groups.rosters.has_left(),
+            9 => self.has_cleared_unread(),
             _ => self.state.has_forgotten(),
         };
         match part {
@@ -73,6 +75,7 @@ impl<S: Storage> Shard<S> {
             6 => self.continue_listings(ctx),
             7 => self.continue_author_lines(ctx),
             8 => self.state.groups.rosters.drop_some(),
+            9 => self.read_some_cleared(ctx.effects),
             _ => self.state.forget_some(),
         }
         has_work
@@ -92,6 +95,7 @@ impl<S: Storage> Shard<S> {
         self.log.journal.append_durability_mark();
         self.log_delivered_positions();
         self.retry_fan_out();
+        self.state.tables.cleared.retry_unread();
         self.state.live.typing.forget(ctx.now);
         self.ask_again(ctx.effects);
         self.end_idle_streams(ctx);

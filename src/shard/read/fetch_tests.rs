@@ -2,9 +2,10 @@
 
 use crate::log::{MemoryStorage, Segments, Storage};
 use crate::model::{
-    Command, ConversationName, ConversationRef, ConversationRow, ConversationSeq, Conversations, Fact, MarkRead,
-    Receipt, Recipient, Refusal, Reply, Send, Seq,
+    Clear, ClearExtent, Command, ConversationName, ConversationRef, ConversationRow, ConversationSeq, Conversations,
+    Fact, MarkRead, Position, Receipt, Recipient, Refusal, Reply, Send, Seq,
 };
+use crate::shard::rows::cleared::ClearedHistory;
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 
@@ -130,8 +131,8 @@ fn a_seat_has_one_recount_under_way_and_the_furthest_mark_counts() {
     assert_eq!((row.read_through, row.unread), (ConversationSeq(190), 211));
 }
 
-#[test]
-fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
+/// Twenty users have written so much to Bob that a mark on it is counted off the core.
+fn written_by_many() -> (Duo, Vec<String>) {
     let mut duo = Duo::new();
     duo.connect(2, BOB, "phone", CatchUp::Sync);
     let peers: Vec<String> = (0..20).map(|n| format!("peer-{n}")).collect();
@@ -140,6 +141,12 @@ fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
         (0..70).for_each(|n| duo.request(session, peer, message(&format!("m{n}"), BOB)));
         duo.settle();
     }
+    (duo, peers)
+}
+
+#[test]
+fn a_user_has_so_many_recounts_under_way_and_is_told_to_wait_with_more() {
+    let (mut duo, peers) = written_by_many();
     duo.hold_reads();
     let mut refusals = Vec::new();
     for peer in &peers {
@@ -163,6 +170,46 @@ fn a_mark_counts_though_what_stands_behind_it_cannot_be_read() {
     duo.read_held();
     let row = row(&mut duo, 3, BOB);
     assert_eq!((row.read_through, row.unread), (ConversationSeq(100), 200));
+}
+
+/// What is hidden is read, whatever of the count after it was done when the process ended.
+#[test]
+fn a_count_that_a_crash_took_from_a_clearing_is_made_again_by_the_next_start() {
+    let clear = |extent| Command::Clear(Clear { conversation: with(ALICE), through: ConversationSeq(100), extent });
+    for extent in [ClearExtent::History, ClearExtent::Conversation] {
+        let mut duo = written(300);
+        duo.hold_reads();
+        assert_eq!(duo.ask(2, BOB, clear(extent)), Reply::Done);
+        assert_eq!(fetches_held(&duo), 1, "the count is under way");
+        for _start in 0..2 {
+            duo = duo.restart();
+            duo.connect(2, BOB, "phone", CatchUp::Sync);
+            let row = row(&mut duo, 2, BOB);
+            assert_eq!((row.read_through, row.unread), (ConversationSeq(100), 200));
+        }
+    }
+}
+
+#[test]
+fn what_is_hidden_while_no_count_may_begin_is_counted_later() {
+    let (mut duo, peers) = written_by_many();
+    duo.hold_reads();
+    for peer in &peers[..16] {
+        assert_eq!(duo.ask(2, BOB, mark(peer, 1)), Reply::Done);
+    }
+    // The entry of an earlier clearing comes from another shard.
+    let state = &mut duo.shards[Duo::home(BOB)].state;
+    let bob = state.tables.inboxes.find(&user(BOB)).expect("is known");
+    let seated = state.resolve(&user(BOB), &with(&peers[19])).expect("has it");
+    let hidden = ClearedHistory { through: ConversationSeq(1), extent: ClearExtent::History };
+    state.tables.cleared.set(bob, seated.at, hidden, Position::NONE);
+    duo.settle();
+    assert_eq!(fetches_held(&duo), 16);
+    duo.read_held();
+    let unread = |duo: &mut Duo| row(duo, 2, BOB).unread;
+    assert_eq!(unread(&mut duo), 70, "the newest conversation of the list");
+    duo.tick_after(1_000);
+    assert_eq!(unread(&mut duo), 69);
 }
 
 #[test]

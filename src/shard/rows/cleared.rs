@@ -24,6 +24,10 @@ pub(in crate::shard) struct ClearedTable {
     rows: BTreeMap<(UserIndex, ConversationIndex), ClearedHistory>,
     /// Erased users whose rows are still to be removed.
     erased: BTreeSet<UserIndex>,
+    /// Rows whose messages may not all count as read yet: that is in other records, which a crash may have taken.
+    unread: BTreeSet<(UserIndex, ConversationIndex)>,
+    /// Those for which there was no room. `retry_unread` returns them.
+    put_off: Vec<(UserIndex, ConversationIndex)>,
     /// The record that changed a row last.
     newest_record: Position,
 }
@@ -39,6 +43,7 @@ impl ClearedTable {
     pub fn set(&mut self, user: UserIndex, at: ConversationIndex, cleared: ClearedHistory, position: Position) {
         let row = self.rows.entry((user, at)).or_insert(cleared);
         *row = cleared.max(*row);
+        self.unread.insert((user, at));
         self.newest_record = self.newest_record.max(position);
     }
 
@@ -96,6 +101,25 @@ impl ClearedTable {
         removed
     }
 
+    /// Whether rows are left of which nobody has looked whether their messages count as read.
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// One such row, once.
+    pub fn next_unread(&mut self) -> Option<(UserIndex, ConversationIndex)> {
+        self.unread.pop_first()
+    }
+
+    /// Nothing could be done about the row for now.
+    pub fn put_off(&mut self, row: (UserIndex, ConversationIndex)) {
+        self.put_off.push(row);
+    }
+
+    pub fn retry_unread(&mut self) {
+        self.unread.extend(self.put_off.drain(..));
+    }
+
     /// The rows of users who are not erased.
     pub fn all(&self) -> impl Iterator<Item = (UserIndex, ConversationIndex, ClearedHistory)> + '_ {
         let rows = self.rows.iter().filter(|((user, _), _)| !self.is_erased(*user));
@@ -127,6 +151,7 @@ impl ClearedTable {
                 return None;
             }
             cleared.rows.insert((user, at), ClearedHistory { through, extent });
+            cleared.unread.insert((user, at));
         }
         Some(cleared)
     }
@@ -197,8 +222,11 @@ mod tests {
         cleared.put(&mut bytes);
         assert_eq!(bytes.len() as u64, cleared.bytes());
         let read = |users, conversations| ClearedTable::read(&mut Reader::new(&bytes), users, conversations);
-        let again = read(9, 10).expect("it is what was written");
+        let mut again = read(9, 10).expect("it is what was written");
         assert_eq!(again.all().collect::<Vec<_>>(), cleared.all().collect::<Vec<_>>());
+        let rows = again.all().map(|(user, at, _)| (user, at)).collect::<Vec<_>>();
+        let unread: Vec<_> = std::iter::from_fn(|| again.next_unread()).collect();
+        assert_eq!(unread, rows, "nobody knows whether it counts as read");
         assert!(read(8, 10).is_none() && read(9, 9).is_none());
     }
 }

@@ -2,20 +2,24 @@
 //! conversation may leave the user's list until the next message (docs/decisions/0038).
 //!
 //! Invariants: what is hidden was in the user's inbox before, so no message is lost that the user was never given; nobody
-//! else gets the entry, and nobody else sees less.
+//! else gets the entry, and nobody else sees less; what is hidden is read, also when a crash took the record of that.
 
 use crate::log::Storage;
 use crate::model::{
     Clear, Command, ConversationSeq, Fact, Moment, Refusal, Reply, RequestTag, SessionId, UnsequencedMessage,
 };
-use crate::shard::Shard;
 use crate::shard::core::context::Ctx;
 use crate::shard::peers::message::{Asker, RequestKind};
 use crate::shard::rows::charge::Charge;
 use crate::shard::rows::cleared::ClearedHistory;
+use crate::shard::rows::seat::Seated;
 use crate::shard::table::fingerprint::Fingerprint;
 use crate::shard::write::mark_read::READ_RECORD_BYTES_MAX;
 use crate::shard::write::request::RequestOutcome;
+use crate::shard::{Effect, Shard};
+
+/// After this many rows a turn looks at no further one.
+const ROWS_AT_ONCE_MAX: u32 = 1_024;
 
 impl<S: Storage> Shard<S> {
     pub(in crate::shard) fn clear(&mut self, ctx: &mut Ctx<'_>, session: SessionId, tag: RequestTag, clear: Clear) {
@@ -57,6 +61,29 @@ impl<S: Storage> Shard<S> {
         match self.commit(now, (conversation_key, None), &mut message, None) {
             Ok(_) => RequestOutcome::Answered { after: Some(self.log.newest_record), reply: Reply::Done },
             Err(hindrance) => hindrance.into(),
+        }
+    }
+
+    /// Whether the shard has to look whether what is hidden counts as read. What other shards still give back belongs to
+    /// the count.
+    pub(in crate::shard) fn has_cleared_unread(&self) -> bool {
+        self.state.tables.cleared.has_unread() && self.is_ready()
+    }
+
+    /// Looks at some of these rows, and moves the positions that are before what is hidden.
+    pub(in crate::shard) fn read_some_cleared(&mut self, effects: &mut Vec<Effect>) {
+        while let Some((user_index, at)) = self.state.tables.cleared.next_unread() {
+            self.state.rows_visited.count(1);
+            let hidden = self.state.tables.cleared.find(user_index, at);
+            let seat = self.state.seat_of(user_index, at);
+            if let (Some(hidden), Some(seat)) = (hidden, seat)
+                && self.read_through(Seated { at, seat }, hidden.through, effects).is_err()
+            {
+                self.state.tables.cleared.put_off((user_index, at));
+            }
+            if self.has_done_its_share() || self.cost_so_far().rows >= ROWS_AT_ONCE_MAX {
+                return;
+            }
         }
     }
 }

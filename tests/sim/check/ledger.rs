@@ -149,8 +149,6 @@ pub struct Ledger {
     /// Users who have been here since the last crash, from which step on; only where no disk was ever full, which keeps
     /// them from being remembered.
     pub known_users: BTreeMap<String, u64>,
-    /// How often the process was gone.
-    pub crashes: u64,
     /// How often something was lost that nobody had been promised for good.
     pub losses: u64,
     /// Conversations of which places were lost below others that are left.
@@ -206,7 +204,6 @@ impl Ledger {
 
     /// The process is gone, and with it all that was asked.
     pub fn crashed(&mut self) {
-        self.crashes += 1;
         self.known_users.clear();
         self.marks.clear();
         self.misuses = 0;

@@ -40,9 +40,7 @@ impl Oracle<'_> {
             let marked = self.ledger.marks.get(&(end.user.clone(), row.conversation.clone()));
             let is_forgotten = marked.is_some_and(|marked| *marked > row.read_through);
             assert!(!is_forgotten, "{} marked {marked:?}: {row:?}", end.user);
-            // A count that was under way when the user cleared the conversation is lost with the process.
-            let may_be_uncounted = row.read_through < through && self.ledger.crashes > 0;
-            let is_right = row.unread >= unread && (!self.is_whole || may_be_uncounted || row.unread <= most);
+            let is_right = row.unread >= unread && (!self.is_whole || row.unread <= most);
             assert!(is_right, "{} has {unread} unread: {row:?}", end.user);
             if self.is_whole && !self.timelines[&row.conversation].is_holed {
                 self.check_last(end, row);
