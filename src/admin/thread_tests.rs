@@ -106,7 +106,7 @@ fn each_is_given_the_answer_to_its_own_order() {
         tokens_from: crate::model::Millis(0),
     };
     bench.endpoints[0].reply(first_ticket, Answer::User(Box::new(state)));
-    let expected = r#"{"id":"ann","known":true,"sessions":0,"newest_seq":7,"conversations":1,"last_seen":9,"disabled":false,"tokens_from":0}"#;
+    let expected = r#"{"id":"ann","known":true,"sessions":0,"newest_seq":7,"conversations":1,"last_seen":9,"disabled":false,"tokens_from":0,"erased":false}"#;
     assert_eq!(reply_of(first), (200, expected.to_owned()));
 }
 

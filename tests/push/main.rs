@@ -10,3 +10,4 @@ mod kills;
 mod secured;
 mod services;
 mod waking;
+mod words;

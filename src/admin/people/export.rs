@@ -68,7 +68,7 @@ pub async fn export(
     caller.has_begun_a_stream();
     let (pages, lines) = mpsc::channel(PAGES_MAX);
     let mut out = ExportLines { pages, text: String::new() };
-    out.add("user", shown_user(&state));
+    out.add("user", shown_user(&api, &state).await);
     tokio::spawn(async move {
         let _place = place;
         let ended = write_everything(&api, &user, &mut out).await;

@@ -32,6 +32,8 @@ pub struct ShownUser<'a> {
     /// Tokens with an earlier iat, or without one, are revoked; 0: none is revoked.
     #[schemars(with = "MillisSchema")]
     tokens_from: u64,
+    /// The user was erased: nobody is shown the user's words any more.
+    erased: bool,
 }
 
 pub async fn know(
@@ -48,7 +50,7 @@ pub async fn show(
 ) -> Result<Answered<ShownUser<'static>>, ApiError> {
     match api.orders.ask(Order::ShowUser { user }).await? {
         Answer::User(state) if is_nobody(&state) => Err(ApiError::Refused(Refusal::UserNotExist.into())),
-        Answer::User(state) => Ok(Answered::of(&shown_user(&state))),
+        Answer::User(state) => Ok(Answered::of(&shown_user(&api, &state).await)),
         _ => Err(ApiError::Internal),
     }
 }
@@ -59,7 +61,8 @@ pub fn is_nobody(state: &UserState) -> bool {
     !is_marked && !state.is_known && state.sessions == 0 && state.newest_seq.0 == 0 && state.conversations == 0
 }
 
-pub fn shown_user(state: &UserState) -> ShownUser<'_> {
+pub async fn shown_user<'a>(api: &Api, state: &'a UserState) -> ShownUser<'a> {
+    api.erased.until_known().await;
     ShownUser {
         id: state.id.as_str(),
         known: state.is_known,
@@ -69,6 +72,7 @@ pub fn shown_user(state: &UserState) -> ShownUser<'_> {
         last_seen: state.last_seen.0,
         disabled: state.account == AccountState::Disabled,
         tokens_from: state.tokens_from.0,
+        erased: api.erased.contains(&state.id),
     }
 }
 

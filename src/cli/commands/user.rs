@@ -101,7 +101,11 @@ fn told(user: &Value) -> String {
         (_, Some(at)) if at > 0 => format!("offline, last seen {}", date::of_millis(at)),
         _ => "never seen".to_owned(),
     };
-    let disabled = if user["disabled"] == Value::Bool(true) { "disabled; " } else { "" };
+    let disabled = match (&user["erased"], &user["disabled"]) {
+        (Value::Bool(true), _) => "erased; ",
+        (_, Value::Bool(true)) => "disabled; ",
+        _ => "",
+    };
     let revoked = match user["tokens_from"].as_u64() {
         Some(from) if from > 0 => format!("tokens issued before {} are invalid; ", date::of_millis(from)),
         _ => String::new(),
@@ -125,13 +129,15 @@ mod tests {
 
     #[test]
     fn a_user_is_told_in_a_line() {
-        let user = json!({
+        let mut user = json!({
             "id": "ann", "known": true, "sessions": 0, "newest_seq": 9, "conversations": 2, "last_seen": 5_000, "disabled": true,
-            "tokens_from": 7_000,
+            "tokens_from": 7_000, "erased": false,
         });
         assert_eq!(
             told(&user),
             "ann: disabled; tokens issued before 1970-01-01 00:00:07 UTC are invalid; offline, last seen 1970-01-01 00:00:05 UTC; 2 conversations; 9 inbox entries"
         );
+        user["erased"] = Value::Bool(true);
+        assert!(told(&user).starts_with("ann: erased; tokens"));
     }
 }

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION};
 use hyper::{Method, Request};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +51,12 @@ pub struct WakeableUser {
     pub unread: u64,
     pub disabled: bool,
     pub online: bool,
+}
+
+/// What the server says of an author.
+#[derive(Deserialize)]
+struct KnownAuthor {
+    erased: bool,
 }
 
 #[derive(Deserialize)]
@@ -134,8 +141,17 @@ impl PushApi {
     }
 
     pub async fn devices(&self, user: &str) -> Result<WakeableUser, ApiFault> {
-        let path = format!("/v1/users/{}/devices?tokens=full", encoded(user));
-        let answer = self.ask(Method::GET, &path).await?;
+        self.look_up(&format!("/v1/users/{}/devices?tokens=full", encoded(user))).await
+    }
+
+    /// Whether nobody may be shown the user's words any more.
+    pub async fn is_erased(&self, user: &str) -> Result<bool, ApiFault> {
+        let author: KnownAuthor = self.look_up(&format!("/v1/users/{}", encoded(user))).await?;
+        Ok(author.erased)
+    }
+
+    async fn look_up<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiFault> {
+        let answer = self.ask(Method::GET, path).await?;
         serde_json::from_value(answer).map_err(|error| ApiFault::Unreachable(format!("its answer is none: {error}")))
     }
 

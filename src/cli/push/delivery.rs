@@ -1,12 +1,12 @@
 //! Notifies the devices of a batch of messages: one notification of each conversation for each device.
 //!
 //! Invariants: a batch is done when each of its notifications was taken, given up or not wanted; what was newer
-//! meanwhile replaces what waits to be tried again.
+//! meanwhile replaces what waits to be tried again; no try has words of a user who was erased before it.
 
 use crate::admin::pause_after;
 use crate::cli::push::api::{PushApi, WakeableDevice, WakeableUser};
 use crate::cli::push::apns::ApnsSender;
-use crate::cli::push::config::PushConfig;
+use crate::cli::push::config::{PushConfig, PushedContent};
 use crate::cli::push::fcm::FcmSender;
 use crate::cli::push::meters::PushMeters;
 use crate::cli::push::notification::{Notification, WaitingMessage};
@@ -189,6 +189,19 @@ impl PushDelivery {
         }
     }
 
+    /// What may be shown now of the author's messages; `None`: the author was erased. Where the server does not say, nothing
+    /// is shown.
+    async fn content_from(&self, author: &str) -> Option<PushedContent> {
+        if self.config.content == PushedContent::None {
+            return Some(PushedContent::None);
+        }
+        match tokio::time::timeout(TIMEOUT, self.api.is_erased(author)).await {
+            Ok(Ok(true)) => None,
+            Ok(Ok(false)) => Some(self.config.content),
+            Ok(Err(_)) | Err(_) => Some(PushedContent::None),
+        }
+    }
+
     async fn notify_device(&self, errand: &Errand, device: &WakeableDevice) {
         let quiet = device.quiet.and_then(|it| QuietHours::new(it.from, it.until, it.utc_offset).ok());
         let Some(provider) = PushProvider::named(&device.provider) else { return self.meters.skip("unknown_provider") };
@@ -198,19 +211,11 @@ impl PushDelivery {
         if quiet.is_some_and(|quiet| quiet.covers(wall_now().0)) {
             return self.meters.skip("quiet_hours");
         }
-        let (title, body) = errand.message.texts(&self.config, &device.locale);
-        let mut data = errand.message.data(self.config.content, &errand.conversation);
-        data.insert("locale".to_owned(), device.locale.clone().into());
-        let (collapse_id, badge) = (&errand.conversation[..], errand.badge);
         let (begun, mut failures) = (Instant::now(), 0);
         loop {
-            let now = wall_now().0;
-            let left_s = errand.message.expires.map_or(u64::MAX, |expires| expires.saturating_sub(now).div_ceil(1_000));
-            let ttl_s = self.config.ttl_s.min(left_s);
-            let (title, body) = (&title[..], &body[..]);
-            let notification = Notification { title, body, badge, collapse_id, data: data.clone(), ttl_s };
-            let Some(verdict) = self.tried(provider, device, &notification).await else {
-                return self.meters.skip("not_configured");
+            let verdict = match self.tried(provider, errand, device).await {
+                Ok(verdict) => verdict,
+                Err(reason) => return self.meters.skip(reason),
             };
             self.meters.count_request(provider.name(), &verdict);
             let (wished, why) = match verdict {
@@ -238,15 +243,27 @@ impl PushDelivery {
         }
     }
 
+    /// `Err`: why nothing is sent.
     async fn tried(
         &self,
         provider: PushProvider,
+        errand: &Errand,
         device: &WakeableDevice,
-        notification: &Notification<'_>,
-    ) -> Option<Verdict> {
+    ) -> Result<Verdict, &'static str> {
         let _place = self.places[provider as usize].acquire().await.expect("the semaphore is never closed");
-        let sent = tokio::time::timeout(TIMEOUT, self.senders.send(provider, device, notification));
-        sent.await.unwrap_or_else(|_elapsed| Some(Verdict::Retry(None, "no answer in time".to_owned())))
+        // Asked behind everything that has to be waited for.
+        let Some(content) = self.content_from(&errand.message.from).await else { return Err("erased") };
+        let (collapse_id, badge) = (&errand.conversation[..], errand.badge);
+        let (title, body) = errand.message.texts(&self.config, content, &device.locale);
+        let mut data = errand.message.data(content, collapse_id);
+        data.insert("locale".to_owned(), device.locale.clone().into());
+        let now = wall_now().0;
+        let left_s = errand.message.expires.map_or(u64::MAX, |expires| expires.saturating_sub(now).div_ceil(1_000));
+        let ttl_s = self.config.ttl_s.min(left_s);
+        let notification = Notification { title: &title, body: &body, badge, collapse_id, data, ttl_s };
+        let sent = tokio::time::timeout(TIMEOUT, self.senders.send(provider, device, &notification)).await;
+        let verdict = sent.unwrap_or_else(|_elapsed| Some(Verdict::Retry(None, "no answer in time".to_owned())));
+        verdict.ok_or("not_configured")
     }
 
     fn is_replaced(&self, errand: &Errand) -> bool {

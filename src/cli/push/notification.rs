@@ -66,9 +66,9 @@ impl WaitingMessage {
     }
 
     /// Title and body.
-    pub fn texts<'a>(&'a self, config: &'a PushConfig, locale: &str) -> (String, String) {
+    pub fn texts(&self, config: &PushConfig, content: PushedContent, locale: &str) -> (String, String) {
         let (title, body) = config.text(locale);
-        match (config.content, &self.preview) {
+        match (content, &self.preview) {
             (PushedContent::Preview, Some(preview)) => {
                 let chars_max = config.preview_chars_max.unwrap_or(PREVIEW_CHARS);
                 (self.from.clone(), preview.chars().take(chars_max).collect())
