@@ -2,55 +2,46 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client, StreamReader, textOf } from '../src/index.js';
+import { Application, KIT_ROOT } from './application.js';
 import { BINARY, TestServer } from './server.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BOT_LINES_MAX = 50;
 
 function printedBot(): string {
-  const blocks = readFileSync(join(ROOT, 'README.md'), 'utf8').split('```js\n').slice(1);
+  const blocks = readFileSync(join(KIT_ROOT, 'README.md'), 'utf8').split('```js\n').slice(1);
   return blocks.map((block) => block.split('```')[0]!).find((block) => block.includes('A bot'))!;
 }
 
 test('the README prints the bot of the examples, in fifty lines', () => {
   const printed = printedBot();
-  assert.equal(printed, readFileSync(join(ROOT, 'examples/bot.mjs'), 'utf8'));
+  assert.equal(printed, readFileSync(join(KIT_ROOT, 'examples/bot.mjs'), 'utf8'));
   assert.ok(printed.split('\n').length - 1 <= BOT_LINES_MAX);
 });
 
 describe('the bot', { skip: BINARY === undefined ? 'KIT_SERVER is not set' : false }, () => {
   const server = new TestServer();
-  const directory = mkdtempSync(join(tmpdir(), 'mushan-bot-'));
+  const application = new Application('bot');
   let bot: ChildProcess | undefined;
   let alice: Client;
   before(async () => {
     await server.start();
-    // As an application would have it: the package below node_modules, with its own dependency.
-    const kit = join(directory, 'node_modules/mushan-client');
-    mkdirSync(kit, { recursive: true });
-    symlinkSync(join(ROOT, 'build/src'), join(kit, 'dist'));
-    writeFileSync(join(kit, 'package.json'), readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    symlinkSync(join(ROOT, 'node_modules/ws'), join(directory, 'node_modules/ws'));
-    writeFileSync(join(directory, 'bot.mjs'), printedBot());
+    application.add('bot.mjs', printedBot());
     alice = new Client({ url: server.url, user: 'alice', token: server.token('alice') });
   });
   after(async () => {
     alice.close();
     bot?.kill('SIGKILL');
     await server.remove();
-    rmSync(directory, { recursive: true, force: true });
+    application.remove();
   });
 
   const startBot = () => {
-    const file = join(directory, 'bot.mjs');
     const flags = ['bot.mjs', server.url, 'bot', server.token('bot'), 'bot.json'];
-    bot = spawn(process.execPath, flags, { cwd: dirname(file), stdio: ['ignore', 'ignore', 'inherit'] });
+    bot = spawn(process.execPath, flags, { cwd: application.directory, stdio: ['ignore', 'ignore', 'inherit'] });
   };
 
   test('it answers once, also what came while it was down', async () => {

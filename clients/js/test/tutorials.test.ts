@@ -2,55 +2,47 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client, StreamReader, textOf } from '../src/index.js';
+import { Application, KIT_ROOT } from './application.js';
 import { BINARY, TestServer } from './server.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const NAMES = ['answer', 'support', 'bot'];
 
 /** The program that a tutorial prints. */
 function printed(name: string): string {
-  const text = readFileSync(join(ROOT, `../../docs/tutorials/${name}.md`), 'utf8');
+  const text = readFileSync(join(KIT_ROOT, `../../docs/tutorials/${name}.md`), 'utf8');
   const blocks = text.split('```js\n').slice(1);
   assert.equal(blocks.length, 1, 'one program');
   return blocks[0]!.split('```')[0]!;
 }
 
 test('the tutorials print the programs of the examples', () => {
-  for (const name of NAMES) assert.equal(printed(name), readFileSync(join(ROOT, `examples/${name}.mjs`), 'utf8'), name);
+  for (const name of NAMES) assert.equal(printed(name), readFileSync(join(KIT_ROOT, `examples/${name}.mjs`), 'utf8'), name);
 });
 
 describe('the tutorials', { skip: BINARY === undefined ? 'KIT_SERVER is not set' : false }, () => {
   const server = new TestServer();
-  const directory = mkdtempSync(join(tmpdir(), 'mushan-tutorials-'));
+  const application = new Application('tutorials');
   const programs: ChildProcess[] = [];
   const clients: Client[] = [];
   before(async () => {
     await server.start();
-    // As an application would have it: the package below node_modules, with its own dependency.
-    const kit = join(directory, 'node_modules/mushan-client');
-    mkdirSync(kit, { recursive: true });
-    symlinkSync(join(ROOT, 'build/src'), join(kit, 'dist'));
-    writeFileSync(join(kit, 'package.json'), readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    symlinkSync(join(ROOT, 'node_modules/ws'), join(directory, 'node_modules/ws'));
   });
   after(async () => {
     programs.forEach((program) => program.kill('SIGKILL'));
     clients.forEach((client) => client.close());
     await server.remove();
-    rmSync(directory, { recursive: true, force: true });
+    application.remove();
   });
 
   function run(name: string, ...flags: string[]): ChildProcess {
-    writeFileSync(join(directory, `${name}.mjs`), printed(name));
-    const program = spawn(process.execPath, [`${name}.mjs`, ...flags], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] });
+    application.add(`${name}.mjs`, printed(name));
+    const program = spawn(process.execPath, [`${name}.mjs`, ...flags], { cwd: application.directory, stdio: ['ignore', 'pipe', 'inherit'] });
     programs.push(program);
     program.stdout!.resume();
     return program;
