@@ -237,11 +237,11 @@ async fn send_to_all(sender: &mut RpcClient, round: usize, count: usize) {
     }
 }
 
-/// They would hold nearly twice as much. They fall behind to their cursors sooner, so that nobody has to end, and others go on.
+/// They would hold half as much again. They fall behind to their cursors sooner, so that nobody has to end, and others go on.
 #[tokio::test]
 async fn those_who_do_not_read_hold_no_more_memory_than_there_is_for_outboxes() {
     const BOUND: f64 = 8_000_000.0;
-    const READERS: usize = 120;
+    const READERS: usize = 90;
     let config = "[server]\nsegment_bytes = 4194304\noutbox_bytes_total_max = 8000000\ntcp_notsent_lowat_bytes = 16384\n\
                   [limits]\nsends_per_second = 1000000\nsends_burst = 1000000\nsends_per_day = 1000000000\n\
                   written_bytes_per_day = 100000000000\n";
