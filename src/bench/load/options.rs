@@ -24,6 +24,9 @@ pub struct LoadOptions {
     /// Core on which all shards of the server run
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub server_core: usize,
+    /// Core for the server's other threads, which share that of the shards otherwise
+    #[arg(long, value_name = "N", conflicts_with = "url")]
+    pub spare_core: Option<usize>,
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: u16,
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -21,6 +21,8 @@ pub struct Conditions {
     pub load_average: String,
     /// `None`: a server that was not started here.
     pub server_core: Option<usize>,
+    /// That of the server's other threads, where it is another one.
+    pub spare_core: Option<usize>,
     pub shards: Option<u16>,
     pub client_core: usize,
     pub profile: String,
@@ -49,6 +51,7 @@ impl Conditions {
             kernel: read("/proc/sys/kernel/osrelease"),
             load_average: load_average.split(' ').take(3).collect::<Vec<_>>().join(" "),
             server_core: Some(server_core),
+            spare_core: None,
             shards: Some(1),
             client_core,
             profile: profile.to_owned(),
@@ -293,12 +296,13 @@ impl Conditions {
             (Some(core), Some(shards)) => format!("{shards} shards on core {core}"),
             _ => "a running server".to_owned(),
         };
+        let spare = self.spare_core.map_or_else(String::new, |core| format!(", its other threads on core {core}"));
         let (cores, cpu) = (self.machine_cores, if self.cpu.is_empty() { "core" } else { &self.cpu });
         [
             format!("mushan {} ({}, {} build), Linux {}", self.version, self.commit, self.build, self.kernel),
             format!("{cores} × {cpu}, {} GiB, load {}", self.memory_gib, self.load_average),
             format!(
-                "{server}, generator on core {}, profile {}, durability {}",
+                "{server}{spare}, generator on core {}, profile {}, durability {}",
                 self.client_core, self.profile, self.durability
             ),
         ]

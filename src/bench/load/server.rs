@@ -2,8 +2,8 @@
 
 use crate::terminal::LISTENING_ON;
 use crate::terminal::failure::Failure;
-use core_affinity::CoreId;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -21,6 +21,8 @@ const UNLIMITED: [(&str, &str); 6] = [
 pub struct ServerPlan<'a> {
     /// The core of all shards.
     pub core: usize,
+    /// The core of all other threads; `None`: the same.
+    pub spare_core: Option<usize>,
     pub shards: u16,
     pub profile: &'a str,
     pub durability: &'a str,
@@ -82,11 +84,12 @@ impl ServerProcess {
             .arg(&data_dir)
             .env("MUSHAN_DURABILITY__POLICY", plan.durability)
             .env("MUSHAN_SHARDS", plan.shards.to_string())
+            .env("MUSHAN_SERVER__CORES", plan.core.to_string())
             .envs(UNLIMITED)
             .envs(plan.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let mut child = spawn_on(plan.core, command)?;
+        let mut child = spawn_on(&[Some(plan.core), plan.spare_core], command)?;
         let stdout = child.stdout.take().expect("it is piped");
         let mut server =
             Self { url: String::new(), data_dir, contents: plan.contents, child, stdout: BufReader::new(stdout) };
@@ -149,10 +152,12 @@ fn remove(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Starts a process on a core: it inherits the cores of the thread that starts it.
-fn spawn_on(core: usize, mut command: Command) -> Result<Child, Failure> {
+/// Starts a process on these cores: it inherits those of the thread that starts it.
+fn spawn_on(cores: &[Option<usize>], mut command: Command) -> Result<Child, Failure> {
+    let mut wanted = CpuSet::new();
+    cores.iter().flatten().for_each(|core| wanted.set(*core));
     let starter = std::thread::spawn(move || {
-        core_affinity::set_for_current(CoreId { id: core });
+        sched_setaffinity(None, &wanted)?;
         command.spawn()
     });
     let started = starter.join().map_err(|_| Failure::new("the thread that starts the server died"))?;

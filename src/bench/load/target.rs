@@ -76,6 +76,7 @@ impl LoadTarget {
             options.durability.name(),
         );
         conditions.shards = Some(options.shards);
+        conditions.spare_core = options.spare_core;
         let tls = options.tls_certificate.as_deref().map(socket::trusting).transpose()?;
         if let Some(url) = &options.url {
             conditions = conditions.of_a_stranger();
@@ -94,6 +95,7 @@ impl LoadTarget {
         }
         let server = ServerProcess::start(&ServerPlan {
             core: options.server_core,
+            spare_core: options.spare_core,
             shards: options.shards,
             profile: load_request.settings.profile().unwrap_or(&options.profile),
             durability: options.durability.name(),

@@ -3,7 +3,7 @@
 
 use crate::bench::load::api::ApiLoad;
 use crate::bench::load::crowd::Crowd;
-use crate::bench::load::generator::{Load, LoadPace, Mix};
+use crate::bench::load::generator::{Load, Mix};
 use crate::bench::load::options::LoadOptions;
 use crate::bench::load::process::shards_cpu_ns;
 use crate::bench::load::report::{Conditions, Whole};
@@ -11,7 +11,7 @@ use crate::bench::load::server::{AdminApi, Prefill};
 use crate::bench::load::settings::ComparedSettings;
 use crate::bench::load::target::{LoadRequest, LoadTarget, on_core};
 use crate::bench::load::template::LoadDialect;
-use crate::bench::scenario::p2p::{RunPairs, let_pairs_in, pair_streams};
+use crate::bench::scenario::p2p::{RunPairs, let_pairs_in, pace, pair_streams};
 use crate::terminal::failure::Failure;
 use crate::terminal::print::print;
 use crate::terminal::progress::Progress;
@@ -34,6 +34,9 @@ pub struct Arguments {
     /// Messages under way per pair
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     in_flight: u32,
+    /// Messages per second of all pairs together: an open loop, in which both loads are the same
+    #[arg(long, value_name = "N", conflicts_with = "in_flight")]
+    rate: Option<f64>,
     #[command(flatten)]
     options: LoadOptions,
 }
@@ -67,6 +70,7 @@ struct FollowedCosts {
     conditions: Conditions,
     connections: usize,
     in_flight: usize,
+    rate: Option<f64>,
     costs: Vec<FollowedCost>,
 }
 
@@ -103,10 +107,13 @@ impl Arguments {
             let ratio = median(&followed) / median(&alone).max(f64::MIN_POSITIVE);
             costs.push(FollowedCost { protocol: dialect.name(), alone, followed, ratio, events });
         }
-        let LoadOptions { server_core, client_core, profile, durability, .. } = options;
-        let conditions = Conditions::of_own_server(*server_core, *client_core, profile, durability.name());
-        let (connections, in_flight) = (self.connections(), self.in_flight());
-        Ok(FollowedCosts { scenario: "follow", conditions, connections, in_flight, costs })
+        let LoadOptions { server_core, spare_core, client_core, profile, durability, .. } = options;
+        let conditions = Conditions {
+            spare_core: *spare_core,
+            ..Conditions::of_own_server(*server_core, *client_core, profile, durability.name())
+        };
+        let (connections, in_flight, rate) = (self.connections(), self.in_flight(), self.rate);
+        Ok(FollowedCosts { scenario: "follow", conditions, connections, in_flight, rate, costs })
     }
 
     fn connections(&self) -> usize {
@@ -129,7 +136,7 @@ impl Arguments {
             let (run, mut crowd) = (run_id()?, Crowd::new()?);
             let_pairs_in(&target, &mut crowd, RunPairs { run: &run, connections }, options, &Progress::none())?;
             let streams = pair_streams(dialect, &run, connections / 2, options.body_bytes);
-            let pace = LoadPace::Closed { in_flight: self.in_flight() };
+            let pace = pace(self.rate, self.in_flight())?;
             let mut load = Load::new(crowd, streams, pace, Mix::Even);
             let mut cost = || {
                 let before = shards_cpu_ns(pid)?;
@@ -197,7 +204,11 @@ fn median(values: &[f64]) -> f64 {
 
 impl std::fmt::Display for FollowedCosts {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(out, "follow: {} connections, {} in flight, in turn", self.connections, self.in_flight)?;
+        let pace = match self.rate {
+            Some(rate) => format!("{rate} messages/s"),
+            None => format!("{} in flight", self.in_flight),
+        };
+        writeln!(out, "follow: {} connections, {pace}, in turn", self.connections)?;
         write!(out, "  conditions      {}", self.conditions)?;
         for FollowedCost { protocol, alone, followed, ratio, events } in &self.costs {
             let (alone, followed) = (median(alone), median(followed));

@@ -113,6 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let without_huge_pages = [("MUSHAN_SERVER__HUGE_PAGES".to_owned(), "never".to_owned())];
     let plan = |contents| ServerPlan {
         core: arguments.server_core,
+        spare_core: None,
         shards: 1,
         profile: "balanced",
         durability: "fsync",
