@@ -84,6 +84,7 @@ fn world_of(seed: u64) -> World {
     world.clocks.may_be_set = has_clocks_set;
     world.ledger.is_rated = has_clocks_set;
     world.ledger.is_about_groups = chance.one_in(4);
+    world.ledger.is_about_joining = world.ledger.is_about_groups && chance.one_in(2);
     world.ledger.groups.may_expire = has_clocks_set;
     world.operator.may_judge = chance.one_in(3);
     world.ledger.may_drop = scale.retention != Retention::Everything;

@@ -3,6 +3,7 @@
 pub(super) mod basic_tests;
 pub(super) mod budget_tests;
 pub(super) mod duo;
+pub(super) mod durable_tests;
 pub(super) mod fixtures;
 pub(super) mod hook_tests;
 pub(super) mod oracle;

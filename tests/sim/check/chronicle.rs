@@ -160,6 +160,7 @@ impl World {
             self.ledger.groups.cut(at, end.position);
             self.ledger.devices.cut(at, end.position);
             self.ledger.cleared.cut(at, end.position);
+            self.ledger.erasures.cut(at, end.position);
         }
     }
 
@@ -178,11 +179,12 @@ impl World {
                         self.operator.note_who_runs(message);
                         self.ledger.cleared.note((at, place), self.ledger.moment.step, message);
                     }
-                    if let Record::Erased { user, .. } = &record
-                        && usize::from(self.placement.owner_of(user).0) == at
-                    {
-                        let step = self.ledger.moment.step;
-                        self.ledger.devices.note((at, place), step, user.as_str(), DeviceNews::AreGone);
+                    if let Record::Erased { user, .. } = &record {
+                        self.ledger.erasures.note((at, place), user.as_str());
+                        if usize::from(self.placement.owner_of(user).0) == at {
+                            let step = self.ledger.moment.step;
+                            self.ledger.devices.note((at, place), step, user.as_str(), DeviceNews::AreGone);
+                        }
                     }
                     if let Record::PushDevice { user, device, registration } = &record {
                         let news = DeviceNews::of(device, registration.as_deref());

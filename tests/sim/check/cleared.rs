@@ -108,6 +108,11 @@ impl ClearBooks {
         book.holds.push((now, entry.hidden.0));
     }
 
+    /// Whether anybody has cleared the conversation: then some of it may have been shown to nobody.
+    pub fn is_any(&self, conversation: &str) -> bool {
+        self.books.iter().any(|((_, of), book)| of == conversation && !book.entries.is_empty())
+    }
+
     /// Whether it was hidden from the user for certain when the user asked.
     fn hides(&self, user: &str, shown: &Shown, asked: u64) -> bool {
         let Some(book) = self.books.get(&(user.to_owned(), shown.conversation.clone())) else { return false };
@@ -128,6 +133,20 @@ impl Ledger {
     pub fn expect_unhidden(&self, user: &str, shown: &Shown, asked: u64) {
         let is_hidden = shown.kind.takes_place() && self.cleared.hides(user, shown, asked);
         assert!(!is_hidden, "{user} was shown what it has cleared: {shown:?}");
+    }
+
+    /// What comes to a user after it has cleared a conversation is not hidden: nothing that the user was never given is.
+    pub fn expect_had<'a>(&self, user: &str, inbox: impl IntoIterator<Item = &'a Shown>) {
+        let shown = || self.shown.get(user).into_iter().flatten();
+        for entry in inbox {
+            let (Kind::Cleared { through, .. }, Some(cleared)) = (&entry.kind, entry.seq) else { continue };
+            let is_hidden = |it: &Shown| {
+                let place = self.cleared.places.get(&it.message).filter(|_| it.kind.takes_place());
+                it.conversation == entry.conversation && place.is_some_and(|place| place <= through)
+            };
+            let later = shown().find(|(seq, it)| **seq > cleared && is_hidden(it));
+            assert!(later.is_none(), "{user} has cleared what it did not have: {later:?} by {entry:?}");
+        }
     }
 
     /// How far the user has the conversation for certain: others' messages come in their order.

@@ -3,6 +3,7 @@
 
 use crate::check::ledger::Ledger;
 use crate::client::speech::{Channel, Kind, Shown, group_of, pair_of};
+use mushan::model::Position;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -11,6 +12,8 @@ pub struct Erasures {
     asked: BTreeMap<String, u64>,
     /// When the last shard had answered.
     done: BTreeMap<String, u64>,
+    /// By user and shard: where the shard's log says so, and whether the operator was answered that it is done there.
+    records: BTreeMap<(String, usize), (Position, bool)>,
 }
 
 impl Erasures {
@@ -20,6 +23,27 @@ impl Erasures {
 
     pub fn finish(&mut self, user: &str, step: u64) {
         self.done.entry(user.to_owned()).or_insert(step);
+    }
+
+    /// A shard has written that the user is erased.
+    pub fn note(&mut self, (shard, at): (usize, Position), user: &str) {
+        self.records.entry((user.to_owned(), shard)).or_insert((at, false));
+    }
+
+    /// A shard has answered that the user is erased there.
+    pub fn tell(&mut self, user: &str, shard: usize) {
+        let record = self.records.get_mut(&(user.to_owned(), shard));
+        let (_, is_told) =
+            record.unwrap_or_else(|| panic!("{user} is said to be erased on {shard}, and no log says so"));
+        *is_told = true;
+    }
+
+    /// A shard's log was found to end here: nothing that was told is lost.
+    pub fn cut(&mut self, shard: usize, found: Position) {
+        let is_lost = |of: usize, at: Position| of == shard && at >= found;
+        let told = self.records.iter().find(|((_, of), (at, is_told))| *is_told && is_lost(*of, *at));
+        assert!(told.is_none(), "a crash took back that a user is erased: {told:?}");
+        self.records.retain(|(_, of), (at, _)| !is_lost(*of, *at));
     }
 
     /// Whether the user is erased, or about to be.

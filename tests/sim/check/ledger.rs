@@ -124,6 +124,8 @@ pub struct Ledger {
     pub groups: GroupBooks,
     /// Users ask of groups, more than anything else.
     pub is_about_groups: bool,
+    /// Above all of who may join them.
+    pub is_about_joining: bool,
     pub devices: DeviceBooks,
     pub cleared: ClearBooks,
     pub erasures: Erasures,

@@ -219,6 +219,9 @@ impl<'a> Oracle<'a> {
             let place = entry.conversation_seq.expect("this protocol tells it");
             assert!(place > through, "{user} has what it has cleared up to {through}: {entry:?}");
         }
+        if self.ledger.losses == 0 {
+            self.ledger.expect_had(user, inbox);
+        }
         for (_, seq) in self.ledger.vanishing.skipped.iter().filter(|(of, _)| of == user) {
             // What one device had for all comes back if a crash forgets that.
             let is_vanished = at(*seq).is_none_or(|entry| self.ledger.may_vanish(entry));

@@ -47,12 +47,12 @@ pub fn told_in_binary(answer: proto::DevicesResponse) -> Told {
 }
 
 fn wish(chance: &mut Chance) -> DeviceWish {
-    let id = format!("phone-{}", chance.below(20));
+    let id = format!("phone-{}", chance.below(40));
     let locale = (*chance.pick(&["en", "de-AT"])).to_owned();
     match chance.below(8) {
-        0..4 => DeviceWish::Register { id, token: Some(format!("token-{}", chance.below(24))), locale },
-        4 => DeviceWish::Register { id, token: None, locale },
-        5 => DeviceWish::Unregister { id },
+        0..5 => DeviceWish::Register { id, token: Some(format!("token-{}", chance.below(60))), locale },
+        5 => DeviceWish::Register { id, token: None, locale },
+        6 if chance.one_in(2) => DeviceWish::Unregister { id },
         _ => DeviceWish::List,
     }
 }

@@ -191,11 +191,30 @@ pub fn wish(me: &str, users: &[String], chance: &mut Chance) -> GroupAct {
     }
 }
 
+/// The same where most is about who may join: requests, repeated and answered, and members who come back.
+fn wish_of_joining(me: &str, users: &[String], chance: &mut Chance) -> GroupAct {
+    let one = |chance: &mut Chance| id(chance.pick::<String>(users));
+    match chance.below(12) {
+        0..5 => GroupAct::Join,
+        5..7 => GroupAct::AnswerRequest { user: one(chance), verdict: *chance.pick(&JoinVerdict::ALL) },
+        7 => GroupAct::Requests { after: None, limit: 100 },
+        8 => {
+            let join = Some(JoinPolicy::Request);
+            GroupAct::ChangeProfile(Box::new(ProfileChange { join, ..Default::default() }))
+        }
+        9 => GroupAct::ChangeMembers { add: vec![one(chance)], remove: Vec::new() },
+        10 => GroupAct::ChangeMembers { add: Vec::new(), remove: vec![one(chance)] },
+        _ => GroupAct::ChangeMembers { add: Vec::new(), remove: vec![id(me)] },
+    }
+}
+
 impl Client {
-    pub fn ask_of_group(&mut self, scene: &Scene<'_>, chance: &mut Chance) -> Vec<u8> {
+    pub fn ask_of_group(&mut self, scene: &Scene<'_>, ledger: &Ledger, chance: &mut Chance) -> Vec<u8> {
         if scene.groups.is_empty() {
             return Vec::new();
         }
+        let is_of_joining = ledger.is_about_joining && !chance.one_in(4);
+        let wish = if is_of_joining { wish_of_joining } else { wish };
         let (group, act) = (chance.pick(scene.groups).clone(), wish(&self.user, scene.users, chance));
         let ask = Ask::Group { group: group.clone(), act: act.clone() };
         self.ask(&ask, Expectation::Group { group, act }, chance)

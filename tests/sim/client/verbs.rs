@@ -26,7 +26,7 @@ impl Client {
             return said;
         }
         if ledger.is_about_groups && chance.one_in(3) {
-            return self.ask_of_group(scene, chance);
+            return self.ask_of_group(scene, ledger, chance);
         }
         if ledger.cleared.is_wanted && chance.one_in(16) {
             return self.clear(self.someone(scene, chance), ledger, chance);
@@ -77,7 +77,7 @@ impl Client {
             },
             38..40 => self.wish(scene.users, chance),
             40..43 if self.protocol != Protocol::Binary => self.send_in_some_manner(scene, ledger, chance),
-            50..54 => self.ask_of_group(scene, chance),
+            50..54 => self.ask_of_group(scene, ledger, chance),
             54..56 => self.ask_of_devices(chance),
             49 => self.renew(scene.users, ledger, chance),
             _ => self.ask(&Ask::Beat, Expectation::Anything, chance),

@@ -59,6 +59,7 @@ impl World {
         let erasing = self.operator.erasing.as_mut().expect("one is erased");
         assert_eq!(erasing.left.remove(0), shard);
         erasing.is_under_way = false;
+        self.ledger.erasures.tell(&erasing.user, usize::from(shard.0));
         if !erasing.left.is_empty() {
             return;
         }

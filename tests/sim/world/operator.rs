@@ -406,13 +406,12 @@ impl World {
         }
     }
 
-    /// Every group is shown once more: what was ordered is there.
+    /// Every group is shown once more, and who has asked to join: what was ordered is there.
     pub fn show_groups(&mut self) {
         for name in self.operator.names.clone() {
             let group = GroupId::new(&name).unwrap();
-            let order = Order::ShowGroup { group, after: None, limit: 100 };
-            let outcome = self.operator.outcome(&order);
-            self.give(Task { order, outcome, since: 0, is_again: false });
+            self.order_now(Order::ShowGroup { group: group.clone(), after: None, limit: 100 });
+            self.order_now(Order::ShowRequests { group, after: None, limit: 100 });
         }
     }
 }
