@@ -108,11 +108,6 @@ impl ClearBooks {
         book.holds.push((now, entry.hidden.0));
     }
 
-    /// Whether anybody has cleared the conversation: then some of it may have been shown to nobody.
-    pub fn is_any(&self, conversation: &str) -> bool {
-        self.books.iter().any(|((_, of), book)| of == conversation && !book.entries.is_empty())
-    }
-
     /// Whether it was hidden from the user for certain when the user asked.
     fn hides(&self, user: &str, shown: &Shown, asked: u64) -> bool {
         let Some(book) = self.books.get(&(user.to_owned(), shown.conversation.clone())) else { return false };

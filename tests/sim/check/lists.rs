@@ -38,8 +38,7 @@ impl Oracle<'_> {
             let unread = messages.filter(is_unread).count() as u64;
             let most = if row.newest_seq <= LOOKED_AT_SURELY { unread } else { unread + vanished as u64 };
             let marked = self.ledger.marks.get(&(end.user.clone(), row.conversation.clone()));
-            // What the operator said in the user's name may be behind all that the user has.
-            let is_forgotten = marked.is_some_and(|marked| (*marked).min(row.newest_seq) > row.read_through);
+            let is_forgotten = marked.is_some_and(|marked| *marked > row.read_through);
             assert!(!is_forgotten, "{} marked {marked:?}: {row:?}", end.user);
             let is_right = row.unread >= unread && (!self.is_whole || row.unread <= most);
             assert!(is_right, "{} has {unread} unread: {row:?}", end.user);
