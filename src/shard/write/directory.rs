@@ -52,12 +52,13 @@ impl<S: Storage> Shard<S> {
     /// is elsewhere.
     pub(in crate::shard) fn query_directory(&mut self, request: ConversationRequest, effects: &mut Vec<Effect>) {
         let (pair, Some(peer)) = (request.conversation_key, peer_of(&request)) else { return };
-        let waiting = self.state.peers.directory.waiting.entry(pair).or_default();
-        if waiting.is_empty() {
+        let query = self.state.peers.directory.waiting.entry(pair).or_default();
+        if query.requests.is_empty() {
+            query.asked = 1;
             let to = self.settings.placement.owner_of(peer);
             effects.push(Effect::forward(to, ShardMessage::IsKnown { user: peer.clone(), pair }));
         }
-        waiting.push_back(request);
+        query.requests.push_back(request);
     }
 
     pub(in crate::shard) fn answer_known(
@@ -71,17 +72,23 @@ impl<S: Storage> Shard<S> {
         effects.push(Effect::forward(from, shard_message));
     }
 
-    /// Continues the waiting requests in their order, or refuses them. Held requests came later and stay behind them.
+    /// Continues the waiting requests in their order, or refuses those for which it was asked and asks once more for the
+    /// others. Held requests came later and stay behind them.
     pub(in crate::shard) fn on_known(&mut self, ctx: &mut Ctx<'_>, pair: Fingerprint, standing: UserStatus) {
         let from = self.settings.me;
-        let waiting = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
+        let mut query = self.state.peers.directory.waiting.remove(&pair).unwrap_or_default();
         if standing == UserStatus::Known {
             let held = |request| HeldRequest { from, request, is_recipient_known: true };
-            waiting.into_iter().rev().for_each(|request| self.state.peers.outbound.hold_first(held(request)));
+            query.requests.into_iter().rev().for_each(|request| self.state.peers.outbound.hold_first(held(request)));
             return self.resume_held_requests(ctx);
         }
-        for request in waiting {
+        for request in query.requests.drain(..query.asked) {
             self.conclude(ctx, from, request, RequestOutcome::refused(Refusal::UserNotExist));
+        }
+        let all = query.requests.len();
+        query.requests.into_iter().for_each(|request| self.query_directory(request, ctx.effects));
+        if let Some(again) = self.state.peers.directory.waiting.get_mut(&pair) {
+            again.asked = all;
         }
     }
 }

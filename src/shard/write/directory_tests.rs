@@ -1,6 +1,7 @@
 //! A closed directory: only who is known can be written to, and asking costs nobody its order.
 
 use crate::model::{Directory, Order, Refusal};
+use crate::shard::peers::message::UserStatus;
 use crate::shard::testing::duo::*;
 use crate::shard::*;
 
@@ -56,6 +57,27 @@ fn an_author_s_sends_keep_their_order_while_the_directory_is_asked_and_it_is_ask
     duo.request(1, ALICE, message("d", BOB));
     assert_eq!(questions(&duo), 0, "they have talked before");
     duo.settle();
+    assert!(duo.shards.iter().all(Shard::is_settled));
+}
+
+#[test]
+fn who_became_known_before_a_send_can_be_written_to_whatever_an_earlier_question_is_answered() {
+    let mut duo = closed();
+    duo.connect(1, ALICE, "desk", CatchUp::Backlog);
+    duo.outputs();
+    duo.request(1, ALICE, message("a", BOB));
+    let Some((from, to, ShardMessage::IsKnown { pair, .. })) = duo.lanes.pop_front() else { panic!("a question") };
+    know(&mut duo, BOB);
+    for id in ["b", "c"] {
+        duo.request(1, ALICE, message(id, BOB));
+    }
+    assert_eq!(questions(&duo), 0, "they wait for the first");
+    duo.lanes.push_back((to, from, ShardMessage::Known { pair, standing: UserStatus::Stranger }));
+    duo.settle();
+    let refused: Vec<_> = duo.replies(1).iter().map(refusal).collect();
+    assert_eq!(refused, [Some(Refusal::UserNotExist), None, None]);
+    let ids: Vec<_> = duo.inbox(BOB).iter().map(|entry| entry.message.client_message_id.to_string()).collect();
+    assert_eq!(ids, ["b", "c"]);
     assert!(duo.shards.iter().all(Shard::is_settled));
 }
 
