@@ -34,14 +34,6 @@ impl Rig {
         assert!(self.first_segment() > before + 3, "{} is the first segment", self.first_segment());
         self.with_fetches(Input::Fetched(Box::new(fetched))).0
     }
-
-    fn open(&mut self, id: &str) -> SessionId {
-        self.sessions += 1;
-        let (session, tag) = (SessionId(self.sessions), RequestTag::Sequence(0, Verb::Send));
-        let (device, sizing) = (DeviceKey { flag: 0, id: "test".into() }, crate::model::Sizing::Verbatim);
-        self.handle(Input::Opened { session, tag, user: user(id), device, catch_up: CatchUp::Sync, sizing });
-        session
-    }
 }
 
 /// Ben's message is taken back, and long ago by then.

@@ -100,7 +100,7 @@ impl Rig {
         self.handle(Input::Ticked);
     }
 
-    fn ask(&mut self, id: &str, command: Command) -> (Reply, usize) {
+    fn open(&mut self, id: &str) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let device = DeviceKey { flag: 0, id: "test".into() };
@@ -112,6 +112,11 @@ impl Rig {
             catch_up: CatchUp::Sync,
             sizing: crate::model::Sizing::Verbatim,
         });
+        session
+    }
+
+    fn ask(&mut self, id: &str, command: Command) -> (Reply, usize) {
+        let session = self.open(id);
         let tag = RequestTag::Sequence(1, Verb::Send);
         let (effects, fetches) = self.with_fetches(Input::Requested { session, tag, command });
         let is_paused = effects.contains(&Effect::Pause { session });

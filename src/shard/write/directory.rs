@@ -85,10 +85,9 @@ impl<S: Storage> Shard<S> {
         for request in query.requests.drain(..query.asked) {
             self.conclude(ctx, from, request, RequestOutcome::refused(Refusal::UserNotExist));
         }
-        let all = query.requests.len();
         query.requests.into_iter().for_each(|request| self.query_directory(request, ctx.effects));
         if let Some(again) = self.state.peers.directory.waiting.get_mut(&pair) {
-            again.asked = all;
+            again.asked = again.requests.len();
         }
     }
 }
