@@ -38,7 +38,7 @@ const REFUSALS: [(u16, &str, &str); 15] = [
         "Conflict",
         "`group_exists`: with another owner or other members. `group_full`, `too_many_groups`, \
          `too_many_join_requests`. \
-         `client_message_id_reused`: for another message.",
+         `client_message_id_reused`: for another message. `not_awaited`: no server waits for the directory.",
     ),
     (
         410,

@@ -322,7 +322,7 @@ pub static ROUTES: &[Route] = &[
         details: "",
         answer: "It drains." },
     Route { method: "POST", path: "/v1/hand-over", access: Access::Token, handler: |it| served(it, hand_over::hand_over),
-        id: "handOver", refusals: &[400, 503],
+        id: "handOver", refusals: &[409, 500, 503],
         summary: "The server stops at once in favour of another one that waits for its directory and its port.",
         details: "`mushan serve --take-over` asks for it; without a server that waits it is refused.",
         answer: "It stops." },

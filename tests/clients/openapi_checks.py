@@ -27,6 +27,7 @@ RULES = (
 RULES_OF = {
     "revokeTokens": "invalid parameter",  # a time that is later than now
     "registerDevice": "invalid parameter",  # no token, of a device that has none
+    "changeLogLevel": "level: expected",  # neither a level nor a filter
 }
 
 

@@ -232,14 +232,18 @@ async fn a_server_that_does_not_answer_keeps_its_directory_and_its_clients() {
     expect_serving(&server);
     // Without a server that waits, nobody stops it.
     let asked = server.api().post("/v1/hand-over", &json!({}));
-    assert_eq!((asked.status, asked.body.contains("no server waits")), (400, true), "{}", asked.body);
+    assert_eq!((asked.status, asked.body.contains("\"not_awaited\"")), (409, true), "{}", asked.body);
     expect_serving(&server);
     let next = Server::try_start(take_over(&home, server.address)).expect("it answers again");
     assert_eq!(server.wait().status.code(), Some(0));
     expect_serving(&next);
     // The file by which one waits is there now, and nobody holds it.
     let asked = next.api().post("/v1/hand-over", &json!({}));
-    assert_eq!((asked.status, asked.body.contains("no server waits")), (400, true), "{}", asked.body);
+    assert_eq!((asked.status, asked.body.contains("\"not_awaited\"")), (409, true), "{}", asked.body);
+    let file = home.data_dir().join("successor");
+    std::fs::remove_file(&file).and_then(|()| std::os::unix::fs::symlink(&file, &file)).expect("a link to itself");
+    let asked = next.api().post("/v1/hand-over", &json!({}));
+    assert_eq!((asked.status, asked.body.contains("\"unreadable\"")), (500, true), "{}", asked.body);
     expect_serving(&next);
 }
 

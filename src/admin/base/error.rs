@@ -65,6 +65,10 @@ pub enum ApiError {
     Unreadable(String),
     #[error("the dead letters of a webhook cannot be read or written: {0}")]
     DeadLetters(String),
+    #[error("who waits for the directory cannot be read: {0}")]
+    Succession(String),
+    #[error("no server waits for this directory: `mushan serve --take-over` asks by itself")]
+    NotAwaited,
     #[error("these shards do not respond: {0}")]
     Stuck(String),
     /// A shard's answer does not fit the order: a bug of the server.
@@ -73,7 +77,7 @@ pub enum ApiError {
 }
 
 /// Every code that is not the name of a refusal.
-pub const CODES: [&str; 19] = [
+pub const CODES: [&str; 20] = [
     "denied",
     "unauthorized",
     "wrong_host",
@@ -92,6 +96,7 @@ pub const CODES: [&str; 19] = [
     "cursor_expired",
     "cursor_superseded",
     "unreadable",
+    "not_awaited",
     "internal",
 ];
 
@@ -141,7 +146,8 @@ impl ApiError {
             Self::Busy | Self::TooManyStreams => "busy",
             Self::CursorExpired | Self::ListCursorExpired => "cursor_expired",
             Self::CursorSuperseded => "cursor_superseded",
-            Self::Unreadable(_) | Self::DeadLetters(_) => "unreadable",
+            Self::Unreadable(_) | Self::DeadLetters(_) | Self::Succession(_) => "unreadable",
+            Self::NotAwaited => "not_awaited",
             Self::Starting => "starting",
             Self::Stopping => "stopping",
             Self::Stopped | Self::Timeout { .. } => "timeout",
@@ -172,11 +178,14 @@ impl ApiError {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::CursorExpired | Self::ListCursorExpired | Self::CursorSuperseded => StatusCode::GONE,
+            Self::NotAwaited => StatusCode::CONFLICT,
             Self::Busy | Self::TooManyStreams | Self::Starting | Self::Stopping | Self::Stuck(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Stopped | Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal | Self::Unreadable(_) | Self::DeadLetters(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Unreadable(_) | Self::DeadLetters(_) | Self::Succession(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

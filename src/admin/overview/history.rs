@@ -28,6 +28,7 @@ pub enum HistorySpan {
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
     /// 10m: a point a second; 6h: one each 15 seconds.
+    #[serde(default)]
     #[schemars(with = "String", extend("enum" = ["10m", "6h"], "default" = "10m"))]
     span: Option<HistorySpan>,
 }

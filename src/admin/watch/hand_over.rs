@@ -26,10 +26,8 @@ pub async fn hand_over(State(api): State<Arc<Api>>, _: NoBody) -> Result<Answere
         ServerPhase::Ready => {}
     }
     let awaited_by = Succession::awaited_by(&api.options.data_dir);
-    let awaited_by = awaited_by.map_err(|error| ApiError::invalid(format!("who waits is unknown: {error}")))?;
-    let Some(successor) = awaited_by else {
-        return Err(ApiError::invalid("no server waits for this directory: `mushan serve --take-over` asks by itself"));
-    };
+    let awaited_by = awaited_by.map_err(|error| ApiError::Succession(error.to_string()))?;
+    let successor = awaited_by.ok_or(ApiError::NotAwaited)?;
     if !api.orders.lanes.hand_over(successor) {
         return Err(ApiError::Stopping);
     }
