@@ -6,6 +6,7 @@ use crate::admin::base::error::ApiError;
 use crate::admin::base::identity::Identity;
 use crate::admin::base::intake::{self, Asked};
 use crate::admin::console::trail::{AuditEntry, AuditTrail};
+use crate::server::event::schema::DECIMAL;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub fn is_recorded(identity: &Identity, method: &str, operation: Option<&str>) -
 pub struct AuditQuery {
     /// The `next` of the page before.
     #[serde(default, deserialize_with = "before_or_none")]
-    #[schemars(with = "Option<String>", extend("pattern" = "^[0-9]+$"))]
+    #[schemars(with = "Option<String>", extend("pattern" = DECIMAL))]
     before: Option<u64>,
     #[schemars(range(min = 1, max = PAGE_MAX), extend("default" = PAGE_DEFAULT))]
     limit: Option<usize>,

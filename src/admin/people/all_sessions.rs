@@ -19,6 +19,7 @@ pub struct SessionsQuery {
     /// Only of users whose ids contain this.
     user: Option<String>,
     /// Only those for which so many bytes wait.
+    #[schemars(range(max = u64::MAX))]
     queued_bytes_min: Option<u64>,
     /// The `next` of the page before.
     #[schemars(extend("pattern" = "^[0-9]+\\.[0-9]+\\.[0-9]+$"))]
