@@ -42,12 +42,6 @@ def a_described_request_is_taken(ctx, response, case):
 
 
 @schemathesis.hook
-def filter_path_parameters(context, path_parameters):
-    """An id with a percent sign is put into a path as it is, where it stands for another id."""
-    return not any("%" in str(value) for value in (path_parameters or {}).values())
-
-
-@schemathesis.hook
 def filter_body(context, body):
-    """The same of an id that a path takes from a body that made it."""
+    """An id with a percent sign would be put into the paths that follow as it is, where it stands for another id."""
     return not (isinstance(body, dict) and "%" in str(body.get("id", "")))

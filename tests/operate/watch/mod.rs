@@ -2,6 +2,7 @@
 //! and the commands that look after a server.
 
 mod care;
+mod dashboard;
 mod logs;
 mod measurements;
 mod refused;
