@@ -4,9 +4,9 @@
 //! and under each durability policy. All have the same load generator, frames of the same length and the same core, in
 //! turn, round by round; a ratio is taken within its round.
 //!
-//! `cargo bench --bench floor`; see `common/contest.rs` for what can be set. `MUSHAN_BENCH_PARTS=pairs,group,latency`
+//! `cargo bench --bench floor`; see `common/contest.rs` for what can be set. `MUSHAN_BENCH_PARTS=pairs,group,latency,half-idle`
 //! names the parts: pairs at saturation, one author and a group at saturation, latencies of pairs at 30 % of what the
-//! slowest delivers saturated (needs `pairs`). `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
+//! slowest delivers saturated (needs `pairs`), pairs at fixed rates. `MUSHAN_BENCH_SMOKE=1` only proves that everything runs.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench lives in the world")]
 
@@ -15,6 +15,7 @@ mod book;
 mod common;
 #[path = "../common/contest.rs"]
 mod contest;
+mod half_idle;
 mod relay_epoll;
 mod relay_glommio;
 mod relay_ring;
@@ -58,7 +59,7 @@ const CONTENDERS: [Contender; 9] = [
     Contender::Server { protocol: "jsonrpc", durability: "fsync" },
 ];
 
-/// What the server may cost at most, as issue 5 has it: times the floor, at 100 connections and one in flight.
+/// What the server may cost at most, times the floor, at 100 connections and one in flight.
 const TARGETS: [(&str, f64); 2] = [("binary", 1.3), ("jsonrpc", 1.5)];
 
 /// The same for a message to a group of 1,000, for each member that it is delivered to.
@@ -186,7 +187,7 @@ fn print_saturation(load: &str, contenders: &[Contender], rounds: &Rounds) {
     }
 }
 
-/// What issue 5 asks for, and whether it holds in this run.
+/// The targets, and whether they hold in this run.
 fn judge(cell: Cell, rounds: &Rounds) {
     let place_of = |protocol, durability| place_in(&CONTENDERS, protocol, durability);
     if cell == (Cell { connections: 100, in_flight: 1 }) {
@@ -255,7 +256,7 @@ fn main() {
     // One pair is the least.
     let rules = Rules::read(&[2, 8, 100, 1_000], &[1, 16]);
     println!("## floor\n\n{}", rules.conditions());
-    let parts = std::env::var("MUSHAN_BENCH_PARTS").unwrap_or_else(|_| "pairs,group,latency".into());
+    let parts = std::env::var("MUSHAN_BENCH_PARTS").unwrap_or_else(|_| "pairs,group,latency,half-idle".into());
     let has_part = |part| parts.split(',').any(|it| it.trim() == part);
     let mut saturated_per_s = None;
     for cell in rules.cells().into_iter().filter(|_| has_part("pairs")) {
@@ -280,6 +281,9 @@ fn main() {
         let command = || rules.command(connections, ("--rate", rate.to_string()));
         let rounds = hold(&rules, &CONTENDERS, |contender| contender.measure(&rules, Route::Pairs, command()));
         print_latency(connections, rate, &rounds);
+    }
+    if has_part("half-idle") {
+        half_idle::measure();
     }
     println!("\nload average at the end {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
 }

@@ -1,11 +1,11 @@
 //! Waking a shard that sleeps, without a system call when it does not, and without losing a wake-up.
 //!
 //! The argument. A sender first makes its work visible (a push into a lane, a flag), then `wake`s; a sleeper first
-//! calls `fall_asleep`, then looks once more for work, and only then reads the eventfd. Both put a sequentially
-//! consistent fence between their store and their load, so in the order of fences one comes first: if the sender's, the
+//! calls `fall_asleep`, then looks once more for work, and only then sleeps in its ring, where a read of the eventfd
+//! waits. Both put a sequentially consistent fence between their store and their load, so in the order of fences one comes first: if the sender's, the
 //! sleeper's look finds the work; if the sleeper's, the sender finds `sleeping` set and writes the eventfd. That is a
-//! counter: a write before the read starts makes the read return at once. Of several senders only the one that clears
-//! `sleeping` writes. The ring signals its own completions through the same eventfd.
+//! counter: a write before the read starts completes the read at once. Of several senders only the one that clears
+//! `sleeping` writes.
 
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;

@@ -347,7 +347,7 @@ impl Default for Options {
             windows: Windows::default(),
             durability: Durability::Fsync,
             commit_delay_ms: 0,
-            spin_us: 50,
+            spin_us: 10,
             ring_entries: 4_096,
             receive_buffers: 1_024,
             receive_buffer_bytes: 4_096,

@@ -14,8 +14,7 @@ use std::io;
 
 /// glommio does not start an executor with a lower limit, whatever the process may do.
 const GLOMMIO_BYTES_MIN: u64 = 512 << 10;
-/// Bytes that glommio registers for file I/O, three times for each core. We read one eventfd through it; this is its
-/// minimum.
+/// Bytes that glommio registers for file I/O, three times for each core. We read nothing through it; this is its minimum.
 pub const IO_MEMORY_BYTES: usize = 64 << 10;
 const PAGE_BYTES: u64 = 4_096;
 /// glommio's three rings have 128 entries each.

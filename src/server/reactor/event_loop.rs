@@ -27,11 +27,11 @@ use crate::server::state::shared::Shared;
 use crate::server::state::snapshot::LogRecovery;
 use crate::server::state::socket::SWEEP_PARTS;
 use crate::server::state::socket::Sockets;
+use crate::server::state::spinning::Spinning;
 use crate::server::state::stopping::Stopping;
 use crate::server::state::turn_work::TurnWork;
 use crate::server::turn::{Action, LinkKey, Turn};
 use crate::shard::{ExternalEffect, Stats};
-use glommio::io::BufferedFile;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,9 +88,7 @@ pub struct Reactor {
     actions: Vec<Action>,
     is_ready: bool,
     housekeeping_at: Steady,
-    timer: Steady,
-    /// The ring's eventfd, through which the core sleeps.
-    sleep: BufferedFile,
+    spinning: Spinning,
 }
 
 pub struct Parts {
@@ -103,7 +101,6 @@ pub struct Parts {
     pub accepting: Accepting,
     pub outboxes: Outboxes,
     pub clock: Clock,
-    pub sleep: BufferedFile,
     pub jobs: Jobs,
     pub hook: Option<HookSender>,
     pub endpoint: ControlEndpoint,
@@ -113,6 +110,7 @@ pub struct Parts {
 
 impl Reactor {
     pub fn new(parts: Parts) -> Self {
+        let spinning = Spinning::new(Duration::from_micros(parts.options.spin_us));
         Self {
             commit: GroupCommit::new(parts.options.durability, parts.options.commit_delay_ms),
             me: parts.me,
@@ -152,18 +150,16 @@ impl Reactor {
             actions: Vec::new(),
             is_ready: false,
             housekeeping_at: Steady::default(),
-            timer: Steady::default(),
-            sleep: parts.sleep,
+            spinning,
         }
     }
 
     /// Runs, as the run of this number, until the server stops or this shard fails.
-    pub async fn run(mut self, number: u64) -> (Counters, Option<RunError>) {
-        let spin = Duration::from_micros(self.options.spin_us);
-        let mut idle_since: Option<Instant> = None;
+    pub fn run(mut self, number: u64) -> (Counters, Option<RunError>) {
         let now = self.clock.read();
         self.turn.number_run(number);
         self.turn.start(now);
+        self.ring.await_waker(self.mesh.waker().eventfd());
         let mut working_since: Option<Duration> = None;
         loop {
             let (now, at) = self.clock.read_finely();
@@ -177,14 +173,12 @@ impl Reactor {
                 return self.finish();
             }
             if self.has_worked {
-                idle_since = None;
+                self.spinning.worked(at);
                 working_since = Some(at);
-                glommio::yield_if_needed().await;
-            } else if !self.commit.outlasts(spin) && idle_since.get_or_insert_with(Instant::now).elapsed() < spin {
+            } else if self.spinning.looks_again(at) {
                 std::hint::spin_loop();
             } else {
-                self.sleep(now).await;
-                idle_since = None;
+                self.sleep(now);
             }
         }
     }
@@ -257,7 +251,8 @@ impl Reactor {
                 Completion::ReceiveCancelled { place, result } => self.receive_cancelled(place, result),
                 Completion::Sent { place, result, send } => self.sent(now, place, result, send),
                 Completion::Synced { result } => self.synced(now, result),
-                Completion::TimerRang | Completion::Chore => {}
+                Completion::Woken => self.ring.await_waker(self.mesh.waker().eventfd()),
+                Completion::Chore => {}
             }
         }
     }
@@ -385,15 +380,15 @@ impl Reactor {
         }
     }
 
-    async fn sleep(&mut self, now: Moment) {
-        self.set_timer(now);
-        self.flush();
+    /// Sleeps until something has arrived or is due. A turn without work has left nothing to flush.
+    fn sleep(&mut self, now: Moment) {
         self.mesh.waker().fall_asleep();
         if !self.has_work() {
             self.counters.sleeps += 1;
-            if let Err(error) = self.sleep.read_at(0, 8).await {
-                let what = "reading an eventfd failed";
-                self.fail(RunError::Host { shard: self.me, what, source: Arc::new(error.into()) });
+            let longest = Duration::from_millis(now.steady.until(self.next_due(now.steady)).max(1));
+            if let Err(error) = self.ring.sleep(longest) {
+                let what = "io_uring failed";
+                self.fail(RunError::Host { shard: self.me, what, source: Arc::new(error) });
             }
         }
         self.mesh.waker().get_up();
@@ -418,8 +413,7 @@ impl Reactor {
                 && self.shared.are_all_ready()
     }
 
-    fn set_timer(&mut self, now: Moment) {
-        let now = now.steady;
+    fn next_due(&self, now: Steady) -> Steady {
         let mut due = self.housekeeping_at;
         if let Some(deadline) = self.turn.next_deadline() {
             due = due.min(deadline);
@@ -433,10 +427,6 @@ impl Reactor {
             self.stopping.as_ref().map(crate::server::state::stopping::Stopping::due),
             self.draining.as_ref().map(|draining| draining.due(now)),
         ];
-        due = others.into_iter().flatten().fold(due, Steady::min);
-        if !self.ring.is_timer_set() || due < self.timer {
-            self.timer = due;
-            self.ring.set_timer(Duration::from_millis(now.until(due).max(1)));
-        }
+        others.into_iter().flatten().fold(due, Steady::min)
     }
 }

@@ -96,7 +96,6 @@ impl Reactor {
         self.counters.histograms.sync_records.note(in_flight.records);
         let began = self.clock.time_of(in_flight.since);
         self.commit.synced = Some(CompletedSync { began, ended: began + took, end: in_flight.end });
-        self.commit.usual = (7 * self.commit.usual + took) / 8;
         self.turn.synced(now, in_flight.end);
     }
 }

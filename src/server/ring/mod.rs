@@ -58,7 +58,8 @@ pub enum Completion {
     Synced {
         result: io::Result<()>,
     },
-    TimerRang,
+    /// Somebody has written the eventfd: `await_waker` again.
+    Woken,
     /// A completion that needs no handling.
     Chore,
 }
@@ -69,7 +70,6 @@ pub struct Ring {
     /// Submissions that wait because the queue was full.
     held: VecDeque<squeue::Entry>,
     in_flight: usize,
-    is_timer_set: bool,
 }
 
 /// Memory that the kernel reads and writes.
@@ -77,7 +77,8 @@ struct KernelMemory {
     buffers: Buffers,
     /// By link key; a link has at most one send in flight.
     sends: Vec<Option<SendInFlight>>,
-    timer: Box<types::Timespec>,
+    /// What a read of the eventfd returns.
+    wakes: Box<u64>,
 }
 
 pub struct RingOptions {
@@ -88,18 +89,16 @@ pub struct RingOptions {
 }
 
 impl Ring {
-    pub fn new(options: &RingOptions, eventfd: BorrowedFd<'_>) -> io::Result<Self> {
+    pub fn new(options: &RingOptions) -> io::Result<Self> {
         let uring = build(options.entries)?;
-        uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         let buffers =
             Buffers::register(&uring, options.receive_buffers, options.receive_buffer_bytes, options.huge_pages)?;
-        let memory = KernelMemory { buffers, sends: Vec::new(), timer: Box::new(types::Timespec::new()) };
+        let memory = KernelMemory { buffers, sends: Vec::new(), wakes: Box::new(0) };
         Ok(Self {
             uring: ManuallyDrop::new(uring),
             memory: ManuallyDrop::new(memory),
             held: VecDeque::new(),
             in_flight: 0,
-            is_timer_set: false,
         })
     }
 
@@ -155,21 +154,11 @@ impl Ring {
         self.push(sync.build(), Operation::Sync);
     }
 
-    /// Sets or moves the only timer.
-    pub fn set_timer(&mut self, after: Duration) {
-        *self.memory.timer = types::Timespec::from(after);
-        let timespec: *const types::Timespec = &raw const *self.memory.timer;
-        if self.is_timer_set {
-            let moved = opcode::TimeoutUpdate::new(Operation::Timer.pack(), timespec);
-            self.push(moved.build(), Operation::MoveTimer);
-        } else {
-            self.is_timer_set = true;
-            self.push(opcode::Timeout::new(timespec).build(), Operation::Timer);
-        }
-    }
-
-    pub fn is_timer_set(&self) -> bool {
-        self.is_timer_set
+    /// Completes as `Woken` when the eventfd is written, also when that was before. One of it at a time.
+    pub fn await_waker(&mut self, eventfd: BorrowedFd<'_>) {
+        let wakes: *mut u64 = &raw mut *self.memory.wakes;
+        let read = opcode::Read::new(types::Fd(eventfd.as_raw_fd()), wakes.cast(), size_of::<u64>() as u32);
+        self.push(read.build(), Operation::Wake);
     }
 
     pub fn bytes_mut(&mut self, buffer: &ReceivedBuffer) -> &mut [u8] {
@@ -190,6 +179,14 @@ impl Ring {
         }
         drop(queue);
         self.enter_kernel(queued)
+    }
+
+    /// Submits the queue and sleeps until there is a completion, for `longest` at most.
+    pub fn sleep(&mut self, longest: Duration) -> io::Result<()> {
+        self.release_held();
+        let longest = types::Timespec::from(longest);
+        let arguments = types::SubmitArgs::new().timespec(&longest);
+        ignore_interruption(self.uring.submitter().submit_with_args(1, &arguments))
     }
 
     /// Whether `enter` or `next` would do anything.
@@ -238,11 +235,8 @@ impl Ring {
                 Completion::Sent { place, result: result.map(|bytes| bytes as usize), send }
             }
             Operation::Sync => Completion::Synced { result: result.map(|_zero| ()) },
-            Operation::Timer => {
-                self.is_timer_set = false;
-                Completion::TimerRang
-            }
-            Operation::CancelAccept | Operation::MoveTimer | Operation::CancelAll => Completion::Chore,
+            Operation::Wake => Completion::Woken,
+            Operation::CancelAccept | Operation::CancelAll => Completion::Chore,
         }
     }
 
@@ -279,20 +273,27 @@ impl Ring {
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
         // SAFETY: the memory to which the entry points belongs to `self.memory` (or there is none) and is neither moved
-        // nor freed before the completion is taken: sends keep their heap block, the timer is boxed, buffers are
-        // mapped.
+        // nor freed before the completion is taken: sends keep their heap block, the count of wakes is boxed, buffers
+        // are mapped.
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }
 
     fn enter_kernel(&mut self, queued: u32) -> io::Result<()> {
         const GETEVENTS: u32 = 1;
         // SAFETY: does not wait and passes no argument; `queued` entries are in the queue.
-        match unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) } {
-            Ok(_submitted) => Ok(()),
-            // Interrupted, or completions must be taken first: the next turn submits the rest.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
-            Err(error) => Err(error),
+        ignore_interruption(unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, GETEVENTS, None) })
+    }
+}
+
+/// What is not submitted because of an interruption, of completions that must be taken first, or of the end of a sleep, the
+/// next turn submits.
+fn ignore_interruption(entered: io::Result<usize>) -> io::Result<()> {
+    match entered {
+        Ok(_submitted) => Ok(()),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ETIME)) => {
+            Ok(())
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -30,8 +30,7 @@ pub enum Operation {
     CancelReceive(SocketIndex),
     Send(SocketIndex),
     Sync,
-    Timer,
-    MoveTimer,
+    Wake,
     CancelAll,
 }
 
@@ -45,9 +44,8 @@ impl Operation {
             Self::CancelReceive(place) => (3, Some(place)),
             Self::Send(place) => (4, Some(place)),
             Self::Sync => (5, None),
-            Self::Timer => (6, None),
-            Self::MoveTimer => (7, None),
-            Self::CancelAll => (8, None),
+            Self::Wake => (6, None),
+            Self::CancelAll => (7, None),
         };
         let operand =
             place.map_or(0, |place: SocketIndex| u64::from(place.generation.0) << 32 | u64::from(place.key.0));
@@ -67,9 +65,8 @@ impl Operation {
             3 => Self::CancelReceive(place),
             4 => Self::Send(place),
             5 => Self::Sync,
-            6 => Self::Timer,
-            7 => Self::MoveTimer,
-            8 => Self::CancelAll,
+            6 => Self::Wake,
+            7 => Self::CancelAll,
             kind => unreachable!("operation kind {kind} was never submitted"),
         }
     }
@@ -91,8 +88,7 @@ mod tests {
                 Operation::CancelReceive(place),
                 Operation::Send(place),
                 Operation::Sync,
-                Operation::Timer,
-                Operation::MoveTimer,
+                Operation::Wake,
                 Operation::CancelAll,
             ] {
                 assert_eq!(Operation::unpack(operation.pack()), operation);

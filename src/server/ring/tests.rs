@@ -14,15 +14,15 @@ const SMALL: RingOptions =
 
 struct Rig {
     ring: Ring,
-    _waker: Waker,
+    waker: Waker,
     sockets: Sockets,
 }
 
 impl Rig {
     fn new() -> Self {
         let waker = Waker::new().expect("an eventfd");
-        let ring = Ring::new(&SMALL, waker.eventfd()).expect("a ring");
-        Self { ring, _waker: waker, sockets: Sockets::default() }
+        let ring = Ring::new(&SMALL).expect("a ring");
+        Self { ring, waker, sockets: Sockets::default() }
     }
 
     fn next(&mut self) -> Completion {
@@ -156,17 +156,37 @@ fn a_sends_bytes_come_back_with_its_completion() {
 }
 
 #[test]
-fn the_timer_rings_once_and_can_be_moved_earlier() {
+fn a_sleep_without_completions_ends_in_its_time() {
     let mut rig = Rig::new();
+    rig.ring.await_waker(rig.waker.eventfd());
     let start = Instant::now();
-    rig.ring.set_timer(Duration::from_secs(3_600));
-    rig.ring.enter().expect("entered");
-    assert!(rig.ring.is_timer_set());
-    rig.ring.set_timer(Duration::from_millis(20));
-    while rig.ring.is_timer_set() {
-        let _chore_or_ring = rig.next();
-    }
+    rig.ring.sleep(Duration::from_millis(20)).expect("slept");
     assert!(start.elapsed() >= Duration::from_millis(20));
+    assert!(rig.ring.next().is_none());
+}
+
+#[test]
+fn a_sleep_ends_when_a_waker_writes_also_before_it() {
+    let mut rig = Rig::new();
+    for _round in 0..3 {
+        rig.waker.fall_asleep();
+        rig.waker.wake();
+        rig.ring.await_waker(rig.waker.eventfd());
+        rig.ring.sleep(Duration::from_secs(3_600)).expect("slept");
+        let completion = rig.next();
+        assert!(matches!(completion, Completion::Woken), "{completion:?}");
+    }
+    rig.ring.await_waker(rig.waker.eventfd());
+    let waker = &rig.waker;
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            waker.fall_asleep();
+            waker.wake();
+        });
+        rig.ring.sleep(Duration::from_secs(3_600)).expect("slept");
+    });
+    assert!(matches!(rig.next(), Completion::Woken));
 }
 
 #[test]

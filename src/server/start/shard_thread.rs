@@ -39,9 +39,7 @@ use crate::shard::{Placement, Shard, ShardSettings};
 use crate::wire::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use glommio::LocalExecutorBuilder;
-use glommio::io::BufferedFile;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -100,7 +98,7 @@ pub fn run_shard(mut spec: ShardSpec) -> ShardExit {
         .make();
     drop(spec.small_pages.take());
     let (counters, failure) = match executor {
-        Ok(executor) => executor.run(run(spec)),
+        Ok(executor) => executor.run(async { run(spec) }),
         Err(error) => {
             let error = HostError::Core { core, source: error.into() };
             report(&reports, ShardStarted::Failed(error.into()));
@@ -113,7 +111,7 @@ pub fn run_shard(mut spec: ShardSpec) -> ShardExit {
     ShardExit { counters, failure }
 }
 
-async fn run(spec: ShardSpec) -> (Counters, Option<RunError>) {
+fn run(spec: ShardSpec) -> (Counters, Option<RunError>) {
     let (me, reports, start) = (spec.me, spec.reports.clone(), spec.start.clone());
     let (reactor, found) = match build(spec) {
         Ok(built) => built,
@@ -124,7 +122,7 @@ async fn run(spec: ShardSpec) -> (Counters, Option<RunError>) {
     };
     report(&reports, ShardStarted::Opened(me, found));
     let Ok(run) = start.recv() else { return (Counters::default(), None) };
-    reactor.run(run).await
+    reactor.run(run)
 }
 
 /// Nobody receives reports after the start.
@@ -134,16 +132,13 @@ fn report(reports: &Sender<ShardStarted>, report: ShardStarted) {
 
 fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
     let host = |source: io::Error| HostError::ShardRing { explained: host::refused_ring(&source), source };
-    let eventfd = spec.mesh.waker().eventfd();
     let options = RingOptions {
         entries: spec.options.ring_entries,
         receive_buffers: spec.options.receive_buffers,
         receive_buffer_bytes: spec.options.receive_buffer_bytes,
         huge_pages: spec.options.huge_pages,
     };
-    let ring = Ring::new(&options, eventfd).map_err(host)?;
-    // SAFETY: a duplicate that nobody else owns, passed to glommio's file, which closes it.
-    let sleep = unsafe { BufferedFile::from_raw_fd(eventfd.try_clone_to_owned().map_err(host)?.into_raw_fd()) };
+    let ring = Ring::new(&options).map_err(host)?;
     let clock = spec.clock;
     let settings = ShardSettings {
         me: spec.me,
@@ -190,7 +185,6 @@ fn build(spec: ShardSpec) -> Result<(Reactor, LogEnd), StartError> {
         accepting,
         outboxes,
         clock,
-        sleep,
         jobs,
         hook: spec.hook,
         endpoint: spec.endpoint,

@@ -4,7 +4,7 @@ use crate::model::Position;
 use crate::model::Steady;
 use crate::server::config::options::Durability;
 use crate::server::turn::sampler::CompletedSync;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub struct GroupCommit {
     pub durability: Durability,
@@ -14,8 +14,6 @@ pub struct GroupCommit {
     pub synced: Option<CompletedSync>,
     /// The deadline of the next sync: of the policy `interval`, or of the group-commit delay.
     pub due: Option<Steady>,
-    /// The recent duration of a sync.
-    pub usual: Duration,
     /// Records that somebody waited for, as of the last sync's start.
     pub records_sealed: u64,
 }
@@ -32,24 +30,11 @@ pub struct SyncInFlight {
 
 impl GroupCommit {
     pub fn new(durability: Durability, delay_ms: u64) -> Self {
-        Self {
-            durability,
-            delay_ms,
-            in_flight: None,
-            synced: None,
-            due: None,
-            usual: Duration::ZERO,
-            records_sealed: 0,
-        }
+        Self { durability, delay_ms, in_flight: None, synced: None, due: None, records_sealed: 0 }
     }
 
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_none()
-    }
-
-    /// Whether spinning for `spin` would mostly be in vain: a sync is in flight, and syncs usually take longer.
-    pub fn outlasts(&self, spin: Duration) -> bool {
-        self.in_flight.is_some() && self.usual > spin
     }
 
     /// When the next background sync is due.
