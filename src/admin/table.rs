@@ -125,9 +125,10 @@ pub static ROUTES: &[Route] = &[
         id: "exportUser", refusals: &[503, 504, 404],
         summary: "Everything that is a person's, one JSON object a line.",
         details: "In this order: one line of kind user (as GET /v1/users/{user}), one of kind session for each \
-            session, one of kind device for each device that a push service wakes (with its token), one of kind \
-            conversation for each conversation, one of kind entry for each entry of the inbox by its seq, which has \
-            what the user has written and what it was sent, without the messages that it has cleared for itself, and \
+            session, one of kind device for each device that a push service wakes (with its token, or for who reads \
+            only its digest), one of kind conversation for each conversation, one of kind entry for each entry of the \
+            inbox by its seq, which has what the user has written and what it was sent, without the messages that it \
+            has cleared for itself, and \
             at last one of kind end with the number of entries. A copy without that last line is not whole; a line of \
             kind error says why. It takes one of the places of event streams.",
         answer: "The lines." },
@@ -142,7 +143,7 @@ pub static ROUTES: &[Route] = &[
         details: "",
         answer: DONE },
     Route { method: "GET", path: "/v1/users/{user}/devices", access: Access::Token, handler: |it| served(it, devices::list),
-        id: "listDevices", refusals: &[503, 504],
+        id: "listDevices", refusals: &[403, 503, 504],
         summary: "The user's devices that push services wake.",
         details: "",
         answer: "The devices, the latest registered last, and how many messages the user has not read (for the \
@@ -374,7 +375,7 @@ pub static ROUTES: &[Route] = &[
         id: "showAuditTrail", refusals: &[500],
         summary: "The audit trail: who changed what through this API, the newest first.",
         details: "Every change has an entry when it is answered, refused ones included; so has every look at what users \
-            wrote (inbox, history, export), and every login of the console, also one with a wrong token. What tokens \
+            wrote (inbox, conversations, history, export, events), and every login of the console, also one with a wrong token. What tokens \
             send (POST /v1/messages) has none. An entry has no body, no query and no token. The trail is bounded: the \
             oldest entries go first.",
         answer: "A page." },

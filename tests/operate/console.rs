@@ -83,10 +83,17 @@ fn who_reads_only_changes_nothing_by_token_or_cookie() {
     let token = read_token(&home.data_dir());
     let cookie = format!("{}{OWN}", log_in(&api, &token));
     api.ask("PUT", "/v1/users/alice", "").expect(200);
+    api.ask("PUT", "/v1/users/alice/devices/phone", r#"{"provider":"fcm","token":"push-token"}"#).expect(200);
     for headers in [format!("Authorization: Bearer {token}\r\n"), cookie.clone()] {
         assert_eq!(api.ask_with(&headers, "GET", "/v1/console/login", "").expect(200)["role"], "read_only");
         assert_eq!(api.ask_with(&headers, "GET", "/v1/users/alice", "").status, 200);
         assert_eq!(api.ask_with(&headers, "POST", "/v1/presence", r#"{"users":["alice"]}"#).status, 200);
+        let devices = api.ask_with(&headers, "GET", "/v1/users/alice/devices", "").expect(200);
+        assert_eq!((devices["devices"][0]["id"].as_str(), devices["devices"][0].get("token")), (Some("phone"), None));
+        let withheld = api.ask_with(&headers, "GET", "/v1/users/alice/devices?tokens=full", "");
+        assert_eq!(refused(&withheld), (403, "read_only".to_owned()), "what reaches a device is a secret");
+        let exported = api.ask_with(&headers, "GET", "/v1/users/alice/export", "");
+        assert!(exported.body.contains(r#""kind":"device""#) && !exported.body.contains("push-token"), "{exported:?}");
         for (method, path, body) in [
             ("PUT", "/v1/users/alice/disabled", ""),
             ("DELETE", "/v1/users/alice", ""),
@@ -135,6 +142,7 @@ fn every_change_stands_in_the_trail_and_outlives_a_kill() {
     api.post("/v1/tokens", &json!({ "user": "alice" })).expect(201);
     api.get("/v1/users/alice").expect(200);
     api.get("/v1/users/alice/inbox").expect(200);
+    api.get("/v1/users/alice/conversations").expect(200);
     let read = format!("Authorization: Bearer {}\r\n", read_token(&home.data_dir()));
     assert_eq!(api.ask_with(&read, "DELETE", "/v1/users/alice?x=secret", "").status, 403);
     server.kill();
@@ -154,6 +162,7 @@ fn every_change_stands_in_the_trail_and_outlives_a_kill() {
         .collect();
     let expected = [
         "token read_only DELETE /v1/users/alice 403",
+        "token full GET /v1/users/alice/conversations 200",
         "token full GET /v1/users/alice/inbox 200",
         "token full POST /v1/tokens 201",
         "console full PUT /v1/users/alice 200",

@@ -25,6 +25,8 @@ pub enum ApiError {
     CrossSite,
     #[error("this token reads only: changes need the token of DATA_DIR/admin-token")]
     ReadOnly,
+    #[error("this token reads only: secrets are shown for the token of DATA_DIR/admin-token")]
+    SecretsWithheld,
     #[error("too many wrong tokens came from this address: try again in a minute")]
     TooManyLogins,
     #[error("unknown path; see GET /v1/openapi.json")]
@@ -137,7 +139,7 @@ impl ApiError {
             Self::Unauthorized => "unauthorized",
             Self::WrongHost => "wrong_host",
             Self::CrossSite => "cross_site",
-            Self::ReadOnly => "read_only",
+            Self::ReadOnly | Self::SecretsWithheld => "read_only",
             Self::TooManyLogins => "too_many_logins",
             Self::NotFound | Self::WebhookNotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -171,7 +173,7 @@ impl ApiError {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::CrossSite | Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::ReadOnly | Self::SecretsWithheld => StatusCode::FORBIDDEN,
             Self::TooManyLogins => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound | Self::WebhookNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

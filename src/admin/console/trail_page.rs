@@ -18,7 +18,8 @@ const PAGE_MAX: usize = 1_000;
 /// Operations that backends carry out for each message: what tokens do by them stands in the log of messages.
 const FOR_EACH_MESSAGE: [&str; 2] = ["sendMessage", "sendMessages"];
 /// Operations that show what users wrote.
-const SHOW_MESSAGES: [&str; 4] = ["showInbox", "showPairHistory", "showGroupHistory", "exportUser"];
+const SHOW_MESSAGES: [&str; 6] =
+    ["showInbox", "showConversations", "showPairHistory", "showGroupHistory", "exportUser", "followEvents"];
 /// Questions that are asked by POST because they are long.
 const ASK_ONLY: [&str; 1] = ["showPresence"];
 
@@ -86,12 +87,15 @@ pub async fn show(
 mod tests {
     use super::*;
     use crate::admin::base::token::OperatorRole;
+    use crate::admin::table::ROUTES;
 
     #[test]
     fn changes_and_looks_at_messages_are_recorded_and_what_backends_send_is_not() {
         let token = Identity::Token(OperatorRole::Full);
         assert!(is_recorded(&token, "PUT", Some("disableUser")));
         assert!(is_recorded(&token, "GET", Some("showInbox")));
+        let ids: Vec<&str> = ROUTES.iter().map(|route| route.id).collect();
+        assert!(SHOW_MESSAGES.iter().chain(&FOR_EACH_MESSAGE).chain(&ASK_ONLY).all(|id| ids.contains(id)));
         assert!(!is_recorded(&token, "GET", Some("showUser")));
         assert!(!is_recorded(&token, "POST", Some("showPresence")));
         assert!(!is_recorded(&token, "POST", Some("sendMessage")));

@@ -1,11 +1,13 @@
 //! Users' devices for push notifications, registered, listed and removed over HTTP.
 //!
-//! Invariant: a request sees a token only if it asks for tokens, and a digest of the token otherwise.
+//! Invariant: a request sees a token only if it asks for tokens and may change devices, and a digest of the token otherwise.
 
 use crate::admin::api::Api;
 use crate::admin::base::answer::{Answered, ChangeDone, done};
 use crate::admin::base::error::ApiError;
+use crate::admin::base::identity::Identity;
 use crate::admin::base::intake::{self, Asked, InPath, NoBody, PathPart, Posted};
+use crate::admin::base::token::OperatorRole;
 use crate::model::{
     Answer, GivenToken, Order, PushChange, PushDevice, PushProvider, PushSettings, PushToken, QuietHours, Refused,
     UserId, push_device_id,
@@ -13,6 +15,7 @@ use crate::model::{
 use crate::server::event::schema::WITHOUT_CONTROLS;
 use crate::server::hex;
 use aws_lc_rs::digest;
+use axum::Extension;
 use axum::extract::State;
 use compact_str::CompactString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -71,7 +74,8 @@ struct Quiet {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DevicesQuery {
-    /// full shows the tokens themselves. Without it there is a digest of each, token_id.
+    /// full shows the tokens themselves, and not to who reads only: whoever has them can reach the devices. Without it
+    /// there is a digest of each, token_id.
     #[schemars(extend("enum" = ["full"]))]
     tokens: Option<String>,
 }
@@ -153,6 +157,16 @@ pub enum ShownTokens {
     Full,
 }
 
+impl ShownTokens {
+    /// What of the tokens somebody may see: who reads only gets nothing by which one acts as somebody else.
+    pub fn all_that(identity: &Identity) -> Self {
+        match identity.role() {
+            Some(OperatorRole::Full) => Self::Full,
+            Some(OperatorRole::ReadOnly) | None => Self::Digests,
+        }
+    }
+}
+
 /// 16 hexadecimal digits by which a token is recognised, and of which nobody makes the token.
 fn token_id(token: &PushToken) -> String {
     hex(&digest::digest(&digest::SHA256, token.address().as_bytes()).as_ref()[..8])
@@ -181,12 +195,16 @@ pub fn shown(PushDevice { id, registration }: &PushDevice, tokens: ShownTokens) 
 
 pub async fn list(
     State(api): State<Arc<Api>>,
+    Extension(identity): Extension<Identity>,
     InPath(user): InPath<UserId>,
     Asked(DevicesQuery { tokens }): Asked<DevicesQuery>,
 ) -> Result<Answered<ShownDevices<'static>>, ApiError> {
     let tokens = match tokens.as_deref() {
         None => ShownTokens::Digests,
-        Some("full") => ShownTokens::Full,
+        Some("full") => match ShownTokens::all_that(&identity) {
+            ShownTokens::Full => ShownTokens::Full,
+            ShownTokens::Digests => return Err(ApiError::SecretsWithheld),
+        },
         Some(_) => return Err(ApiError::invalid("tokens must be full".to_owned())),
     };
     let Answer::Devices { devices, unread, is_disabled, is_online } =

@@ -7,6 +7,7 @@ use crate::admin::api::Api;
 use crate::admin::base::answer::{LineStream, page};
 use crate::admin::base::connections::Caller;
 use crate::admin::base::error::ApiError;
+use crate::admin::base::identity::Identity;
 use crate::admin::base::intake::InPath;
 use crate::admin::messages::reading::{ShownConversationRow, ShownEntry};
 use crate::admin::people::conversation_pages::ConversationPages;
@@ -56,6 +57,7 @@ struct Gone;
 pub async fn export(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Caller>>,
+    Extension(identity): Extension<Identity>,
     InPath(user): InPath<UserId>,
 ) -> Result<LineStream<AnyExportLine>, ApiError> {
     let Answer::User(state) = api.orders.ask(Order::ShowUser { user: user.clone() }).await? else {
@@ -69,9 +71,10 @@ pub async fn export(
     let (pages, lines) = mpsc::channel(PAGES_MAX);
     let mut out = ExportLines { pages, text: String::new() };
     out.add("user", shown_user(&api, &state).await);
+    let tokens = ShownTokens::all_that(&identity);
     tokio::spawn(async move {
         let _place = place;
-        let ended = write_everything(&api, &user, &mut out).await;
+        let ended = write_everything(&api, (&user, tokens), &mut out).await;
         let _gone = match ended {
             Ok(entries) => out.end(value!({"kind": "end", "entries": entries})).await,
             Err(Some(error)) => {
@@ -84,7 +87,11 @@ pub async fn export(
 }
 
 /// `Err(None)`: the client has gone. Returns the number of entries.
-async fn write_everything(api: &Api, user: &UserId, out: &mut ExportLines) -> Result<u64, Option<ApiError>> {
+async fn write_everything(
+    api: &Api,
+    (user, tokens): (&UserId, ShownTokens),
+    out: &mut ExportLines,
+) -> Result<u64, Option<ApiError>> {
     let Answer::Profile(profile) = api.orders.ask(Order::ShowProfile { user: user.clone() }).await? else {
         return Err(Some(ApiError::Internal));
     };
@@ -98,7 +105,7 @@ async fn write_everything(api: &Api, user: &UserId, out: &mut ExportLines) -> Re
     let Answer::Devices { devices, .. } = api.orders.ask(Order::ShowDevices { user: user.clone() }).await? else {
         return Err(Some(ApiError::Internal));
     };
-    devices.iter().for_each(|device| out.add("device", shown(device, ShownTokens::Full)));
+    devices.iter().for_each(|device| out.add("device", shown(device, tokens)));
     write_conversations(api, user, out).await?;
     write_entries(api, user, out).await
 }
