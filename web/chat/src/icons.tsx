@@ -15,6 +15,7 @@ export const StreamIcon = () => <Icon><path d="M3 6h14M3 10h9M3 14h5" /><path d=
 export const PictureIcon = () => <Icon><rect x="3" y="4" width="14" height="12" rx="2" /><circle cx="7.5" cy="8.5" r="1.3" /><path d="M4 14.5l4-3.5 3 2.5 2.5-2 3 2.5" /></Icon>;
 export const RevokeIcon = () => <Icon><path d="M4 8h8a4 4 0 010 8H8M4 8l3.5-3.5M4 8l3.5 3.5" /></Icon>;
 export const BackIcon = () => <Icon><path d="M12 4.5L6.5 10l5.5 5.5" /></Icon>;
+export const BlockIcon = () => <Icon><circle cx="10" cy="10" r="6.5" /><path d="M5.6 5.6l8.800 8.800" /></Icon>;
 export const PlugIcon = () => <Icon><path d="M7 3v4M13 3v4M5 7h10v3a5 5 0 01-10 0zM10 15v3" /></Icon>;
 export const WireIcon = () => <Icon><path d="M4 7h11l-3-3M16 13H5l3 3" /></Icon>;
 export const ThemeIcon = () => <Icon><circle cx="10" cy="10" r="6.5" /><path d="M10 3.5v13a6.5 6.5 0 000-13z" fill="currentColor" stroke="none" /></Icon>;

@@ -46,6 +46,8 @@ export interface Conversation {
   isLoaded: boolean;
   isLoading: boolean;
   hasEarlier: boolean;
+  /** Why the messages cannot be read; empty: they can. */
+  fault: string;
   /** The conversation's seq of the oldest loaded message; 0: none. */
   oldest: number;
   last: { text: string; time: number; from: string } | undefined;
@@ -61,6 +63,7 @@ export function emptyConversation(target: Target): Conversation {
     isLoaded: false,
     isLoading: false,
     hasEarlier: false,
+    fault: '',
     oldest: 0,
     last: undefined,
     typing: new Map(),
@@ -121,11 +124,13 @@ export function noteOf(change: GroupChange, id: string): Note {
   const some = members.slice(0, 4).join(', ') + (count > 4 ? ` and ${count - 4} more` : '');
   const texts: Record<string, string> = {
     created: `${by} created the group`,
-    added: `${by} added ${some}`,
+    added: members.includes(by) ? `${by} joined` : `${by} added ${some}`,
     removed: members.includes(by) ? `${by} left` : `${by} removed ${some}`,
     changed: `${by} changed ${some}: ${String(change.role ?? '')}`,
-    profile: `${by} changed the group's profile`,
+    profile: change.name ? `${by} changed the group's profile: ${String(change.name)}` : `${by} changed the group's profile`,
     dissolved: `${by} dissolved the group`,
+    joinRequested: `You have asked to join`,
+    joinDeclined: `Your request to join was declined`,
   };
   return { kind: 'note', id, text: texts[change.change] ?? `${by}: ${change.change}`, time: change.time };
 }

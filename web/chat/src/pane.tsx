@@ -6,6 +6,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Demo } from './main';
 import type { Conversation } from './model';
 import { nameOf } from './model';
+import { Groups } from './groups';
 import { PlugIcon } from './icons';
 import type { Person } from './person';
 import { Thread } from './thread';
@@ -24,10 +25,16 @@ export const hueOf = (name: string, people: readonly string[]): string => `hue-$
 export function Pane({ person, demo, taken, change }: PaneProps) {
   usePerson(person);
   const [isListShown, showList] = useState(false);
+  const [isGroupsShown, showGroups] = useState(false);
   const users = demo.people.map((it) => it.user);
   const { user, protocol } = person;
   const open = (key: string) => {
     person.select(key);
+    showList(false);
+    showGroups(false);
+  };
+  const openGroups = () => {
+    showGroups(true);
     showList(false);
   };
   return (
@@ -50,8 +57,10 @@ export function Pane({ person, demo, taken, change }: PaneProps) {
         <Connection person={person} />
       </header>
       <div class="pane-body">
-        <List person={person} users={users} open={open} />
-        <Thread person={person} users={users} conversation={person.conversation(targetOf(person.selected))} back={() => showList(true)} />
+        <List person={person} users={users} selected={isGroupsShown ? '' : person.selected} open={open} openGroups={openGroups} />
+        {isGroupsShown
+          ? <Groups person={person} open={open} back={() => showList(true)} />
+          : <Thread person={person} users={users} conversation={person.conversation(targetOf(person.selected))} back={() => showList(true)} />}
       </div>
     </section>
   );
@@ -113,16 +122,22 @@ function timeOf(time: number): string {
   return isToday ? date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) : date.toLocaleDateString([], { month: 'short', day: 'numeric' });
 }
 
-function List({ person, users, open }: { person: Person; users: readonly string[]; open: (key: string) => void }) {
+interface ListProps extends Omit<RowProps, 'conversation'> {
+  openGroups: () => void;
+}
+
+function List({ openGroups, ...shared }: ListProps) {
+  const { person } = shared;
   return (
     <nav class="list" aria-label={`${person.user}'s conversations`}>
       <ul>
         {person.sorted().map((conversation) => (
           <li key={conversation.key}>
-            <Row person={person} users={users} conversation={conversation} open={open} />
+            <Row {...shared} conversation={conversation} />
           </li>
         ))}
       </ul>
+      <button type="button" class="small list-more" onClick={openGroups}>Join or make a group</button>
     </nav>
   );
 }
@@ -131,10 +146,12 @@ interface RowProps {
   person: Person;
   users: readonly string[];
   conversation: Conversation;
+  /** The key of what is open; empty: no conversation. */
+  selected: string;
   open: (key: string) => void;
 }
 
-function Row({ person, users, conversation, open }: RowProps) {
+function Row({ person, users, conversation, selected, open }: RowProps) {
   const { key, target, last, unread, typing } = conversation;
   const name = nameOf(target);
   const isGroup = 'group' in target;
@@ -142,7 +159,7 @@ function Row({ person, users, conversation, open }: RowProps) {
   const isTyping = [...typing.values()].some((until) => until > Date.now());
   const who = last && (last.from === person.user ? 'You: ' : isGroup ? `${last.from}: ` : '');
   return (
-    <button type="button" class="row" aria-current={person.selected === key ? 'true' : undefined} onClick={() => open(key)}>
+    <button type="button" class="row" aria-current={selected === key ? 'true' : undefined} onClick={() => open(key)}>
       <Avatar name={isGroup ? '#' : name} hue={isGroup ? 'hue-group' : hueOf(name, users)} online={online} />
       <span class="row-text">
         <span class="row-line">

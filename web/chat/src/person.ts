@@ -2,8 +2,9 @@
 //
 // Owned by the page; views subscribe, and are told once a frame.
 
-import type { Entry, Frame, Message, PresenceState, Status, Target } from 'mushan-client';
+import type { AnswerOf, Entry, Frame, GroupChange, Message, PresenceState, Request, Status, Target } from 'mushan-client';
 import { Client, keyOf, newId, targetOf, textContent } from 'mushan-client';
+import { whyOf } from './act';
 import {
   type Conversation,
   type Item,
@@ -157,7 +158,7 @@ export class Person {
     try {
       await this.client.revoke(target, said.id);
     } catch (error) {
-      said.why = `not revoked: ${error instanceof Error ? error.message : String(error)}`;
+      said.why = `not revoked: ${whyOf(error)}`;
     }
     this.changed();
   }
@@ -166,9 +167,15 @@ export class Person {
     return this.client.group(group);
   }
 
+  /** Any request of the protocol: what was refused rejects with the server's code and sentence. */
+  ask<R extends Request>(request: R): Promise<AnswerOf<R['kind']>> {
+    return this.client.request(request);
+  }
+
   async loadEarlier(conversation: Conversation): Promise<void> {
     if (conversation.isLoading) return;
     conversation.isLoading = true;
+    conversation.fault = '';
     this.changed();
     const before = conversation.oldest > 0 ? { before: conversation.oldest } : {};
     try {
@@ -181,6 +188,7 @@ export class Person {
       // A conversation without a message is not known to the server yet.
       const kind = (error as { kind?: string }).kind;
       if (kind === 'noSuchConversation' || kind === 'denied') conversation.isLoaded = true;
+      if (kind !== 'noSuchConversation') conversation.fault = whyOf(error);
     }
     conversation.isLoading = false;
     if (this.selected === conversation.key) this.read(conversation);
@@ -242,14 +250,14 @@ export class Person {
     }));
     client.on('refused', ({ clientId, refused }) => this.settle(clientId, (said) => {
       said.delivery = 'refused';
-      said.why = refused.message;
+      said.why = whyOf(refused);
     }));
     client.on('entry', (entry) => {
       const conversation = this.conversation(conversationOf(entry));
       if (entry.kind === 'message') this.heard(conversation, entry.message);
       if (entry.kind === 'revoked') this.revoked(conversation, entry.revoked.messageId);
       if (entry.kind === 'receipt') this.wasRead(conversation, entry.receipt.messageIds, entry.receipt.by);
-      if (entry.kind === 'group') conversation.items.push(noteOf(entry.change, entry.id));
+      if (entry.kind === 'group') this.groupChanged(conversation, entry.change, entry.id);
       if (entry.kind === 'cleared') conversation.items = conversation.items.filter((item) => item.time > entry.cleared.time);
       this.changed();
     });
@@ -323,6 +331,14 @@ export class Person {
     }
     this.setLast(conversation, grown ?? said);
     this.changed();
+  }
+
+  private groupChanged(conversation: Conversation, change: GroupChange, id: string): void {
+    conversation.items.push(noteOf(change, id));
+    const isIn = change.change === 'added' && change.members.includes(this.user);
+    // Whoever could not read the group before can now.
+    if (isIn && conversation.fault !== '') Object.assign(conversation, { fault: '', isLoaded: false, items: [] });
+    if (isIn && this.selected === conversation.key && !conversation.isLoaded) void this.loadEarlier(conversation);
   }
 
   private growing(conversation: Conversation, chunk: Said): Said | undefined {

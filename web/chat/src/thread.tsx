@@ -1,8 +1,9 @@
 // The open conversation: its messages, as far back as one scrolls, and the field to write in.
 
-import type { GroupInfo } from 'mushan-client';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { BackIcon, PeopleIcon, RevokeIcon, Ticks } from './icons';
+import { BackIcon, BlockIcon, PeopleIcon, RevokeIcon, Ticks } from './icons';
+import { GroupPanel } from './group';
+import { Blocking } from './groups';
 import type { Conversation, Item, Said } from './model';
 import { nameOf } from './model';
 import { Composer } from './composer';
@@ -20,12 +21,10 @@ interface ThreadProps {
 export function Thread({ person, users, conversation, back }: ThreadProps) {
   const { target } = conversation;
   const name = nameOf(target);
-  const [group, setGroup] = useState<GroupInfo | string | undefined>();
-  useEffect(() => setGroup(undefined), [conversation.key]);
-  const toggleMembers = () => {
-    if (group !== undefined || !('group' in target)) return setGroup(undefined);
-    person.members(target.group).then(setGroup, (error: Error) => setGroup(error.message));
-  };
+  const [isAboutShown, showAbout] = useState(false);
+  useEffect(() => showAbout(false), [conversation.key]);
+  const isGroup = 'group' in target;
+  const about = isGroup ? 'Members' : 'Block';
   return (
     <div class="thread">
       <header class="thread-head">
@@ -34,9 +33,11 @@ export function Thread({ person, users, conversation, back }: ThreadProps) {
           <h2>{name}</h2>
           <p>{stateOf(person, conversation)}</p>
         </div>
-        {'group' in target && <button type="button" class="tool icon-only" aria-label="Members" title="Members" aria-expanded={group !== undefined} onClick={toggleMembers}><PeopleIcon /></button>}
+        <button type="button" class="tool icon-only" aria-label={about} title={about} aria-expanded={isAboutShown} onClick={() => showAbout(!isAboutShown)}>{isGroup ? <PeopleIcon /> : <BlockIcon />}</button>
       </header>
-      {group !== undefined && <Members group={group} />}
+      {isAboutShown && (isGroup
+        ? <GroupPanel key={conversation.key} person={person} conversation={conversation} group={target.group} />
+        : <Blocking key={conversation.key} person={person} other={target.user} />)}
       <Messages person={person} users={users} conversation={conversation} />
       <Composer person={person} target={target} />
     </div>
@@ -54,21 +55,12 @@ function stateOf(person: Person, conversation: Conversation): string {
   return `last seen ${new Date(state.lastSeen).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`;
 }
 
-function Members({ group }: { group: GroupInfo | string }) {
-  if (typeof group === 'string') return <p class="members" role="status">{group}</p>;
-  return (
-    <ul class="members" aria-label="Members">
-      {group.members.map((member) => <li key={member.user}>{member.user}{member.role !== 'member' && <small>{member.role}</small>}</li>)}
-    </ul>
-  );
-}
-
 /** Messages are kept at the bottom unless one has scrolled up; what is loaded above moves nothing. */
 function Messages({ person, users, conversation }: Omit<ThreadProps, 'back'>) {
   const box = useRef<HTMLDivElement>(null);
   const stick = useStick(box);
   const place = useRef({ height: 0, key: '' });
-  const { items, hasEarlier, isLoading, isLoaded } = conversation;
+  const { items, hasEarlier, isLoading, isLoaded, fault } = conversation;
   const newest = items.at(-1);
   useLayoutEffect(() => {
     const element = box.current!;
@@ -85,7 +77,8 @@ function Messages({ person, users, conversation }: Omit<ThreadProps, 'back'>) {
   return (
     <div class="messages" ref={box} onScroll={scrolled} role="log" aria-label={`Messages with ${nameOf(conversation.target)}`} tabIndex={0}>
       {hasEarlier && <button type="button" class="small earlier" disabled={isLoading} onClick={() => void person.loadEarlier(conversation)}>{isLoading ? 'Loading…' : 'Earlier messages'}</button>}
-      {isLoaded && items.length === 0 && <p class="empty">Nothing here yet. Say hello.</p>}
+      {fault !== '' && <p class="empty why" role="alert">{fault}</p>}
+      {isLoaded && items.length === 0 && fault === '' && <p class="empty">Nothing here yet. Say hello.</p>}
       {items.map((item, at) => <Line key={keyOfItem(item)} person={person} users={users} conversation={conversation} item={item} before={items[at - 1]} />)}
     </div>
   );

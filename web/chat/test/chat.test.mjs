@@ -1,14 +1,13 @@
 // The chat page in a real Chromium, against a real server: what people do, and what happens to them.
 //
-// Needs PAGE_SERVER (the server's binary) and Chromium. CHAT_PICTURES names a folder for screenshots.
+// Needs PAGE_SERVER (the server's binary) and Chromium. PAGE_PICTURES names a folder for screenshots.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
-import { CHROMIUM, Windows, expectSound } from '../../shared/test/browser.mjs';
+import { CHROMIUM, Windows, expectSound, picture } from '../../shared/test/browser.mjs';
 import { TestServer } from '../../shared/test/server.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -28,7 +27,7 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
 
   function person(of, name) {
     const pane = of.getByRole('region', { name: `${name}'s messages` });
-    const field = pane.getByRole('textbox');
+    const field = pane.getByRole('textbox', { name: /^Message / });
     return {
       pane,
       field,
@@ -199,6 +198,97 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
     assert.match(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), /Stream/);
   });
 
+  test('a group that the operator makes is renamed, opened, filled and left by its members', async () => {
+    await alice.pane.getByRole('button', { name: 'Join or make a group' }).click();
+    await alice.pane.getByLabel('Id of the new group').fill('crew');
+    const command = await alice.pane.getByRole('region', { name: 'Make a group' }).locator('code').innerText();
+    assert.equal(command, 'mushan group create crew --owner alice');
+    server.run(...command.split(' ').slice(1));
+    await alice.opens(/^crew/);
+    await alice.hears('alice created the group');
+    await alice.pane.getByRole('button', { name: 'Members' }).click();
+    const crew = alice.pane.getByRole('region', { name: 'The group crew' });
+    await crew.getByLabel('Name of the group').fill('The crew');
+    await crew.getByRole('button', { name: 'Rename' }).click();
+    await alice.hears("alice changed the group's profile: The crew");
+    await crew.getByLabel('User to add').fill('carol');
+    await crew.getByRole('button', { name: 'Add' }).click();
+    await alice.hears('alice added carol');
+    await crew.getByLabel('User to add').fill('x'.repeat(65));
+    await crew.getByRole('button', { name: 'Add' }).click();
+    assert.match(await crew.getByRole('alert').innerText(), /^\d+: ./, 'the server says its code and why');
+
+    await bob.pane.getByRole('button', { name: 'Join or make a group' }).click();
+    const join = async (group) => {
+      await bob.pane.getByLabel('Id of the group').fill(group);
+      await bob.pane.getByRole('button', { name: 'Join', exact: true }).click();
+    };
+    await join('nowhere');
+    await bob.pane.getByText('1101: conversation does not exist').waitFor();
+    await join('crew');
+    await bob.pane.getByText('1102: permission denied').waitFor();
+    await crew.getByLabel('Who joins').selectOption('open');
+    await crew.getByText('crew is joined by everybody now.').waitFor();
+    await join('crew');
+    await bob.hears('bob joined');
+    await bob.say('aye');
+    await alice.hears('aye');
+    await bob.pane.getByRole('button', { name: 'Members' }).click();
+    const his = bob.pane.getByRole('region', { name: 'The group crew' });
+    assert.equal(await his.getByLabel('Who joins').count(), 0, 'a member is offered nothing that only the owner may');
+    await his.getByRole('button', { name: 'Leave' }).click();
+    await his.getByRole('button', { name: 'Leave crew now' }).click();
+    await alice.hears('bob left');
+    await bob.say('one more thing');
+    await bob.log.getByText('1102: permission denied').waitFor();
+  });
+
+  test('who asks to join is seen, declined and let in', async () => {
+    const crew = alice.pane.getByRole('region', { name: 'The group crew' });
+    await crew.getByLabel('Who joins').selectOption('request');
+    await crew.getByText('crew is joined on request now.').waitFor();
+    const his = bob.pane.getByRole('region', { name: 'The group crew' });
+    for (const [answer, note] of [['Decline bob', 'Your request to join was declined'], ['Let bob in', 'alice added bob']]) {
+      await his.getByRole('button', { name: 'Join, or ask to join' }).click();
+      await bob.log.getByText('You have asked to join').last().waitFor();
+      await crew.getByRole('list', { name: 'Requests to join' }).getByText('bob asks to join').waitFor();
+      await crew.getByRole('button', { name: answer }).click();
+      await bob.hears(note);
+    }
+    await crew.getByText('Nobody waits to be let in.').waitFor();
+    await his.getByRole('list', { name: 'Members' }).getByText('carol').waitFor();
+    await crew.getByLabel('Role of bob').selectOption('admin');
+    await crew.getByText('bob is admin now.').waitFor();
+    await his.getByLabel('Name of the group').waitFor();
+    await crew.getByRole('button', { name: 'Remove carol' }).click();
+    await bob.hears('alice removed carol');
+    await crew.getByRole('button', { name: 'Dissolve' }).click();
+    await crew.getByRole('button', { name: 'Dissolve crew now' }).click();
+    await bob.hears('alice dissolved the group');
+    await alice.opens(/^bob/);
+    await bob.opens(/^alice/);
+  });
+
+  test('whom the operator blocks is told so, and let in again', async () => {
+    await alice.pane.getByRole('button', { name: 'Block', exact: true }).click();
+    const panel = alice.pane.getByRole('region', { name: 'Blocking bob' });
+    const [block, unblock] = await panel.locator('code').allInnerTexts();
+    assert.equal(block, 'mushan user block alice bob');
+    server.run(...block.split(' ').slice(1));
+    await bob.say('are you there?');
+    await bob.log.getByText('1102: permission denied').waitFor();
+    await bob.pane.getByRole('button', { name: 'Block', exact: true }).click();
+    const his = bob.pane.getByRole('region', { name: 'Blocking alice' });
+    await his.getByRole('button', { name: 'Has alice blocked bob?' }).click();
+    await his.getByText('1102: permission denied. alice has blocked bob.').waitFor();
+    server.run(...unblock.split(' ').slice(1));
+    await his.getByRole('button', { name: 'Has alice blocked bob?' }).click();
+    await his.getByText('alice has not blocked bob.').waitFor();
+    await bob.say('and now?');
+    await alice.hears('and now?');
+    for (const it of [alice, bob]) await it.pane.getByRole('button', { name: 'Block', exact: true }).click();
+  });
+
   test('axe finds nothing serious, in any theme and size; and these are the pictures', async () => {
     for (const scheme of ['light', 'dark']) {
       for (const [width, height] of [[1280, 800], [400, 800], [2560, 1300]]) {
@@ -206,9 +296,21 @@ describe('the chat page', { skip: why, timeout: 240_000 }, () => {
         await person(shown, 'alice').is('Connected');
         await shown.waitForTimeout(300);
         await expectSound(shown, AXE, `${width} ${scheme}`);
-        if (process.env.CHAT_PICTURES) {
-          await shown.screenshot({ path: join(process.env.CHAT_PICTURES, `chat-${width}-${scheme}.png`) });
+        await picture(shown, 'chat', width, scheme);
+        const one = person(shown, 'alice');
+        const isNarrow = await one.pane.getByRole('button', { name: 'All conversations' }).isVisible();
+        for (const [place, about] of [[/^team/, 'Members'], [/^bob/, 'Block']]) {
+          if (isNarrow) await one.pane.getByRole('button', { name: 'All conversations' }).click();
+          await one.opens(place);
+          await one.pane.getByRole('button', { name: about, exact: true }).click();
+          await one.pane.getByRole('region', { name: /^(The group|Blocking)/ }).getByRole('button').first().waitFor();
+          await expectSound(shown, AXE, `${about}, ${width} ${scheme}`);
+          if (about === 'Members') await picture(shown, 'chat-group', width, scheme);
         }
+        if (isNarrow) await one.pane.getByRole('button', { name: 'All conversations' }).click();
+        await one.pane.getByRole('button', { name: 'Join or make a group' }).click();
+        await expectSound(shown, AXE, `joining, ${width} ${scheme}`);
+        await picture(shown, 'chat-joining', width, scheme);
         await shown.context().close();
       }
     }

@@ -1,4 +1,4 @@
-// Actions: a button that does something at once, and one that asks first.
+// Actions: a button that does something at once, and one that asks first. Who reads only is shown neither.
 
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
@@ -31,8 +31,6 @@ interface ActionProps {
   readonly small?: true;
 }
 
-const READ_ONLY = 'This login reads only';
-
 export function ActionButton({ label, says, act, done, then, small }: ActionProps) {
   const run = useAct();
   const mayWrite = useMayWrite();
@@ -42,7 +40,8 @@ export function ActionButton({ label, says, act, done, then, small }: ActionProp
     if (await run(act, done)) then?.();
     setBusy(false);
   };
-  return <button type="button" class={`button ${small ? 'small' : ''}`} aria-label={says} disabled={!mayWrite || isBusy} title={mayWrite ? undefined : READ_ONLY} onClick={click}>{label}</button>;
+  if (!mayWrite) return null;
+  return <button type="button" class={`button ${small ? 'small' : ''}`} aria-label={says} disabled={isBusy} onClick={click}>{label}</button>;
 }
 
 interface DangerProps extends ActionProps {
@@ -59,9 +58,10 @@ export function DangerButton({ label, says, act, done, then, small, name, title,
   const confirm = async () => {
     if (await run(act, done)) then?.();
   };
+  if (!mayWrite) return null;
   return (
     <>
-      <button type="button" class={`button danger ${small ? 'small' : ''}`} aria-label={says} disabled={!mayWrite} title={mayWrite ? undefined : READ_ONLY} onClick={() => setAsking(true)}>{label}</button>
+      <button type="button" class={`button danger ${small ? 'small' : ''}`} aria-label={says} onClick={() => setAsking(true)}>{label}</button>
       {isAsking && <Confirm title={title} name={name} action={label} onClose={() => setAsking(false)} onConfirm={confirm}>{children}</Confirm>}
     </>
   );

@@ -99,6 +99,7 @@ export function App({ login, onLogout }: { login: Login; onLogout: () => void })
         <main ref={main} tabIndex={-1}>
           <div class="content">
             <h1>{place.title}</h1>
+            {login.role !== 'full' && <p class="reads-only" role="note">This login reads only: what changes something is left out. Log in with <code>admin-token</code> to act.</p>}
             <place.page rest={rest} />
           </div>
         </main>

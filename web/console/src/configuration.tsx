@@ -60,12 +60,13 @@ function LogLevel() {
   };
   return (
     <Panel title="Level of the log">
-      <form class="form" onSubmit={change}>
+      {!mayWrite && <p class="panel-body mono">{level}</p>}
+      {mayWrite && <form class="form" onSubmit={change}>
         <label class="field"><span>error, warn, info, debug, trace, off, or a filter such as info,mushan::server=debug</span>
           <input value={level} onInput={(event) => setTyped(event.currentTarget.value)} spellcheck={false} autocomplete="off" />
         </label>
-        <button type="submit" class="button" disabled={!mayWrite || level === '' || level === data?.level}>Change</button>
-      </form>
+        <button type="submit" class="button" disabled={level === '' || level === data?.level}>Change</button>
+      </form>}
     </Panel>
   );
 }

@@ -130,7 +130,9 @@ function Tried({ request, example }: { request: Request; example: string | undef
           {example !== undefined && (
             <label class="field body"><span>Body</span><textarea rows={Math.min(14, body.split('\n').length + 1)} value={body} onInput={(event) => setBody(event.currentTarget.value)} spellcheck={false} /></label>
           )}
-          <button type="submit" class="button primary" disabled={!isWhole || (isChange && !mayWrite)}>Send</button>
+          {isChange && !mayWrite
+            ? <p class="quiet" role="note">This request changes something, and this login reads only.</p>
+            : <button type="submit" class="button primary" disabled={!isWhole}>Send</button>}
         </form>
         {failure !== undefined && <Failed failure={failure} />}
         {answer !== undefined && failure === undefined && <Shown answer={answer} />}

@@ -23,6 +23,7 @@ export function Groups({ rest }: { rest: readonly string[] }) {
 const names = (text: string) => text.split(/[\s,]+/).filter((name) => name !== '');
 
 function GroupList() {
+  const mayWrite = useMayWrite();
   const [wanted, setWanted] = useState('');
   const pages = usePages<Row>('groups', async (after) => {
     const page = await show<{ groups: Row[]; next: string | null }>(`/v1/groups${query({ limit: 100, after })}`);
@@ -40,7 +41,7 @@ function GroupList() {
         <input class="search" type="search" placeholder="Id of a group" aria-label="Id of a group" value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
         <button type="submit" class="button" disabled={id === ''}>Open</button>
       </form>
-      <NewGroup />
+      {mayWrite && <NewGroup />}
       <Panel title="All groups" tools={<span class="quiet">{rows.length} shown{pages.hasMore ? ', more follow' : ''}</span>}>
         {rows.length > 0 && (
           <Table label="Groups" head={['Group', 'Owner', ['Members', 'number'], 'Created']}>
@@ -66,7 +67,6 @@ function NewGroup() {
   const [owner, setOwner] = useState('');
   const [members, setMembers] = useState('');
   const act = useAct();
-  const mayWrite = useMayWrite();
   const isWhole = id.trim() !== '' && owner.trim() !== '';
   const create = async (event: Event) => {
     event.preventDefault();
@@ -79,7 +79,7 @@ function NewGroup() {
         <label class="field"><span>Id</span><input value={id} onInput={(event) => setId(event.currentTarget.value)} autocomplete="off" /></label>
         <label class="field"><span>Owner</span><input value={owner} onInput={(event) => setOwner(event.currentTarget.value)} autocomplete="off" /></label>
         <label class="field"><span>Members, separated by spaces</span><input value={members} onInput={(event) => setMembers(event.currentTarget.value)} autocomplete="off" /></label>
-        <button type="submit" class="button primary" disabled={!mayWrite || !isWhole}>Create</button>
+        <button type="submit" class="button primary" disabled={!isWhole}>Create</button>
       </form>
     </Panel>
   );
@@ -164,21 +164,21 @@ function Members({ id, after }: { id: string; after: () => void }) {
     if (await act(() => ask('PUT', path`/v1/groups/${id}/members/${member.user}`, { role }), `${member.user} is ${role} now.`)) after();
   };
   return (
-    <Panel title="Members" tools={
+    <Panel title="Members" tools={mayWrite && (
       <form class="bar" onSubmit={add}>
         <input class="search" aria-label="Users to add, separated by spaces" placeholder="Users to add" value={added} onInput={(event) => setAdded(event.currentTarget.value)} />
-        <button type="submit" class="button" disabled={!mayWrite || names(added).length === 0}>Add</button>
+        <button type="submit" class="button" disabled={names(added).length === 0}>Add</button>
       </form>
-    }>
+    )}>
       {pages.rows.length > 0 && (
         <Table label={`Members of ${id}`} head={['User', 'Role', 'Writing', '']}>
           {pages.rows.map((member) => (
             <tr key={member.user}>
               <th scope="row"><a href={`#/users/${encodeURIComponent(member.user)}`}>{member.user}</a></th>
               <td>
-                <select aria-label={`Role of ${member.user}`} value={member.role} disabled={!mayWrite || member.role === 'owner'} onChange={(event) => setRole(member, event.currentTarget.value)}>
+                {!mayWrite ? member.role : <select aria-label={`Role of ${member.user}`} value={member.role} disabled={member.role === 'owner'} onChange={(event) => setRole(member, event.currentTarget.value)}>
                   {['member', 'admin', 'owner'].map((role) => <option key={role} value={role}>{role}</option>)}
-                </select>
+                </select>}
               </td>
               <td>{member.muted_until > Date.now() ? <Badge tone="warn">muted until {format.moment(member.muted_until)}</Badge> : 'allowed'}</td>
               <td class="actions">

@@ -45,7 +45,7 @@ function UserList() {
       <form class="bar" onSubmit={open} role="search">
         <input class="search" type="search" placeholder="Id of a user" aria-label="Id of a user" value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
         <button type="submit" class="button" disabled={id === ''}>Open</button>
-        <button type="button" class="button" disabled={id === '' || !mayWrite} onClick={add}>Add as known user</button>
+        {mayWrite && <button type="button" class="button" disabled={id === ''} onClick={add}>Add as known user</button>}
       </form>
       <Panel title="All users" tools={<span class="quiet">{rows.length} shown{pages.hasMore ? ', more follow' : ''}</span>}>
         {rows.length > 0 && (

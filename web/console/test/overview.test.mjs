@@ -1,11 +1,10 @@
 // The console's doors and its overview, in a real Chromium, against a real server under load.
 //
-// Needs PAGE_SERVER (the server's binary) and Chromium. CONSOLE_PICTURES names a folder for screenshots.
+// Needs PAGE_SERVER (the server's binary) and Chromium. PAGE_PICTURES names a folder for screenshots.
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { expectSound } from '../../shared/test/browser.mjs';
+import { expectSound, picture } from '../../shared/test/browser.mjs';
 import { AXE, ConsoleHome, logIn, until, why } from './home.mjs';
 
 describe('the console and its overview', { skip: why, timeout: 240_000 }, () => {
@@ -102,9 +101,7 @@ describe('the console and its overview', { skip: why, timeout: 240_000 }, () => 
         await door.getByText('Healthy').waitFor();
         await door.waitForTimeout(500);
         await expectSound(door, AXE, `overview, ${width} ${scheme}`);
-        if (process.env.CONSOLE_PICTURES) {
-          await door.screenshot({ path: join(process.env.CONSOLE_PICTURES, `console-${width}-${scheme}.png`) });
-        }
+        await picture(door, 'console', width, scheme);
         await door.context().close();
       }
     }

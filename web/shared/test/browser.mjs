@@ -1,7 +1,8 @@
 // A real Chromium for tests of pages: where it is, and what every page has to be free of.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 const BROWSERS = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
@@ -46,4 +47,22 @@ export async function expectSound(page, axe, what) {
   assert.deepEqual(told, [], what);
   const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   assert.equal(isWide, false, `${what}: the page is wider than its window`);
+}
+
+const PICTURES = process.env.PAGE_PICTURES;
+
+/** Keeps a picture of what is shown, as WebP, where a folder for pictures is named: in the two widths that documents show. */
+export async function picture(page, name, width, scheme) {
+  if (!PICTURES || width > 1280) return;
+  const shot = (await page.screenshot()).toString('base64');
+  // Chromium encodes it, so that nothing else has to be installed.
+  const encoder = await (await page.context().browser().newContext()).newPage();
+  const url = await encoder.evaluate(async (shot) => {
+    const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${shot}`)).blob());
+    const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
+    canvas.getContext('2d').drawImage(bitmap, 0, 0);
+    return canvas.toDataURL('image/webp', 0.8);
+  }, shot);
+  await encoder.context().close();
+  writeFileSync(join(PICTURES, `${name}-${width}-${scheme}.webp`), Buffer.from(url.split(',')[1], 'base64'));
 }
