@@ -10,6 +10,9 @@ import { AXE, ConsoleHome, logIn, until, why } from './home.mjs';
 
 const PLACES = ['sessions', 'users', 'users/alice', 'users/bob/conversations', 'users/bob/inbox', 'groups', 'groups/team', 'webhooks', 'storage', 'configuration', 'explorer/createGroup', 'audit'];
 
+/** Places of which documents show pictures. */
+const PICTURED = { 'users/alice': 'console-user', 'groups/team': 'console-group' };
+
 describe('the console, as operators use it', { skip: why, timeout: 300_000 }, () => {
   const home = new ConsoleHome();
   const clients = [];
@@ -183,7 +186,7 @@ describe('the console, as operators use it', { skip: why, timeout: 300_000 }, ()
     await reader.getByRole('button', { name: 'Send' }).waitFor();
     await reader.goto(`${home.page}#/groups/team`);
     await reader.getByRole('cell', { name: 'owner', exact: true }).waitFor();
-    await picture(reader, 'console-reads-only', 1280, 'light');
+    await picture(reader, 'console-reader', 1280, 'light');
     const refused = await reader.evaluate(async () => (await fetch('/v1/users/bob/disabled', { method: 'PUT' })).status);
     assert.equal(refused, 403, 'the server refuses what the page does not offer');
     assert.equal((await home.api('GET', '/v1/users/bob')).disabled, false);
@@ -199,7 +202,7 @@ describe('the console, as operators use it', { skip: why, timeout: 300_000 }, ()
         await shown.locator('.content .panel').first().waitFor();
         await until('everything is loaded', async () => (await shown.locator('.loading').count()) === 0);
         await expectSound(shown, AXE, `${place}, ${width} ${scheme}`);
-        await picture(shown, `console-${place.replaceAll('/', '-')}`, width, scheme);
+        if (PICTURED[place] !== undefined) await picture(shown, PICTURED[place], width, scheme);
       }
       await shown.goto(`${home.page}#/users/alice`);
       await shown.getByRole('button', { name: 'Erase' }).click();
