@@ -39,7 +39,7 @@ allocations:
 floor:
     cargo bench --bench floor
 
-# Draws docs/pictures/*.svg from their .dot (graphviz).
+# Draws docs/pictures/*.svg from their .dot (graphviz); web/pictures makes the others.
 pictures:
     for picture in docs/pictures/*.dot; do dot -Tsvg "$picture" -o "${picture%.dot}.svg"; done
 

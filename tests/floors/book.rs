@@ -1,5 +1,6 @@
 //! The site of `docs/` (book.toml): its contents name every document once, under the title that a decision gives itself,
-//! links of documents lead somewhere, and the Chinese README says no other commands and figures than the English documents.
+//! links of documents lead to files and headings that are there, those of the site within it, every picture is shown, and
+//! the Chinese README says no other commands and figures than the English documents.
 
 use super::{assert_none, root};
 use std::collections::BTreeSet;
@@ -34,6 +35,47 @@ fn links(text: &str) -> Vec<(String, String)> {
         found.push((title.to_owned(), target.to_owned()));
     }
     found
+}
+
+/// The anchors of a document's headings, as GitHub and mdBook make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = text.split("\n```").step_by(2).collect::<Vec<&str>>().join("\n");
+    let mut found = BTreeSet::new();
+    for heading in prose.lines().filter(|line| line.starts_with('#')) {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+        let anchor: String = kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect();
+        // The second heading of the same words is told apart by a number.
+        let again = (1..).map(|count| format!("{anchor}-{count}"));
+        let unused = std::iter::once(anchor.clone()).chain(again).find(|it| !found.contains(it));
+        found.extend(unused);
+    }
+    found
+}
+
+/// Links of a document to headings that are not there, its own included; and of one of the site to files that the site lacks.
+fn lost_links(path: &str, text: &str) -> Vec<String> {
+    let folder = root().join(path).parent().map(Path::to_owned).unwrap_or_default();
+    let site = root().join("docs").canonicalize().expect("it is there");
+    let mut wrong = Vec::new();
+    for (_, target) in links(text).into_iter().filter(|(_, target)| !target.contains("://")) {
+        let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+        let Ok(file) = folder.join(file).canonicalize() else { continue };
+        if path.starts_with("docs/") && !file.starts_with(&site) {
+            wrong.push(format!("{path}: {target} is not in the site"));
+        }
+        let is_own = target.starts_with('#');
+        let is_document = is_own || file.extension().is_some_and(|extension| extension == "md");
+        if anchor.is_empty() || !is_document {
+            continue;
+        }
+        let read = || std::fs::read_to_string(&file).expect("documents are UTF-8");
+        let headings = if is_own { anchors(text) } else { anchors(&read()) };
+        if !headings.contains(anchor) {
+            wrong.push(format!("{path}: {target} has no such heading"));
+        }
+    }
+    wrong
 }
 
 /// Links of a document to files that are not there.
@@ -84,7 +126,31 @@ fn every_link_of_a_document_leads_somewhere() {
     let count: usize = documents.iter().map(|(_, text)| links(text).len()).sum();
     assert!(count > 60, "the documents were not understood: {count} links");
     assert_none(documents.iter().flat_map(|(path, text)| dangling_links(path, text)).collect());
+    assert_none(documents.iter().flat_map(|(path, text)| lost_links(path, text)).collect());
+    let planted = "# One, two\n## One, two\n[a](#one-two) [b](#one-two-1) [c](#one-two-2) [d](START.md#nowhere) [e](../README.md)";
+    assert_eq!(lost_links("docs/X.md", planted).len(), 3, "{:?}", lost_links("docs/X.md", planted));
     assert_eq!(dangling_links("docs/X.md", "[a](README.md) [b](NOWHERE.md) [c](http://x/y)").len(), 1);
+}
+
+/// Pictures of pages that no document shows.
+fn unused_pictures(pictures: &[String], documents: &[(String, String)]) -> Vec<String> {
+    let is_shown = |name: &str| documents.iter().any(|(_, text)| links(text).iter().any(|(_, to)| to.ends_with(name)));
+    pictures.iter().filter(|name| !is_shown(name)).map(|name| format!("nothing shows docs/pictures/{name}")).collect()
+}
+
+#[test]
+fn every_picture_of_a_page_is_shown_and_all_together_are_small() {
+    let entries = std::fs::read_dir(root().join("docs/pictures")).expect("a folder can be read");
+    let entries: Vec<_> = entries.map(|entry| entry.expect("an entry")).collect();
+    let name = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let pictures: Vec<_> = entries.iter().filter(|entry| name(entry).ends_with(".webp")).collect();
+    let bytes: u64 = pictures.iter().map(|entry| entry.metadata().expect("it is there").len()).sum();
+    assert!(pictures.len() > 10 && bytes < 1_200_000, "{} pictures have {bytes} bytes", pictures.len());
+    let names: Vec<String> = pictures.into_iter().map(name).collect();
+    let mut documents = documents_below("docs");
+    documents.push(("README.md".to_owned(), std::fs::read_to_string(root().join("README.md")).expect("it is there")));
+    assert_none(unused_pictures(&names, &documents));
+    assert_eq!(unused_pictures(&["chat-0-grey.webp".to_owned()], &documents).len(), 1);
 }
 
 /// The blocks of commands of a document.
