@@ -10,4 +10,5 @@ pub(super) mod helper_thread;
 pub mod logging;
 pub(super) mod networks;
 pub(super) mod ownership;
+pub mod spinning;
 pub mod waker;

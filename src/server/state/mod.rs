@@ -19,7 +19,6 @@ pub(super) mod pulse;
 pub(super) mod shared;
 pub(super) mod snapshot;
 pub(super) mod socket;
-pub(super) mod spinning;
 pub(super) mod stopping;
 pub(super) mod tracing_list;
 pub(super) mod turn_work;
