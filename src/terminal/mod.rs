@@ -11,8 +11,8 @@ pub(crate) mod minter;
 pub(crate) mod print;
 pub(crate) mod progress;
 pub(crate) mod run_id;
+pub(crate) mod server_url;
 pub(crate) mod sources;
-pub(crate) mod tcp_client;
 pub(crate) mod tls_client;
 
 /// The text before the address on the first line of stdout.

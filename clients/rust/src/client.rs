@@ -49,14 +49,19 @@ impl Events {
     /// The next event; `None` when the session has ended. Asking for it says that the application has finished with the
     /// one before: an entry is acknowledged, and stored as read, only then.
     pub async fn next(&mut self) -> Option<Event> {
-        if std::mem::take(&mut self.has_entry) {
-            // The session has ended: the entry is told again by the next one.
-            let _ = self.finished.send(());
-        }
+        self.finish();
         let event = self.events.recv().await?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.has_entry = matches!(event, Event::Entry(_));
         Some(event)
+    }
+
+    /// Says that the application has finished with the last event, without asking for another one: before a `close`, say.
+    pub fn finish(&mut self) {
+        if std::mem::take(&mut self.has_entry) {
+            // The session has ended: the entry is told again by the next one.
+            let _ = self.finished.send(());
+        }
     }
 }
 

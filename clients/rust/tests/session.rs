@@ -51,6 +51,23 @@ fn a_client_that_begins_with_the_newest_gets_no_history() {
 }
 
 #[test]
+fn a_client_that_begins_with_the_last_entries_gets_so_many_and_what_comes_then() {
+    for pushes_backlog in [false, true] {
+        for (last, first) in [(300, 151), (1_000, 1), (0, 451)] {
+            let habits = Habits { pushes_backlog, ..Habits::default() };
+            let mut rig = Rig::with(habits, Tuning::default(), Begin::Last(last), 1);
+            post(&mut rig, 450);
+            rig.start();
+            rig.settle(1_000);
+            assert_eq!(seqs(&rig), (first..=450).collect::<Vec<u64>>(), "{last}, {pushes_backlog}");
+            post(&mut rig, 1);
+            rig.settle(1_000);
+            assert_eq!(rig.taken.last().map(|entry| entry.seq), Some(451));
+        }
+    }
+}
+
+#[test]
 fn a_message_whose_answer_was_lost_is_recognised_and_is_not_written_again() {
     let mut rig = ready();
     let message = rig.say();

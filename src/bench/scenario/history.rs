@@ -16,15 +16,13 @@ use crate::terminal::arguments::parse_user;
 use crate::terminal::failure::Failure;
 use crate::terminal::minter::Minter;
 use crate::terminal::print::print;
-use crate::terminal::tcp_client::{StreamEnd, TcpClient};
-use crate::wire::proto::{AuthRequest, CommandType, SyncRequest, SyncResponse, WebSocketMessage};
+use crate::terminal::server_url::TIMEOUT;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use prost::Message as _;
+use mushan_client::{Answer, Begin, Client, ClientOptions, Phase, Request};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tungstenite::Message;
 
 /// Write a long history, then start a server on it and read far back
 ///
@@ -61,7 +59,7 @@ pub struct Arguments {
 
 const READER: &str = "reader";
 const ENTRY_BYTES: usize = 128;
-const PAGE_ENTRIES: i32 = 100;
+const PAGE_ENTRIES: u32 = 100;
 const PAGES: usize = 300;
 /// Each user has a conversation with the reader and one with the next user; that with the previous user is counted
 /// there.
@@ -293,49 +291,38 @@ fn nothing(_server: &ServerProcess) -> Result<(), Failure> {
 
 fn read_pages(server: &ServerProcess, pages: &mut Pages) -> Result<(), Failure> {
     let token = Minter::open(&server.data_dir)?.mint(&parse_user(READER)?, TOKEN_TTL_MS);
-    let mut link = TcpClient::connect(&server.url, "/ws", None)?;
-    let login = AuthRequest { user_id: READER.to_owned(), token, platform: "bench".to_owned() };
-    ask(&mut link, CommandType::CmdAuthReq, &login)?;
-    let newest = page(&mut link, 0)?.server_max_seq;
-    for number in 0..PAGES as i64 {
-        // Each old page is a different one: nothing is read twice.
-        let far = number * 3 % 1_000 * i64::from(PAGE_ENTRIES) % (newest / 2).max(1);
-        for (after, histogram) in [(far, &mut pages.far), (newest - 100, &mut pages.near)] {
-            let began = Instant::now();
-            let found = page(&mut link, after)?.messages.len();
-            if found != PAGE_ENTRIES as usize {
-                return Err(Failure::new(format!(
-                    "a page of {PAGE_ENTRIES} entries after {after} has {found} entries"
-                )));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::because("cannot start"))?.block_on(async {
+        let options = ClientOptions::new(&server.url, READER, token).device("bench").begin(Begin::Newest);
+        // Nothing is pushed meanwhile.
+        let (client, _events) = Client::connect(options).map_err(Failure::because("cannot begin"))?;
+        let ready = tokio::time::timeout(TIMEOUT, client.until(Phase::Ready)).await;
+        ready.map_err(Failure::because(&server.url))?.map_err(Failure::because(&server.url))?;
+        let (_, newest) = page(&client, 0).await?;
+        for number in 0..PAGES as u64 {
+            // Each old page is a different one: nothing is read twice.
+            let far = number * 3 % 1_000 * u64::from(PAGE_ENTRIES) % (newest / 2).max(1);
+            for (after, histogram) in [(far, &mut pages.far), (newest - 100, &mut pages.near)] {
+                let began = Instant::now();
+                let (found, _) = page(&client, after).await?;
+                if found != PAGE_ENTRIES as usize {
+                    return Err(Failure::new(format!(
+                        "a page of {PAGE_ENTRIES} entries after {after} has {found} entries"
+                    )));
+                }
+                histogram.saturating_record(began.elapsed().as_nanos() as u64);
             }
-            histogram.saturating_record(began.elapsed().as_nanos() as u64);
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn page(link: &mut TcpClient, after: i64) -> Result<SyncResponse, Failure> {
-    let body = ask(link, CommandType::CmdSyncReq, &SyncRequest { min_seq: 0, max_seq: after, limit: PAGE_ENTRIES })?;
-    SyncResponse::decode(body).map_err(Failure::because("an answer is not understood"))
-}
-
-fn ask(link: &mut TcpClient, command: CommandType, body: &impl prost::Message) -> Result<Bytes, Failure> {
-    let lost = |ended| match ended {
-        StreamEnd::Closed(code, reason) => Failure::new(format!("the server closed: {code} {reason}")),
-        StreamEnd::Failed(why) => Failure::new(format!("the connection failed: {why}")),
-    };
-    let message = WebSocketMessage {
-        command: command.into(),
-        sequence: 1,
-        body: body.encode_to_vec().into(),
-        ..Default::default()
-    };
-    link.send(Message::Binary(message.encode_to_vec().into())).map_err(lost)?;
-    loop {
-        if let Some(Message::Binary(bytes)) = link.receive().map_err(lost)? {
-            let answer = WebSocketMessage::decode(bytes).map_err(Failure::because("an answer is not understood"))?;
-            return Ok(answer.body);
-        }
+/// How many entries a page has, and the newest seq.
+async fn page(client: &Client, after: u64) -> Result<(usize, u64), Failure> {
+    let answer = client.request(Request::Sync { after, limit: PAGE_ENTRIES }).await;
+    match answer.map_err(Failure::because("a page was refused"))? {
+        Answer::Page { entries, server_max_seq, .. } => Ok((entries.len(), server_max_seq)),
+        other => Err(Failure::new(format!("{other:?} is no page"))),
     }
 }
 

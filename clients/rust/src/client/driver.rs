@@ -182,6 +182,10 @@ impl Driver {
             Command::Unwatch(users) => self.session.unwatch(users, now),
             Command::RetryNow => self.session.retry_now(now),
             Command::Stop(done) => {
+                // What the application has finished with is acknowledged and stored before the end.
+                while self.channels.done.try_recv().is_ok() {
+                    self.session.finished(now);
+                }
                 self.session.stop();
                 self.perform();
                 let _ = done.send(());

@@ -3,7 +3,7 @@
 
 use super::output::{Event, Output, Phase, SendOutcome};
 use super::requests::Asked;
-use super::session::{FOREVER, Session};
+use super::session::{Begin, FOREVER, Session};
 use crate::model::{Answer, Entry, EntryBody, Message, Outgoing, PresenceAction, Refused, Request, Sent};
 use crate::wire::dialect::{AnswerShape, Heard};
 
@@ -32,8 +32,12 @@ impl Session {
             }
             (Some(Asked::SyncNewest), Answer::Page { server_max_seq, .. }) => {
                 self.is_syncing = false;
-                let entries = self.inbox.begin(server_max_seq);
+                let wanted = if let Begin::Last(entries) = self.begin { entries.min(server_max_seq) } else { 0 };
+                let entries = self.inbox.begin(server_max_seq - wanted);
                 self.deliver(entries, now);
+                if wanted > 0 {
+                    return self.sync(now);
+                }
                 self.caught_up(now);
             }
             (Some(Asked::Watch), Answer::Presence(states)) => {

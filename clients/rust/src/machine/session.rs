@@ -22,6 +22,8 @@ pub enum Begin {
     Beginning,
     /// With what comes from now on.
     Newest,
+    /// With the newest entries, so many of them.
+    Last(u64),
 }
 
 /// Who a session is, and what it goes on from.
@@ -78,6 +80,7 @@ impl Deadlines {
 pub struct Session {
     pub(super) user: String,
     pub(super) device: String,
+    pub(super) begin: Begin,
     pub(super) tuning: Tuning,
     pub(super) dialect: Box<dyn Dialect>,
     pub(super) chance: Chance,
@@ -109,6 +112,7 @@ impl Session {
         Self {
             user,
             device,
+            begin,
             dialect,
             chance: Chance::new(seed),
             inbox: Inbox::new(epoch, through, tuning.entries_max),
