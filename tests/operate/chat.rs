@@ -130,3 +130,29 @@ fn a_talk_goes_on_after_the_server_was_killed_or_stopped() {
     }
     assert_eq!((alice.end(), bob.end()), (Vec::new(), Vec::new()), "nothing is shown twice");
 }
+
+#[test]
+fn after_the_end_of_input_a_server_that_is_gone_is_not_waited_for() {
+    let home = Home::new();
+    let server = home.start();
+    let mut alice = Talk::start(chat(&home, &server, &["--user", "alice", "--to", "bob", "--receive", "1"]));
+    alice.say("hello");
+    let heard = shown(chat(&home, &server, &["--user", "bob", "--to", "alice", "--receive", "1"]));
+    assert_eq!(heard, ["alice: hello"]);
+    alice.input = None;
+    server.kill();
+    let status = wait_for("the chat to give up", || alice.child.try_wait().expect("our own child"));
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn lines_are_stored_in_their_order_also_where_the_server_refuses_some_for_a_while() {
+    let home = Home::new().with_config("[limits]\nsends_per_second = 20\n");
+    let server = home.start();
+    let mut alice = Talk::start(chat(&home, &server, &["--user", "alice", "--to", "bob"]));
+    let lines: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    lines.iter().for_each(|line| alice.say(line));
+    assert_eq!(alice.end(), [""; 0]);
+    let expected: Vec<String> = lines.iter().map(|line| format!("alice: {line}")).collect();
+    assert_eq!(shown(chat(&home, &server, &["--user", "bob", "--to", "alice"])), expected);
+}

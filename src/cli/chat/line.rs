@@ -24,17 +24,6 @@ impl ChatPair {
         format!("{}-{number}", self.run)
     }
 
-    /// One device for each conversation: two terminals that talk to different people do not replace each other.
-    pub fn device(&self) -> String {
-        let (kind, id) = match &self.peer {
-            Target::User(user) => ("user", user),
-            Target::Group(group) => ("group", group),
-        };
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{kind} {id}").as_bytes());
-        let hexadecimal: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("mushan-chat-{hexadecimal}")
-    }
-
     /// Whether this run sent the message: then its text is on the screen already.
     fn has_said(&self, message: &Message) -> bool {
         message.from == self.user
@@ -170,13 +159,6 @@ mod tests {
         assert_eq!(team, Line::Note("alice wrote in alice (mushan chat --user bob --group alice)".to_owned()));
         let own = Message { client_id: bob.client_message_id(7), ..said("bob", Target::user("alice"), b"hi") };
         assert_eq!(bob.line_of_message(&own), Line::Nothing, "it is on the screen");
-    }
-
-    #[test]
-    fn two_conversations_are_two_devices() {
-        let devices = [Target::user("a"), Target::group("a"), Target::user("b")].map(|peer| bob_with(peer).device());
-        assert!(devices[0] != devices[1] && devices[0] != devices[2], "{devices:?}");
-        assert!(devices.iter().all(|device| device.len() <= 64), "{devices:?}");
     }
 
     #[test]

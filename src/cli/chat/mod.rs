@@ -69,11 +69,16 @@ pub enum Protocol {
 }
 
 const TOKEN_TTL_MS: u64 = 24 * 3_600 * 1_000;
+/// All conversations are one device: a server remembers the places of a few devices of a user.
+const DEVICE: &str = "mushan-chat";
 /// The newest entries that are looked through where nothing is remembered.
 const NEWEST_ENTRIES: u64 = 500;
-/// A terminal is waited at: it comes back soon.
-const TUNING: fn() -> Tuning =
-    || Tuning { retry_first_ms: 500, retry_max_ms: 1_000, token_failures_max: 0, ..Tuning::default() };
+/// Lines are stored in their order also where the server refuses one for a while.
+const SENDS_MAX: usize = 1;
+
+fn tuning() -> Tuning {
+    Tuning { retry_max_ms: 1_000, token_failures_max: 0, sends_max: SENDS_MAX, ..Tuning::default() }
+}
 
 impl Protocol {
     /// The paths of each protocol; the kit adds the first one.
@@ -134,9 +139,9 @@ impl Arguments {
         let pair = ChatPair { user, peer, run: run_id()? };
         let mut options = ClientOptions::new(url, &pair.user, token)
             .protocol(protocol.of_kit())
-            .device(pair.device())
+            .device(DEVICE)
             .begin(Begin::Last(NEWEST_ENTRIES))
-            .tuning(TUNING());
+            .tuning(tuning());
         if is_secured(url) {
             options = options.tls(self.tls.config()?);
         }

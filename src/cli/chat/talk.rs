@@ -77,8 +77,8 @@ impl Talk {
             // What has arrived is shown before the end.
             tokio::select! {
                 biased;
-                event = self.events.next() => self.hear(event)?,
                 Ok(()) = self.status.changed() => self.observe()?,
+                event = self.events.next() => self.hear(event)?,
                 Some(answer) = self.unanswered.join_next() => self.answered(answer.map_err(Failure::because("a bug"))?),
                 line = self.lines.recv(), if reads_lines => self.read(line),
                 () = std::future::ready(()), if is_done => break,
@@ -125,8 +125,11 @@ impl Talk {
     fn observe(&mut self) -> Result<(), Failure> {
         let Status { phase, attempt, reason, .. } = self.status.borrow_and_update().clone();
         let reason = harmless(reason.as_deref().unwrap_or("no reason was given"));
-        self.progress = Instant::now();
         let was_open = std::mem::replace(&mut self.is_open, phase == Phase::Ready);
+        // An attempt that fails is no sign of the server.
+        if was_open != self.is_open {
+            self.progress = Instant::now();
+        }
         self.was_open |= self.is_open;
         match phase {
             Phase::Ended => Err(Failure::new(format!("the server ended the session: {reason}"))),
@@ -146,6 +149,8 @@ impl Talk {
     /// `None`: the session has ended, of which its status tells.
     fn hear(&mut self, event: Option<Event>) -> Result<(), Failure> {
         self.progress = Instant::now();
+        // Of a short connection the status may tell only that it is gone.
+        self.was_open |= event.is_some();
         let line = match event {
             Some(Event::Entry(entry)) => self.pair.line_of(&entry.body),
             Some(Event::Transient(message)) => self.pair.line_of_message(&message),
