@@ -1,5 +1,6 @@
 //! Remembers in a file in the data directory how far a user has been shown one conversation: a seq, and its epoch.
 
+use crate::server::hex;
 use mushan_client::{Saved, Store, Target};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -12,12 +13,13 @@ pub struct Memory {
 
 impl Memory {
     pub fn of(data_dir: &Path, user: &str, peer: &Target) -> Self {
+        // Ids may contain characters that file names may not.
         let (kind, id) = match peer {
             Target::User(user) => ("user", user),
             Target::Group(group) => ("group", group),
         };
-        let file = format!("{kind}-{}", hexadecimal(id));
-        Self { path: data_dir.join("chat").join(format!("of-{}", hexadecimal(user))).join(file), kept: None }
+        let file = format!("{kind}-{}", hex(id.as_bytes()));
+        Self { path: data_dir.join("chat").join(format!("of-{}", hex(user.as_bytes()))).join(file), kept: None }
     }
 }
 
@@ -52,11 +54,6 @@ fn parse(text: &str) -> Option<Saved> {
     let through = numbers.next()?.parse().ok()?;
     let epoch = numbers.next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     Some(Saved { epoch, through: Some(through), outgoing: Vec::new() })
-}
-
-/// Encodes an id for a file name: ids may contain characters that file names may not.
-fn hexadecimal(id: &str) -> String {
-    id.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl Talk {
                 biased;
                 Ok(()) = self.status.changed() => self.observe()?,
                 event = self.events.next() => self.hear(event)?,
-                Some(answer) = self.unanswered.join_next() => self.answered(answer.map_err(Failure::because("a bug"))?),
+                Some(answer) = self.unanswered.join_next() => self.answered(answer.expect("sending does not panic")),
                 line = self.lines.recv(), if reads_lines => self.read(line),
                 () = std::future::ready(()), if is_done => break,
                 () = tokio::time::sleep(pause) => {}
